@@ -1,0 +1,19 @@
+#pragma once
+
+#include "server/store/store.hpp"
+
+#include <filesystem>
+
+namespace sema {
+
+/// Opens (and where there is none, makes) the SQLite database at `path`, its missing parent folders
+/// included (mode 0700; the database itself 0600, since it holds the pools' secrets).
+///
+/// A commit is one transaction in WAL mode with `synchronous=FULL`: what is `Committed` outlives a killed
+/// process and, on a disk that honours fsync, a power cut. The file is locked for as long as the store is
+/// open. Errors, each saying what to do: another process has the file open; the file is no database, or
+/// not one of ours (`application_id`), or of a newer format (`user_version`); the folder cannot be
+/// written. The file is left as it was in all these cases.
+Expected<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path);
+
+}  // namespace sema

@@ -6,6 +6,7 @@
 #include <boost/asio/socket_base.hpp>
 #include <boost/asio/write.hpp>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <string_view>
@@ -168,7 +169,11 @@ void Connection::handle(const Message& message) {
 
 void Connection::answered(const Answer& answer) {
     if (state_ != State::waiting) return worker_.routes().undelivered(call_->pool, answer);
-    answer_ = answer;
+    if (std::holds_alternative<Lease>(answer)) {
+        answer_ = answer;
+        // The client may have gone without that having been read here yet.
+        delivery_in_doubt_ = end_of_input_ || peer_stopped_sending();
+    }
     respond(worker_.routes().respond(call_->pool, answer));
     serve();
 }
@@ -212,9 +217,7 @@ void Connection::write() {
 void Connection::written(const error_code& error) {
     if (state_ == State::closed) return;
     if (error) return close();
-    if (end_of_input_ && answer_ && std::holds_alternative<Lease>(*answer_)) {
-        return confirm_delivery(delivery_tries);
-    }
+    if (answer_ && delivery_in_doubt_) return confirm_delivery(delivery_tries);
     settle();
 }
 
@@ -226,6 +229,11 @@ void Connection::settle() {
     if (!keep_alive_) return linger();
     set_time_limit(transfer_limit);
     state_ = State::reading;
+}
+
+bool Connection::peer_stopped_sending() {
+    pollfd socket{socket_.native_handle(), POLLRDHUP, 0};
+    return poll(&socket, 1, 0) > 0;
 }
 
 /// A client that half-closed its connection either waits for the answer or is gone altogether. In the
@@ -249,7 +257,7 @@ void Connection::confirm_delivery(int tries) {
 /// Closes so that the client can read the answer first: closing a socket with unread input resets the
 /// connection, and the answer is lost with it.
 void Connection::linger() {
-    if (end_of_input_) return close();
+    if (end_of_input_ || reader_.idle()) return close();
     state_ = State::lingering;
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <new>
 #include <stdexcept>
-#include <string_view>
+#include <vector>
 
 namespace sema {
 namespace {
@@ -104,10 +104,6 @@ Result resolve(Exchange exchange, Understand understand) {
                       exchange);
 }
 
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 std::size_t collect(char* data, std::size_t, std::size_t size, void* into) {
     auto& body = *static_cast<std::string*>(into);
     if (body.size() + size > longest_answer) return 0;
@@ -172,6 +168,9 @@ class Client::Connection {
         set(CURLOPT_FOLLOWLOCATION, 0L);
         set(CURLOPT_NOSIGNAL, 1L);
         set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        set(CURLOPT_OPENSOCKETDATA, this);
+        set(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+        set(CURLOPT_CLOSESOCKETDATA, this);
         // A borrower may wait for hours behind a NAT that forgets connections it sees nothing of.
         set(CURLOPT_TCP_KEEPALIVE, 1L);
         set(CURLOPT_TCP_KEEPIDLE, 30L);
@@ -216,10 +215,25 @@ class Client::Connection {
     }
 
     // Tells the server that we left, and keeps listening. False where there is no connection yet.
+    // libcurl names a transfer's socket only once the transfer is over. Idle connections of earlier calls
+    // may be among these; they are not used again.
     bool stop_sending() {
-        curl_socket_t active = CURL_SOCKET_BAD;
-        curl_easy_getinfo(easy_, CURLINFO_ACTIVESOCKET, &active);
-        return active != CURL_SOCKET_BAD && shutdown(active, SHUT_WR) == 0;
+        bool connected = false;
+        for (const curl_socket_t socket : sockets_)
+            connected = shutdown(socket, SHUT_WR) == 0 || connected;
+        return connected;
+    }
+
+    static curl_socket_t open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+        const int socket = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+        if (socket >= 0) static_cast<Connection*>(self)->sockets_.push_back(socket);
+        return socket;
+    }
+
+    static int close_socket(void* self, curl_socket_t socket) {
+        auto& sockets = static_cast<Connection*>(self)->sockets_;
+        sockets.erase(std::remove(sockets.begin(), sockets.end(), socket), sockets.end());
+        return close(socket);
     }
 
     Exchange outcome(CURLcode code, bool left, std::string body) {
@@ -284,6 +298,7 @@ class Client::Connection {
     CURLM* multi_ = nullptr;
     CURL* easy_ = nullptr;
     curl_slist* headers_ = nullptr;
+    std::vector<curl_socket_t> sockets_;
     bool fresh_next_ = false;
     char error_[CURL_ERROR_SIZE] = "";
 };

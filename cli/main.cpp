@@ -63,6 +63,8 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     GlobalOptions globals;
     Invocation chosen;
     std::vector<std::string> command;
+    // The options for all may stand behind a subcommand too. Subcommands take this over when they are added.
+    app.fallthrough();
     setup_globals(app, globals);
     setup_run(app, chosen, command);
     setup_borrow(app, chosen);
@@ -74,7 +76,6 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     setup_ping(app, chosen);
     setup_completion(app, chosen);
     app.require_subcommand(1);
-    app.fallthrough();
 
     CommandLine line = part_command_line(app, words);
     command = std::move(line.command);

@@ -64,8 +64,9 @@ Program::Program(std::vector<std::string> command, ProgramOptions options) {
     pid_ = fork();
     if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
     if (pid_ != 0) {
-        // Done on both sides, so that neither depends on the other's being first.
-        setpgid(pid_, pid_);
+        // Done on both sides, so that neither depends on the other's being first. A session's leader leads
+        // its group anyway, and could not become one if it led a group before.
+        if (options.terminal.empty()) setpgid(pid_, pid_);
         return;
     }
 

@@ -55,6 +55,9 @@ struct Changes {
 
 /// The changes of one pool in a batch. `base` is the version they were made from; the pool has `next`
 /// once they are committed. `next` is 0 where the pool is gone afterwards.
+///
+/// REQUIRES: a pool that comes into being has a `count`; slots are set only in a pool that is there
+/// afterwards; `next` differs from `base` unless both are 0.
 struct PoolChange {
     PoolId pool;
     Version base = 0;

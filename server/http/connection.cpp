@@ -1,0 +1,284 @@
+#include "server/http/connection.hpp"
+
+#include "server/http/worker.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/socket_base.hpp>
+#include <boost/asio/write.hpp>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <string_view>
+#include <utility>
+
+namespace sema::http {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+// Browsers and client libraries give up idle connections within a minute or two themselves.
+constexpr std::chrono::seconds idle_limit(120);
+// For a request to arrive once its first byte is there, and for an answer to be taken.
+constexpr std::chrono::seconds transfer_limit(30);
+// For the client to read the last answer and close.
+constexpr std::chrono::seconds linger_limit(2);
+// While a call is under way, no more than this is read of what the client sends after it.
+constexpr std::size_t read_ahead = 64 * 1024;
+// How often, and how many times, a client that half-closed its connection is asked whether it has the
+// answer.
+constexpr std::chrono::milliseconds delivery_interval(10);
+constexpr int delivery_tries = 200;
+
+const char* reason_phrase(int status) {
+    switch (status) {
+        case 200:
+            return "OK";
+        case 400:
+            return "Bad Request";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 409:
+            return "Conflict";
+        case 413:
+            return "Content Too Large";
+        case 414:
+            return "URI Too Long";
+        case 415:
+            return "Unsupported Media Type";
+        case 417:
+            return "Expectation Failed";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 501:
+            return "Not Implemented";
+        case 502:
+            return "Bad Gateway";
+        case 503:
+            return "Service Unavailable";
+        case 505:
+            return "HTTP Version Not Supported";
+        default:
+            return "Error";
+    }
+}
+
+}  // namespace
+
+Connection::Connection(Worker& worker, Socket socket, const Limits& limits)
+    : worker_(worker), socket_(std::move(socket)), reader_(limits) {
+    worker_.add(*this);
+}
+
+Connection::~Connection() {
+    close();
+}
+
+void Connection::start() {
+    error_code ignored;
+    socket_.non_blocking(true, ignored);
+    set_time_limit(idle_limit);
+    read();
+}
+
+void Connection::read() {
+    if (read_under_way_ || end_of_input_ || state_ == State::closed) return;
+    read_under_way_ = true;
+    socket_.async_read_some(asio::buffer(input_),
+                            [self = shared_from_this()](const error_code& error, std::size_t size) {
+                                self->read_under_way_ = false;
+                                self->received(error, size);
+                            });
+}
+
+void Connection::received(const error_code& error, std::size_t size) {
+    if (state_ == State::closed) return;
+    if (error) return hung_up(error != asio::error::eof);
+    if (state_ == State::lingering) return read();
+    if (state_ == State::reading && reader_.idle()) set_time_limit(transfer_limit);
+    reader_.feed({input_.data(), size});
+    if (state_ == State::reading) {
+        serve();
+    } else if (reader_.buffered() < read_ahead) {
+        read();
+    }
+}
+
+void Connection::hung_up(bool reset) {
+    end_of_input_ = true;
+    if (state_ == State::waiting) {
+        if (call_->ticket && worker_.routes().leave(call_->pool, *call_->ticket)) return close();
+        // The answer is under way. A client that only stopped sending may still want it.
+        if (!reset) return;
+    }
+    if (state_ == State::writing && !reset) return;
+    if (state_ == State::reading && !reset) serve();
+    close();
+}
+
+/// Handles what has arrived, until the service has to be waited for or more bytes are needed.
+void Connection::serve() {
+    const auto self = shared_from_this();
+    while (state_ == State::reading) {
+        auto next = reader_.next();
+        if (std::holds_alternative<Continue100>(next)) {
+            output_ = "HTTP/1.1 100 Continue\r\n\r\n";
+            error_code error;
+            // So few bytes always fit, unless the client leaves its answers unread.
+            socket_.write_some(asio::buffer(output_), error);
+            if (error) return close();
+            continue;
+        }
+        if (const auto* rejected = std::get_if<Rejected>(&next)) {
+            keep_alive_ = false;
+            head_only_ = false;
+            respond(error_response(rejected->status, rejected->reason));
+        } else if (const auto* message = std::get_if<Message>(&next)) {
+            if (!handle(*message)) respond(error_response(400, "request not understood"));
+        } else if (end_of_input_) {
+            return close();
+        } else {
+            if (reader_.idle()) set_time_limit(idle_limit);
+            return read();
+        }
+    }
+    if (state_ == State::waiting) read();
+}
+
+/// False: the request is not one to hand on.
+bool Connection::handle(const Message& message) {
+    keep_alive_ = message.keep_alive;
+    http_1_0_ = message.http_1_0;
+    head_only_ = message.method() == "HEAD";
+    return worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
+        auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
+            self->worker_.deliver(self, answer);
+        });
+        if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
+        call_ = std::get<Pending>(result);
+        state_ = State::waiting;
+    });
+}
+
+void Connection::answered(const Answer& answer) {
+    if (state_ != State::waiting) return worker_.routes().undelivered(call_->pool, answer);
+    answer_ = answer;
+    respond(worker_.routes().respond(call_->pool, answer));
+    serve();
+}
+
+void Connection::respond(const Response& response) {
+    if (worker_.draining()) keep_alive_ = false;
+    output_ = "HTTP/1.1 ";
+    output_ += std::to_string(response.status);
+    output_ += ' ';
+    output_ += reason_phrase(response.status);
+    output_ += "\r\nContent-Type: application/json\r\nContent-Length: ";
+    output_ += std::to_string(response.body.size());
+    output_ += "\r\nDate: ";
+    output_ += worker_.date();
+    output_ += "\r\n";
+    output_ += response.headers;
+    if (!keep_alive_) {
+        output_ += "Connection: close\r\n";
+    } else if (http_1_0_) {
+        output_ += "Connection: keep-alive\r\n";
+    }
+    output_ += "\r\n";
+    if (!head_only_) output_ += response.body;
+    state_ = State::writing;
+    write();
+}
+
+void Connection::write() {
+    error_code error;
+    const std::size_t sent = socket_.write_some(asio::buffer(output_), error);
+    if (!error && sent == output_.size()) return written(error);
+    if (error && error != asio::error::would_block) return written(error);
+    set_time_limit(transfer_limit);
+    asio::async_write(socket_, asio::buffer(output_.data() + sent, output_.size() - sent),
+                      [self = shared_from_this()](const error_code& failed, std::size_t) {
+                          self->written(failed);
+                          self->serve();
+                      });
+}
+
+void Connection::written(const error_code& error) {
+    if (state_ == State::closed) return;
+    if (error) return close();
+    if (end_of_input_ && answer_ && std::holds_alternative<Lease>(*answer_)) {
+        return confirm_delivery(delivery_tries);
+    }
+    settle();
+}
+
+/// The answer is out: on to the next request.
+void Connection::settle() {
+    answer_.reset();
+    call_.reset();
+    output_.clear();
+    if (!keep_alive_) return linger();
+    set_time_limit(transfer_limit);
+    state_ = State::reading;
+}
+
+/// A client that half-closed its connection either waits for the answer or is gone altogether. In the
+/// latter case its system refuses the answer with a reset, which arrives a round trip after the write.
+void Connection::confirm_delivery(int tries) {
+    boost::asio::detail::socket_option::integer<SOL_SOCKET, SO_ERROR> failure;
+    error_code error;
+    socket_.get_option(failure, error);
+    if (error || failure.value() != 0) return close();
+    int unacknowledged = 0;
+    ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged);
+    if (unacknowledged == 0 || tries == 0) return settle();
+    const auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), delivery_interval);
+    timer->async_wait([self = shared_from_this(), timer, tries](const error_code&) {
+        if (self->state_ != State::writing) return;
+        self->confirm_delivery(tries - 1);
+        self->serve();
+    });
+}
+
+/// Closes so that the client can read the answer first: closing a socket with unread input resets the
+/// connection, and the answer is lost with it.
+void Connection::linger() {
+    if (end_of_input_) return close();
+    state_ = State::lingering;
+    error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+    set_time_limit(linger_limit);
+    read();
+}
+
+void Connection::close() {
+    if (state_ == State::closed) return;
+    state_ = State::closed;
+    error_code ignored;
+    socket_.close(ignored);
+    worker_.remove(*this);
+    if (answer_) worker_.routes().undelivered(call_->pool, *answer_);
+}
+
+void Connection::check_time(Time now) {
+    if (state_ == State::waiting || state_ == State::closed || now < time_limit_) return;
+    if (state_ != State::reading || reader_.idle()) return close();
+    keep_alive_ = false;
+    head_only_ = false;
+    respond(error_response(408, "the request did not arrive within 30 seconds"));
+}
+
+void Connection::drain() {
+    keep_alive_ = false;
+    if (state_ == State::reading) close();
+}
+
+void Connection::set_time_limit(std::chrono::seconds limit) {
+    time_limit_ = std::chrono::steady_clock::now() + limit;
+}
+
+}  // namespace sema::http

@@ -1,0 +1,87 @@
+#pragma once
+
+#include "server/http/request_reader.hpp"
+#include "server/http/routes.hpp"
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace sema::http {
+
+class Worker;
+
+/// One client's connection: cuts what arrives into requests, hands them on one at a time, and writes the
+/// answers in order. It costs no thread while it is idle or waits, and always listens for the client
+/// hanging up, unless that sends on and on while it waits.
+///
+/// Lives on its worker's thread; only deliver() may be called from elsewhere.
+class Connection : public std::enable_shared_from_this<Connection> {
+  public:
+    using Socket = boost::asio::generic::stream_protocol::socket;
+    using Time = std::chrono::steady_clock::time_point;
+
+    Connection(Worker& worker, Socket socket, const Limits& limits);
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    void start();
+
+    /// The answer of the call under way.
+    void answered(const Answer& answer);
+
+    /// Closes the connection if it has been idle, or busy with one request's bytes, for too long.
+    void check_time(Time now);
+
+    /// Finishes the call under way, if there is one, and closes.
+    void drain();
+
+  private:
+    enum class State {
+        reading,    ///< no whole request is there
+        waiting,    ///< for the service's answer
+        writing,    ///< the answer
+        lingering,  ///< everything is said; lets the client read it before the socket closes
+        closed,
+    };
+
+    void read();
+    void received(const boost::system::error_code& error, std::size_t size);
+    void hung_up(bool reset);
+    void serve();
+    bool handle(const Message& message);
+    void respond(const Response& response);
+    void write();
+    void written(const boost::system::error_code& error);
+    void confirm_delivery(int tries);
+    void settle();
+    void linger();
+    void close();
+    void set_time_limit(std::chrono::seconds limit);
+
+    Worker& worker_;
+    Socket socket_;
+    RequestReader reader_;
+    State state_ = State::reading;
+    /// The peer sends no more. It may still read.
+    bool end_of_input_ = false;
+    bool read_under_way_ = false;
+    bool keep_alive_ = true;
+    bool http_1_0_ = false;
+    bool head_only_ = false;
+    Time time_limit_;
+    std::optional<Pending> call_;
+    /// The answer being written, for as long as it may yet fail to arrive.
+    std::optional<Answer> answer_;
+    std::string output_;
+    /// Large enough for a whole borrow, small enough to keep one for each of thousands of waiters.
+    std::array<char, 1024> input_;
+};
+
+}  // namespace sema::http

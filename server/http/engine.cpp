@@ -1,0 +1,93 @@
+#include "server/http/engine.hpp"
+
+#include <httplib.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace sema::http {
+namespace {
+
+/// Lets the library read a head from memory, and drops what it writes: the answer to a request is known
+/// later, and is written by the connection. The functions without `override` are pure virtual in newer
+/// versions of the library only.
+class HeadStream final : public httplib::Stream {
+  public:
+    explicit HeadStream(std::string_view head) : left_(head) {}
+
+    bool is_readable() const override { return true; }
+    bool is_writable() const override { return true; }
+    bool wait_readable() const { return true; }
+    bool wait_writable() const { return true; }
+    time_t duration() const { return 0; }
+
+    ssize_t read(char* to, size_t size) override {
+        const std::size_t n = std::min(size, left_.size());
+        std::memcpy(to, left_.data(), n);
+        left_.remove_prefix(n);
+        return static_cast<ssize_t>(n);
+    }
+    ssize_t write(const char*, size_t size) override { return static_cast<ssize_t>(size); }
+
+    void get_remote_ip_and_port(std::string&, int&) const override {}
+    void get_local_ip_and_port(std::string&, int&) const override {}
+    socket_t socket() const override { return -1; }
+
+  private:
+    std::string_view left_;
+};
+
+// process_request() takes four arguments up to 0.16, and eight from 0.18 on.
+template <class AnyServer, class Process>
+void process(AnyServer& server, Process process_request, HeadStream& head) {
+    bool closed = false;
+    const auto no_setup = [](httplib::Request&) {};
+    if constexpr (std::is_invocable_v<Process, AnyServer&, httplib::Stream&, bool, bool&,
+                                      const std::function<void(httplib::Request&)>&>) {
+        (server.*process_request)(head, false, closed, no_setup);
+    } else {
+        (server.*process_request)(head, "", 0, "", 0, false, closed, no_setup);
+    }
+}
+
+}  // namespace
+
+// The pre-routing handler is given a request as soon as its head is parsed. It is where routing starts
+// here: the library's own compares paths with regular expressions, and would read the body, which the
+// connection has already.
+class Engine::Server final : public httplib::Server {
+  public:
+    Server() {
+        set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+            response.status = 200;
+            handled_ = true;
+            (*handle_)({request.method, request.path, body_});
+            return HandlerResponse::Handled;
+        });
+    }
+
+    bool dispatch(std::string_view head, std::string_view body,
+                  const std::function<void(const Request&)>& handle) {
+        HeadStream stream(head);
+        handled_ = false;
+        handle_ = &handle;
+        body_ = body;
+        process(*this, &Server::process_request, stream);
+        return handled_;
+    }
+
+  private:
+    bool handled_ = false;
+    const std::function<void(const Request&)>* handle_ = nullptr;
+    std::string_view body_;
+};
+
+Engine::Engine() : server_(std::make_unique<Server>()) {}
+Engine::~Engine() = default;
+
+bool Engine::dispatch(std::string_view head, std::string_view body,
+                      const std::function<void(const Request&)>& handle) {
+    return server_->dispatch(head, body, handle);
+}
+
+}  // namespace sema::http

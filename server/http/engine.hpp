@@ -1,0 +1,37 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace sema::http {
+
+/// A request as routes see it.
+struct Request {
+    std::string method;
+    /// Decoded, without the query.
+    std::string path;
+    std::string_view body;
+};
+
+/// cpp-httplib as a parser of requests, without its sockets and threads. Everything that depends on that
+/// library, and on which of its versions, is in engine.cpp. One thread at a time may use an engine.
+class Engine {
+  public:
+    Engine();
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Parses `head` (a request line and header section, complete and well-formed) and calls `handle`
+    /// with it, once. False: the library refused it, and `handle` was not called.
+    bool dispatch(std::string_view head, std::string_view body,
+                  const std::function<void(const Request&)>& handle);
+
+  private:
+    class Server;
+    std::unique_ptr<Server> server_;
+};
+
+}  // namespace sema::http

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "common/error.hpp"
+#include "server/http/listen_address.hpp"
+#include "server/http/worker.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace sema::http {
+
+struct HttpOptions {
+    std::vector<ListenAddress> listen;
+    unsigned threads = 1;
+    /// Connections above this are answered 503 and closed.
+    std::size_t max_connections = 10'000;
+    Limits limits;
+};
+
+/// The listening sockets and the threads behind them.
+class HttpServer {
+  public:
+    HttpServer(Routes& routes, const HttpOptions& options);
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+    /// Binds every address. Afterwards clients can connect, and are served from start() on. The error
+    /// names the address and why it cannot be had.
+    Expected<void> listen();
+
+    /// The addresses as clients write them: `http://127.0.0.1:7717`, `unix:/run/semad.sock`.
+    const std::vector<std::string>& addresses() const { return addresses_; }
+
+    void start();
+
+    /// Takes no more connections, and closes those there are as their calls end.
+    void drain();
+    /// Returns when all are closed, or after `patience`.
+    void wait_until_drained(std::chrono::milliseconds patience);
+
+    /// Ends the threads.
+    void stop();
+
+  private:
+    class Listener;
+    template <class Protocol>
+    class ProtocolListener;
+
+    Expected<void> listen(const TcpAddress& address);
+    Expected<void> listen(const UnixAddress& address);
+    void serve(Connection::Socket socket, Worker& worker);
+    Worker& next_worker();
+
+    const HttpOptions options_;
+    std::atomic<std::size_t> connections_{0};
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::size_t next_ = 0;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::vector<std::string> addresses_;
+};
+
+}  // namespace sema::http

@@ -1,0 +1,104 @@
+#include "server/http/worker.hpp"
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+
+#include <array>
+#include <ctime>
+#include <utility>
+
+namespace sema::http {
+
+namespace asio = boost::asio;
+
+Worker::Worker(Routes& routes, const Limits& limits, std::atomic<std::size_t>& connections)
+    : routes_(routes),
+      limits_(limits),
+      connection_count_(connections),
+      work_(context_.get_executor()),
+      clock_tick_(context_) {}
+
+Worker::~Worker() {
+    stop();
+}
+
+void Worker::start() {
+    watch_time();
+    thread_ = std::thread([this] { context_.run(); });
+}
+
+void Worker::stop() {
+    context_.stop();
+    if (thread_.joinable()) thread_.join();
+}
+
+void Worker::drain() {
+    asio::post(context_, [this] {
+        draining_ = true;
+        // A copy, since a connection that closes leaves the set.
+        const std::vector<Connection*> all(connections_.begin(), connections_.end());
+        for (Connection* connection : all)
+            connection->drain();
+    });
+}
+
+void Worker::deliver(std::shared_ptr<Connection> connection, const Answer& answer) {
+    bool is_first = false;
+    {
+        const MutexLock lock(inbox_mutex_);
+        is_first = inbox_.empty();
+        inbox_.push_back({std::move(connection), answer});
+    }
+    // One wake-up serves for a whole group of answers.
+    if (is_first) asio::post(context_, [this] { hand_out(); });
+}
+
+void Worker::hand_out() {
+    std::vector<Delivery> deliveries;
+    {
+        const MutexLock lock(inbox_mutex_);
+        deliveries.swap(inbox_);
+    }
+    for (const auto& [connection, answer] : deliveries)
+        connection->answered(answer);
+}
+
+void Worker::serve(Connection::Socket socket) {
+    std::make_shared<Connection>(*this, std::move(socket), limits_)->start();
+}
+
+void Worker::add(Connection& connection) {
+    connections_.insert(&connection);
+}
+
+void Worker::remove(Connection& connection) {
+    connections_.erase(&connection);
+    --connection_count_;
+}
+
+void Worker::watch_time() {
+    clock_tick_.expires_after(std::chrono::seconds(1));
+    clock_tick_.async_wait([this](const boost::system::error_code& error) {
+        if (error) return;
+        const auto now = std::chrono::steady_clock::now();
+        const std::vector<Connection*> all(connections_.begin(), connections_.end());
+        for (Connection* connection : all)
+            connection->check_time(now);
+        watch_time();
+    });
+}
+
+const std::string& Worker::date() {
+    const std::time_t now = std::time(nullptr);
+    if (now != date_time_) {
+        std::tm parts{};
+        gmtime_r(&now, &parts);
+        std::array<char, 40> text{};
+        date_.assign(text.data(),
+                     std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts));
+        date_time_ = now;
+    }
+    return date_;
+}
+
+}  // namespace sema::http

@@ -1,0 +1,136 @@
+#include "common/version.hpp"
+#include "server/clock.hpp"
+#include "server/http/http_server.hpp"
+#include "server/log.hpp"
+#include "server/notify.hpp"
+#include "server/options.hpp"
+#include "server/service.hpp"
+#include "server/store/memory.hpp"
+#include "server/store/sqlite.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace sema {
+namespace {
+
+// Bad usage, and whatever else stands in the way of starting.
+constexpr int exit_refused = 2;
+// Everything is to be over 5 seconds after a TERM.
+constexpr std::chrono::milliseconds drain_patience(4000);
+// Descriptors that are not connections: the store's files, the listeners, the event queues.
+constexpr std::size_t reserved_descriptors = 64;
+
+Expected<std::unique_ptr<Store>> open_store(const StoreOption& option) {
+    if (const auto* sqlite = std::get_if<SqliteStoreOption>(&option)) return open_sqlite_store(sqlite->path);
+    return make_memory_store();
+}
+
+// Raises the soft limit to the hard one: every waiter holds a descriptor.
+std::size_t available_descriptors() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+std::size_t connection_limit(std::size_t wanted, const Log& log) {
+    const std::size_t descriptors = available_descriptors();
+    const std::size_t most =
+        descriptors > 2 * reserved_descriptors ? descriptors - reserved_descriptors : descriptors / 2;
+    if (wanted > most) {
+        log.warn("--max-connections " + std::to_string(wanted) + " is more than the " +
+                 std::to_string(descriptors) + " file descriptors allow: taking " + std::to_string(most));
+    }
+    return wanted == 0 ? most : std::min(wanted, most);
+}
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words)
+        text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+Expected<void> serve(const Options& options) {
+    const Log log(options.log_format, options.log_level);
+
+    // Handled from here on, so that a TERM during the start is not lost.
+    boost::asio::io_context signals_context;
+    boost::asio::signal_set signals(signals_context, SIGINT, SIGTERM);
+    signals.async_wait([](const boost::system::error_code&, int) {});
+
+    auto store = open_store(options.store);
+    if (!store) return tl::unexpected(store.error());
+    const auto anchor = (*store)->anchor();
+    if (!anchor) return tl::unexpected(anchor.error());
+    SystemClock clock(*anchor);
+    Service service(**store, clock, options.limits, [&log](const std::string& trouble) {
+        trouble.empty() ? log.info("the store works again") : log.error(trouble);
+    });
+
+    http::Routes routes(service, clock, options.max_count);
+    http::HttpOptions http_options;
+    http_options.listen = options.listen;
+    http_options.threads = options.threads > 0 ? options.threads : std::thread::hardware_concurrency();
+    http_options.max_connections = connection_limit(options.max_connections, log);
+    http::HttpServer server(routes, http_options);
+    if (auto listening = server.listen(); !listening) return listening;
+
+    service.start();
+    server.start();
+    log.notice(std::string("semad ") + version + " listening on " + joined(server.addresses()) + ", store " +
+               describe(options.store));
+    notify_supervisor("READY=1");
+
+    signals_context.run();
+
+    notify_supervisor("STOPPING=1");
+    log.info("stopping");
+    server.drain();
+    service.drain();
+    server.wait_until_drained(drain_patience);
+    server.stop();
+    service.stop();
+    log.info("stopped");
+    return {};
+}
+
+int run(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    const auto parsed = parse_options(argc, argv);
+    Expected<void> done;
+    if (!parsed) {
+        done = tl::unexpected(parsed.error());
+    } else if (const auto* printed = std::get_if<Printed>(&*parsed)) {
+        std::fputs(printed->text.c_str(), stdout);
+        return std::fflush(stdout) == 0 ? 0 : exit_refused;
+    } else {
+        done = serve(std::get<Options>(*parsed));
+    }
+    if (done) return 0;
+    std::fprintf(stderr, "semad: %s\n", done.error().message.c_str());
+    return exit_refused;
+}
+
+}  // namespace
+}  // namespace sema
+
+int main(int argc, char** argv) {
+    try {
+        return sema::run(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "semad: %s\n", error.what());
+        return 1;
+    }
+}

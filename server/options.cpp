@@ -1,0 +1,154 @@
+#include "server/options.hpp"
+
+#include "common/version.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+namespace sema {
+namespace {
+
+constexpr const char* default_listen = "127.0.0.1:7717";
+constexpr unsigned largest_max_count = 1'000'000;
+
+std::string env(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+}
+
+// systemd's StateDirectory= comes first, then the XDG base directory.
+Expected<StoreOption> default_store() {
+    if (const std::string states = env("STATE_DIRECTORY"); !states.empty()) {
+        return SqliteStoreOption{states.substr(0, states.find(':')) + "/semad.db"};
+    }
+    if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) {
+        return SqliteStoreOption{state + "/semad/semad.db"};
+    }
+    if (const std::string home = env("HOME"); !home.empty()) {
+        return SqliteStoreOption{home + "/.local/state/semad/semad.db"};
+    }
+    return failure("there is no HOME to keep the data in: name a file with --store sqlite:PATH");
+}
+
+Expected<StoreOption> parse_store(const std::string& text) {
+    constexpr std::string_view sqlite = "sqlite:";
+    if (text.empty()) return default_store();
+    if (text == "memory:") return MemoryStoreOption{};
+    if (text.rfind(sqlite, 0) == 0 && text.size() > sqlite.size()) {
+        return SqliteStoreOption{text.substr(sqlite.size())};
+    }
+    return failure("'" + text + "' is not a store: write sqlite:PATH or memory:");
+}
+
+std::string is_positive_duration(const std::string& text) {
+    const auto duration = parse_duration(text);
+    if (!duration) return duration.error().message;
+    return *duration > Duration::zero() ? "" : "must be longer than 0";
+}
+
+std::string is_duration(const std::string& text) {
+    const auto duration = parse_duration(text);
+    return duration ? "" : duration.error().message;
+}
+
+std::string one_line(std::string text) {
+    for (char& c : text) {
+        if (c == '\n') c = ' ';
+    }
+    return text;
+}
+
+}  // namespace
+
+Expected<std::variant<Options, Printed>> parse_options(int argc, const char* const* argv) {
+    Options options;
+    std::vector<std::string> listen = {default_listen};
+    std::string store;
+    std::string log_format = "text";
+    std::string max_ttl = "1d";
+    std::string max_wait = "5m";
+
+    CLI::App app(
+        "Lends numbered slots of pools for a bounded time, over HTTP.\n"
+        "Without options it listens on 127.0.0.1:7717 and keeps its data in your state folder.",
+        "semad");
+    app.set_version_flag("--version", std::string("semad ") + version, "Print the version and exit");
+    app.set_help_flag("--help,-h", "Print this text and exit");
+    app.get_formatter()->column_width(34);
+
+    app.add_option("--listen", listen,
+                   "Where to listen; repeat for several. unix:/PATH is a socket file, "
+                   "port 0 any free port")
+        ->type_name("HOST:PORT")
+        ->allow_extra_args(false)
+        ->capture_default_str();
+    app.add_option("--store", store,
+                   "Where pools are kept: sqlite:PATH, or memory: (forgotten on exit). Default: "
+                   "sqlite: in $STATE_DIRECTORY, $XDG_STATE_HOME/semad or ~/.local/state/semad")
+        ->type_name("STORE");
+    app.add_option("--max-ttl", max_ttl, "Longest lease; a longer ttl is cut to it")
+        ->type_name("TIME")
+        ->check(is_positive_duration)
+        ->capture_default_str();
+    app.add_option("--max-wait", max_wait, "Longest wait of one borrow; a longer wait is cut to it")
+        ->type_name("TIME")
+        ->check(is_duration)
+        ->capture_default_str();
+    app.add_option("--max-count", options.max_count, "Most slots a pool may have")
+        ->type_name("N")
+        ->check(CLI::Range(0U, largest_max_count))
+        ->capture_default_str();
+    app.add_option("--max-pools", options.limits.max_pools, "Most pools there may be")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--max-waiters", options.limits.max_waiters, "Most borrows that may wait at a time")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--max-connections", options.max_connections,
+                   "Most connections at a time; 0: as many as there are file descriptors for")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--threads", options.threads, "Threads that serve connections; 0: one per processor")
+        ->type_name("N")
+        ->check(CLI::Range(0U, 1024U))
+        ->capture_default_str();
+    app.add_option("--log-format", log_format, "How the log on stderr is written")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
+    app.add_option("--log-level", options.log_level, "What is logged at least")
+        ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
+        ->capture_default_str();
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        return Printed{app.help()};
+    } catch (const CLI::CallForVersion&) {
+        return Printed{std::string("semad ") + version + "\n"};
+    } catch (const CLI::ParseError& error) {
+        return failure(one_line(error.what()) + " (semad --help lists the options)");
+    }
+
+    options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;
+    options.limits.max_ttl = parse_duration(max_ttl).value();
+    options.limits.max_wait = parse_duration(max_wait).value();
+    for (const std::string& text : listen) {
+        auto address = http::parse_listen_address(text);
+        if (!address) return tl::unexpected(address.error());
+        options.listen.push_back(std::move(*address));
+    }
+    auto parsed = parse_store(store);
+    if (!parsed) return tl::unexpected(parsed.error());
+    options.store = std::move(*parsed);
+    return options;
+}
+
+std::string describe(const StoreOption& store) {
+    const auto* sqlite = std::get_if<SqliteStoreOption>(&store);
+    return sqlite ? "sqlite:" + sqlite->path : "memory:";
+}
+
+}  // namespace sema

@@ -1,0 +1,166 @@
+#pragma once
+
+#include "server/clock.hpp"
+#include "server/pool/pool.hpp"
+#include "server/store/store.hpp"
+#include "server/sync.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace sema {
+
+struct ServiceLimits {
+    Duration max_ttl = std::chrono::hours(24);
+    Duration max_wait = std::chrono::seconds(300);
+    std::size_t max_pools = 200'000;
+    std::size_t max_waiters = 100'000;
+};
+
+struct PoolCounts {
+    unsigned count = 0;
+    unsigned in_use = 0;
+    unsigned available = 0;
+};
+struct LeaseReturned {
+    bool returned = false;
+};
+struct PoolDeleted {
+    bool deleted = false;
+};
+enum class Refusal {
+    no_such_pool,
+    no_resource,   ///< no slot came free within the wait
+    store_failed,  ///< nothing changed, or the caller may safely try again
+    shutting_down,
+    too_many_waiters,
+    too_many_pools,
+};
+
+using Answer = std::variant<Lease, PoolCounts, LeaseReturned, PoolDeleted, Refusal>;
+
+/// Takes the answer of a call: at most once, from any thread, with no lock held. Must not throw.
+using Reply = std::function<void(const Answer&)>;
+
+/// The semaphore service without its HTTP: pools, their queues, and the order in which things become
+/// durable.
+///
+/// - Calls return at once; the answer goes to the Reply, perhaps before the call returns. A Lease,
+///   PoolCounts, LeaseReturned or PoolDeleted tells nothing that is not on stable storage: it is held
+///   back until every change that it rests on is committed. If that commit fails, the answer is
+///   store_failed, and the pools concerned go back to what the store says.
+/// - Changes are committed in groups: one thread commits what was collected while it was busy with the
+///   commit before.
+/// - Pools are loaded when first used, and stay loaded.
+///
+/// Thread-safe. Until start() nothing happens by itself: a test calls flush() and advance() instead.
+class Service {
+  public:
+    /// `store` and `clock` must outlive the service. `on_store_trouble` is told of each failure of the
+    /// store (a text without secrets), and gets an empty text when it works again.
+    Service(Store& store, Clock& clock, const ServiceLimits& limits,
+            std::function<void(const std::string&)> on_store_trouble = {});
+    ~Service();
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    /// Starts the thread that commits and the one that watches deadlines.
+    void start();
+
+    /// Answers every waiter, and from now on every call, with shutting_down. What is in flight is finished.
+    void drain();
+
+    /// Commits what is left and ends the threads. No call may come after it.
+    void stop();
+
+    Ticket next_ticket() { return Ticket{tickets_.fetch_add(1, std::memory_order_relaxed)}; }
+
+    /// Makes the pool, or sets its count. Answer: PoolCounts.
+    void put(const PoolId& pool, unsigned count, Reply reply);
+    /// Answer: PoolCounts.
+    void inspect(const PoolId& pool, Reply reply);
+    /// Answer: PoolDeleted. Its waiters are answered no_such_pool.
+    void remove(const PoolId& pool, Reply reply);
+    /// Answer: Lease. `ttl` and `wait` are clamped to the limits. `ticket` comes from next_ticket().
+    void borrow(const PoolId& pool, Ticket ticket, Duration ttl, Duration wait, Reply reply);
+    /// Answer: LeaseReturned. Never no_such_pool.
+    void give_back(const PoolId& pool, const LeaseId& lease, Reply reply);
+
+    /// The borrower is gone. True: it was waiting, is out of the queue, and its Reply is never called.
+    /// False: its answer is under way.
+    bool leave(const PoolId& pool, Ticket ticket);
+
+    /// Does what is due by now; the next deadline, if there is one.
+    std::optional<TimePoint> advance();
+
+    /// Commits and loads what is due, once. False when there was nothing.
+    bool flush();
+
+  private:
+    struct Entry;
+    struct Shard;
+    struct Batch;
+    class Ready;
+    /// What a call does to its pool once that is loaded.
+    using Act = std::function<void(Entry&, const Reply&, Ready&)>;
+
+    Shard& shard_of(const PoolId& pool);
+    template <class AnyAct>
+    void perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act);
+    void finish(Shard& shard, const PoolId& pool, Entry& entry);
+    void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
+    void tell(Entry& entry, Outcome& outcome, Ready& ready);
+    void answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
+    bool uncommitted(const Entry& entry) const;
+    void set_present(Entry& entry, bool present);
+
+    void take(Shard& shard, Batch& batch);
+    void commit(Batch& batch);
+    void roll_back(Batch& batch, Ready& ready);
+    void forget_gone(const Batch& batch);
+    void load(const PoolId& pool);
+    void report(const std::string& trouble);
+
+    void wake_committer();
+    void schedule(TimePoint deadline);
+    void run_committer();
+    void run_timer();
+
+    Store& store_;
+    Clock& clock_;
+    const ServiceLimits limits_;
+    const std::function<void(const std::string&)> on_store_trouble_;
+    bool in_trouble_ = false;
+
+    std::vector<std::unique_ptr<Shard>> shards_;
+    std::atomic<std::uint64_t> tickets_{1};
+    std::atomic<std::size_t> pools_{0};
+    std::atomic<std::size_t> waiters_{0};
+    std::atomic<bool> draining_{false};
+    std::atomic<bool> stopping_{false};
+
+    /// Batches are numbered as they are taken; a change is on stable storage once its batch's number is
+    /// not above this.
+    std::atomic<std::uint64_t> committed_{0};
+    std::uint64_t taken_ = 0;
+    /// 1 while there is something to commit or load. (An int: the kernel can wait on it directly.)
+    std::atomic<int> work_{0};
+    std::thread committer_;
+
+    Mutex timer_mutex_;
+    ConditionVariable timer_changed_;
+    TimePoint wake_at_ GUARDED_BY(timer_mutex_) = TimePoint::max();
+    std::thread timer_;
+};
+
+}  // namespace sema

@@ -1,0 +1,515 @@
+#include "server/service.hpp"
+
+#include "server/store/memory.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/faulty_store.hpp"
+#include "tests/support/manual_clock.hpp"
+
+#include <thread>
+
+using namespace std::chrono_literals;
+using namespace sema;
+using sema::test::ManualClock;
+using sema::test::StoreFaults;
+
+namespace {
+
+/// A service without threads: nothing is committed, loaded or timed out before the test says so.
+struct Bench {
+    explicit Bench(ServiceLimits limits = {})
+        : service(*store, clock, limits, [this](const std::string& text) { trouble.push_back(text); }) {}
+
+    /// The answer of a call, once there is one.
+    struct Call {
+        std::shared_ptr<std::optional<Answer>> answer = std::make_shared<std::optional<Answer>>();
+        Ticket ticket{};
+
+        Reply reply() const {
+            return [into = answer](const Answer& given) {
+                REQUIRE_FALSE(*into);
+                *into = given;
+            };
+        }
+        bool answered() const { return answer->has_value(); }
+        template <class T>
+        T as() const {
+            REQUIRE(answered());
+            const T* value = std::get_if<T>(&**answer);
+            REQUIRE(value);
+            return *value;
+        }
+        bool is(Refusal refusal) const {
+            const auto* given = answered() ? std::get_if<Refusal>(&**answer) : nullptr;
+            return given && *given == refusal;
+        }
+    };
+
+    Call put(unsigned count) {
+        Call call;
+        service.put(pool, count, call.reply());
+        return call;
+    }
+    Call inspect() {
+        Call call;
+        service.inspect(pool, call.reply());
+        return call;
+    }
+    Call remove() {
+        Call call;
+        service.remove(pool, call.reply());
+        return call;
+    }
+    Call borrow(Duration ttl = 60s, Duration wait = 0s) {
+        Call call;
+        call.ticket = service.next_ticket();
+        service.borrow(pool, call.ticket, ttl, wait, call.reply());
+        return call;
+    }
+    Call give_back(const LeaseId& lease) {
+        Call call;
+        service.give_back(pool, lease, call.reply());
+        return call;
+    }
+
+    void flush() {
+        while (service.flush()) {
+        }
+    }
+    /// A pool, stored.
+    void made(unsigned count) {
+        put(count);
+        flush();
+    }
+    Lease granted(Duration ttl = 60s) {
+        const Call call = borrow(ttl);
+        flush();
+        return call.as<Lease>();
+    }
+    unsigned in_use() {
+        const Call call = inspect();
+        flush();
+        return call.as<PoolCounts>().in_use;
+    }
+
+    std::shared_ptr<MemoryData> data = make_memory_data();
+    std::shared_ptr<StoreFaults> faults = std::make_shared<StoreFaults>();
+    std::unique_ptr<Store> store = test::make_faulty_store(make_memory_store(data), faults);
+    ManualClock clock;
+    std::vector<std::string> trouble;
+    PoolId pool = PoolId::random();
+    Service service;
+};
+
+}  // namespace
+
+TEST_CASE("an answer is held back until what it tells is stored") {
+    Bench bench;
+    bench.made(2);
+    const auto borrow = bench.borrow();
+    const auto look = bench.inspect();
+    const auto raise = bench.put(3);
+    const auto same = bench.put(3);
+    CHECK_FALSE(borrow.answered());
+    CHECK_FALSE(look.answered());
+    CHECK_FALSE(raise.answered());
+    CHECK_FALSE(same.answered());
+    bench.flush();
+    CHECK(borrow.as<Lease>().position == 0);
+    CHECK(look.as<PoolCounts>().in_use == 1);
+    CHECK(raise.as<PoolCounts>().count == 3);
+    CHECK(same.as<PoolCounts>().count == 3);
+}
+
+TEST_CASE("what changes nothing is answered at once when nothing is under way") {
+    Bench bench;
+    bench.made(1);
+    CHECK(bench.inspect().answered());
+    CHECK(bench.put(1).answered());
+    CHECK_FALSE(bench.give_back(LeaseId::random()).as<LeaseReturned>().returned);
+}
+
+TEST_CASE("a refusal to wait does not wait for the store") {
+    Bench bench;
+    bench.made(1);
+    bench.borrow();
+    CHECK(bench.borrow().is(Refusal::no_resource));
+}
+
+TEST_CASE("everything that came in together is committed together") {
+    Bench bench;
+    bench.made(100);
+    const unsigned before = bench.faults->commits();
+    for (int i = 0; i < 50; ++i)
+        bench.borrow();
+    bench.flush();
+    CHECK(bench.faults->commits() == before + 1);
+    CHECK(bench.in_use() == 50);
+}
+
+TEST_CASE("a pool that is not there is told apart from one that is") {
+    Bench bench;
+    const auto look = bench.inspect();
+    const auto borrow = bench.borrow();
+    const auto back = bench.give_back(LeaseId::random());
+    const auto gone = bench.remove();
+    bench.flush();
+    CHECK(look.is(Refusal::no_such_pool));
+    CHECK(borrow.is(Refusal::no_such_pool));
+    CHECK_FALSE(back.as<LeaseReturned>().returned);
+    CHECK_FALSE(gone.as<PoolDeleted>().deleted);
+}
+
+TEST_CASE("calls that came before their pool was loaded are done in their order") {
+    Bench bench;
+    const auto early = bench.inspect();
+    const auto put = bench.put(1);
+    const auto first = bench.borrow();
+    const auto second = bench.borrow();
+    bench.flush();
+    CHECK(early.is(Refusal::no_such_pool));
+    CHECK(put.as<PoolCounts>().in_use == 0);
+    CHECK(first.as<Lease>().position == 0);
+    CHECK(second.is(Refusal::no_resource));
+}
+
+TEST_CASE("a commit that fails is as if the calls had not been made") {
+    Bench bench;
+    bench.made(2);
+    const Lease held = bench.granted();
+    bench.faults->fail_commits(1);
+    const auto borrow = bench.borrow();
+    const auto back = bench.give_back(held.id);
+    const auto look = bench.inspect();
+    bench.flush();
+    CHECK(borrow.is(Refusal::store_failed));
+    CHECK(back.is(Refusal::store_failed));
+    CHECK(look.is(Refusal::store_failed));
+    CHECK(bench.in_use() == 1);
+    const auto again = bench.give_back(held.id);
+    bench.flush();
+    CHECK(again.as<LeaseReturned>().returned);
+}
+
+TEST_CASE("a pool whose making failed is not there, and can be made") {
+    Bench bench;
+    bench.faults->fail_commits(1);
+    const auto put = bench.put(1);
+    bench.flush();
+    CHECK(put.is(Refusal::store_failed));
+    const auto look = bench.inspect();
+    bench.flush();
+    CHECK(look.is(Refusal::no_such_pool));
+    const auto again = bench.put(1);
+    bench.flush();
+    CHECK(again.as<PoolCounts>().count == 1);
+}
+
+TEST_CASE("a pool whose deletion failed is still there with its leases") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto waiter = bench.borrow(60s, 100s);
+    bench.faults->fail_commits(1);
+    const auto gone = bench.remove();
+    bench.flush();
+    CHECK(gone.is(Refusal::store_failed));
+    CHECK(waiter.is(Refusal::store_failed));
+    CHECK(bench.in_use() == 1);
+    const auto back = bench.give_back(held.id);
+    bench.flush();
+    CHECK(back.as<LeaseReturned>().returned);
+}
+
+TEST_CASE("a failing commit takes with it what was built on it meanwhile") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto back = bench.give_back(held.id);
+    bench.faults->fail_commits(1);
+    Bench::Call borrow;
+    Bench::Call look;
+    {
+        std::thread committer([&] { bench.service.flush(); });
+        StoreFaults::Gate gate(*bench.faults);
+        // The gate may close behind the commit; then it has failed already, and the rest holds as well.
+        borrow = bench.borrow();
+        look = bench.inspect();
+        gate.open();
+        committer.join();
+    }
+    bench.flush();
+    CHECK(back.is(Refusal::store_failed));
+    CHECK((borrow.is(Refusal::store_failed) || borrow.is(Refusal::no_resource)));
+    CHECK(bench.in_use() == 1);
+}
+
+TEST_CASE("a commit that happened but could not be confirmed is found when the pool is read again") {
+    Bench bench;
+    bench.made(1);
+    bench.faults->leave_commits_unconfirmed(1);
+    const auto borrow = bench.borrow();
+    bench.flush();
+    CHECK(borrow.is(Refusal::store_failed));
+    CHECK(bench.in_use() == 1);
+    bench.clock.pass(60s);
+    CHECK(bench.in_use() == 0);
+}
+
+TEST_CASE("waiters keep their places when a commit fails, and are served in order later") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto first = bench.borrow(60s, 300s);
+    const auto second = bench.borrow(60s, 300s);
+    bench.faults->fail_commits(1);
+    bench.put(1);
+    const auto back = bench.give_back(held.id);
+    bench.flush();
+    // The first was granted the slot in the commit that failed.
+    CHECK(back.is(Refusal::store_failed));
+    CHECK(first.is(Refusal::store_failed));
+    CHECK_FALSE(second.answered());
+    bench.give_back(held.id);
+    bench.flush();
+    CHECK(second.as<Lease>().position == 0);
+}
+
+TEST_CASE("a pool that cannot be read answers store_failed, and works once it can") {
+    Bench bench;
+    bench.made(1);
+    Bench::Call look;
+    ManualClock clock;
+    Service restarted(*bench.store, clock, {});
+    bench.faults->fail_loads();
+    restarted.inspect(bench.pool, look.reply());
+    while (restarted.flush()) {
+    }
+    CHECK(look.is(Refusal::store_failed));
+    bench.faults->heal();
+    Bench::Call again;
+    restarted.inspect(bench.pool, again.reply());
+    while (restarted.flush()) {
+    }
+    CHECK(again.as<PoolCounts>().count == 1);
+}
+
+TEST_CASE("trouble with the store is reported, and its end too") {
+    Bench bench;
+    bench.made(1);
+    CHECK(bench.trouble.empty());
+    bench.faults->fail_commits(1);
+    bench.borrow();
+    bench.flush();
+    REQUIRE(bench.trouble.size() == 1);
+    CHECK_FALSE(bench.trouble[0].empty());
+    bench.borrow();
+    bench.flush();
+    REQUIRE(bench.trouble.size() == 2);
+    CHECK(bench.trouble[1].empty());
+}
+
+TEST_CASE("a slot given back is handed to the longest waiter, stored before it is told") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto first = bench.borrow(30s, 300s);
+    const auto second = bench.borrow(30s, 300s);
+    bench.give_back(held.id);
+    CHECK_FALSE(first.answered());
+    bench.flush();
+    CHECK(first.as<Lease>().position == 0);
+    CHECK_FALSE(second.answered());
+}
+
+TEST_CASE("an expiry serves the waiter at the millisecond") {
+    Bench bench;
+    bench.made(1);
+    bench.granted(10s);
+    const auto waiter = bench.borrow(30s, 300s);
+    CHECK(bench.service.advance() == bench.clock.now() + 10s);
+    bench.clock.pass(10s - 1ms);
+    bench.service.advance();
+    bench.flush();
+    CHECK_FALSE(waiter.answered());
+    bench.clock.pass(1ms);
+    bench.service.advance();
+    bench.flush();
+    CHECK(waiter.as<Lease>().position == 0);
+}
+
+TEST_CASE("a waiter is refused at its deadline, whether or not the store is busy") {
+    Bench bench;
+    bench.made(1);
+    bench.granted();
+    const auto waiter = bench.borrow(30s, 5s);
+    bench.put(1);
+    bench.clock.pass(5s);
+    bench.service.advance();
+    CHECK(waiter.is(Refusal::no_resource));
+}
+
+TEST_CASE("deleting a pool answers its waiters at once, and a new one starts fresh") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto waiter = bench.borrow(30s, 300s);
+    const auto gone = bench.remove();
+    bench.flush();
+    CHECK(gone.as<PoolDeleted>().deleted);
+    CHECK(waiter.is(Refusal::no_such_pool));
+    bench.made(1);
+    CHECK(bench.in_use() == 0);
+    const auto back = bench.give_back(held.id);
+    bench.flush();
+    CHECK_FALSE(back.as<LeaseReturned>().returned);
+}
+
+TEST_CASE("deleted and made again in one go, the pool has none of its old leases after a restart") {
+    Bench bench;
+    bench.made(2);
+    bench.granted();
+    bench.remove();
+    bench.put(2);
+    const auto borrow = bench.borrow();
+    bench.flush();
+    CHECK(borrow.as<Lease>().position == 0);
+    Service restarted(*bench.store, bench.clock, {});
+    Bench::Call look;
+    restarted.inspect(bench.pool, look.reply());
+    restarted.flush();
+    CHECK(look.as<PoolCounts>().in_use == 1);
+}
+
+TEST_CASE("who leaves the queue is never answered and never granted") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    const auto gone = bench.borrow(30s, 300s);
+    const auto stays = bench.borrow(30s, 300s);
+    CHECK(bench.service.leave(bench.pool, gone.ticket));
+    CHECK_FALSE(bench.service.leave(bench.pool, gone.ticket));
+    bench.give_back(held.id);
+    bench.flush();
+    CHECK_FALSE(gone.answered());
+    CHECK(stays.answered());
+}
+
+TEST_CASE("who leaves before the pool was even loaded borrows nothing") {
+    Bench bench;
+    bench.made(1);
+    Service restarted(*bench.store, bench.clock, {});
+    Bench::Call gone;
+    const Ticket ticket = restarted.next_ticket();
+    restarted.borrow(bench.pool, ticket, 30s, 0s, gone.reply());
+    CHECK(restarted.leave(bench.pool, ticket));
+    Bench::Call look;
+    restarted.inspect(bench.pool, look.reply());
+    restarted.flush();
+    CHECK_FALSE(gone.answered());
+    CHECK(look.as<PoolCounts>().in_use == 0);
+}
+
+TEST_CASE("who leaves after the grant is still answered, so that the lease can be given back") {
+    Bench bench;
+    bench.made(1);
+    const auto borrow = bench.borrow();
+    CHECK_FALSE(bench.service.leave(bench.pool, borrow.ticket));
+    bench.flush();
+    CHECK(borrow.answered());
+}
+
+TEST_CASE("draining answers every waiter and every new call with shutting_down, and finishes the rest") {
+    Bench bench;
+    bench.made(1);
+    const auto granted = bench.borrow();
+    const auto waiter = bench.borrow(30s, 300s);
+    bench.service.drain();
+    CHECK(waiter.is(Refusal::shutting_down));
+    CHECK(bench.inspect().is(Refusal::shutting_down));
+    bench.flush();
+    CHECK(granted.as<Lease>().position == 0);
+}
+
+TEST_CASE("ttl and wait are cut to their limits") {
+    ServiceLimits limits;
+    limits.max_ttl = 100s;
+    limits.max_wait = 10s;
+    Bench bench(limits);
+    bench.made(1);
+    CHECK(bench.granted(longest_duration).ttl == 100s);
+    const auto waiter = bench.borrow(30s, longest_duration);
+    bench.clock.pass(10s - 1us);
+    bench.service.advance();
+    CHECK_FALSE(waiter.answered());
+    bench.clock.pass(1us);
+    bench.service.advance();
+    CHECK(waiter.is(Refusal::no_resource));
+}
+
+TEST_CASE("there are no more waiters than the limit, over all pools") {
+    ServiceLimits limits;
+    limits.max_waiters = 2;
+    Bench bench(limits);
+    bench.made(0);
+    const auto first = bench.borrow(30s, 300s);
+    bench.borrow(30s, 300s);
+    CHECK(bench.borrow(30s, 300s).is(Refusal::too_many_waiters));
+    bench.service.leave(bench.pool, first.ticket);
+    CHECK_FALSE(bench.borrow(30s, 300s).answered());
+}
+
+TEST_CASE("there are no more pools than the limit, those of earlier runs counted") {
+    ServiceLimits limits;
+    limits.max_pools = 2;
+    Bench bench(limits);
+    bench.made(1);
+    bench.pool = PoolId::random();
+    bench.made(1);
+    Service restarted(*bench.store, bench.clock, limits);
+    const auto put = [&](const PoolId& pool) {
+        Bench::Call call;
+        restarted.put(pool, 1, call.reply());
+        while (restarted.flush()) {
+        }
+        return call;
+    };
+    CHECK(put(PoolId::random()).is(Refusal::too_many_pools));
+    CHECK(put(bench.pool).as<PoolCounts>().count == 1);
+    Bench::Call gone;
+    restarted.remove(bench.pool, gone.reply());
+    while (restarted.flush()) {
+    }
+    CHECK(put(PoolId::random()).as<PoolCounts>().count == 1);
+}
+
+TEST_CASE("a pool whose making failed does not count against the limit") {
+    ServiceLimits limits;
+    limits.max_pools = 1;
+    Bench bench(limits);
+    bench.faults->fail_commits(1);
+    bench.made(1);
+    const auto put = bench.put(1);
+    bench.flush();
+    CHECK(put.as<PoolCounts>().count == 1);
+}
+
+TEST_CASE("a restart keeps leases for the time they had left") {
+    Bench bench;
+    bench.made(2);
+    bench.granted(60s);
+    bench.granted(10s);
+    bench.clock.pass(20s);
+    Service restarted(*bench.store, bench.clock, {});
+    const auto in_use = [&] {
+        Bench::Call look;
+        restarted.inspect(bench.pool, look.reply());
+        while (restarted.flush()) {
+        }
+        return look.as<PoolCounts>().in_use;
+    };
+    CHECK(in_use() == 1);
+    bench.clock.pass(40s - 1us);
+    CHECK(in_use() == 1);
+    bench.clock.pass(1us);
+    CHECK(in_use() == 0);
+}

@@ -1,0 +1,150 @@
+#include "server/service.hpp"
+#include "server/store/memory.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/faulty_store.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <thread>
+
+using namespace std::chrono_literals;
+using namespace sema;
+
+namespace {
+
+/// Waits for one answer.
+class Waiting {
+  public:
+    Reply reply() {
+        return [state = state_](const Answer& answer) {
+            const std::lock_guard lock(state->mutex);
+            state->answer = answer;
+            state->given.notify_one();
+        };
+    }
+    Answer get() {
+        std::unique_lock lock(state_->mutex);
+        REQUIRE(state_->given.wait_for(lock, 20s, [&] { return state_->answer.has_value(); }));
+        return *state_->answer;
+    }
+
+  private:
+    struct State {
+        std::mutex mutex;
+        std::condition_variable given;
+        std::optional<Answer> answer;
+    };
+    std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+}  // namespace
+
+TEST_CASE("many borrowers at once never hold a position twice, and all are served") {
+    constexpr unsigned slots = 3;
+    constexpr int borrowers = 8;
+    constexpr int rounds = 200;
+    const auto faults = std::make_shared<test::StoreFaults>();
+    const auto store = test::make_faulty_store(make_memory_store(), faults);
+    SystemClock clock(std::nullopt);
+    Service service(*store, clock, {});
+    service.start();
+    const PoolId pool = PoolId::random();
+    Waiting made;
+    service.put(pool, slots, made.reply());
+    made.get();
+
+    std::array<std::atomic<int>, slots> holders{};
+    std::atomic<int> clashes = 0;
+    std::atomic<int> served = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < borrowers; ++i) {
+        threads.emplace_back([&] {
+            for (int round = 0; round < rounds; ++round) {
+                Waiting borrowed;
+                service.borrow(pool, service.next_ticket(), 60s, 60s, borrowed.reply());
+                const Answer answer = borrowed.get();
+                const auto* lease = std::get_if<Lease>(&answer);
+                if (!lease) continue;
+                if (++holders.at(lease->position) != 1) ++clashes;
+                ++served;
+                --holders.at(lease->position);
+                Waiting returned;
+                service.give_back(pool, lease->id, returned.reply());
+                returned.get();
+            }
+        });
+    }
+    for (auto& thread : threads)
+        thread.join();
+    service.stop();
+    CHECK(clashes == 0);
+    CHECK(served == borrowers * rounds);
+}
+
+TEST_CASE("a failing store never leads to two holders, a lost answer or a leaked waiter") {
+    const auto faults = std::make_shared<test::StoreFaults>();
+    const auto store = test::make_faulty_store(make_memory_store(), faults);
+    SystemClock clock(std::nullopt);
+    Service service(*store, clock, {});
+    service.start();
+    const PoolId pool = PoolId::random();
+    Waiting made;
+    service.put(pool, 2, made.reply());
+    made.get();
+
+    std::array<std::atomic<int>, 2> holders{};
+    std::atomic<int> clashes = 0;
+    std::atomic<int> served = 0;
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < 6; ++i) {
+        threads.emplace_back([&, i] {
+            std::mt19937 random(i);
+            for (int round = 0; round < 150; ++round) {
+                if (random() % 8 == 0) faults->fail_commits(1);
+                Waiting borrowed;
+                const Ticket ticket = service.next_ticket();
+                service.borrow(pool, ticket, 60s, 2s, borrowed.reply());
+                if (random() % 6 == 0 && service.leave(pool, ticket)) continue;
+                const Answer answer = borrowed.get();
+                const auto* lease = std::get_if<Lease>(&answer);
+                if (!lease) continue;
+                if (++holders.at(lease->position) != 1) ++clashes;
+                ++served;
+                --holders.at(lease->position);
+                for (bool done = false; !done;) {
+                    Waiting returned;
+                    service.give_back(pool, lease->id, returned.reply());
+                    done = std::holds_alternative<LeaseReturned>(returned.get());
+                }
+            }
+        });
+    }
+    for (auto& thread : threads)
+        thread.join();
+    faults->heal();
+    Waiting look;
+    service.inspect(pool, look.reply());
+    CHECK(std::get<PoolCounts>(look.get()).in_use == 0);
+    CHECK(clashes == 0);
+    CHECK(served > 0);
+    service.stop();
+}
+
+TEST_CASE("an expiry wakes the waiter by itself") {
+    const auto store = make_memory_store();
+    SystemClock clock(std::nullopt);
+    Service service(*store, clock, {});
+    service.start();
+    const PoolId pool = PoolId::random();
+    Waiting made;
+    Waiting held;
+    Waiting next;
+    service.put(pool, 1, made.reply());
+    service.borrow(pool, service.next_ticket(), 50ms, 0s, held.reply());
+    service.borrow(pool, service.next_ticket(), 60s, 10s, next.reply());
+    const Lease first = std::get<Lease>(held.get());
+    const Lease second = std::get<Lease>(next.get());
+    CHECK(second.granted_at >= first.expires_at);
+    service.stop();
+}

@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -42,8 +43,7 @@ class Borrower {
     Borrower(boost::asio::io_context& io, const Target& target)
         : connection_(io, target.endpoint()),
           borrow_target_("/l/" + target.pool + "/borrow"),
-          return_target_("/l/" + target.pool + "/return"),
-          inspect_target_("/l/" + target.pool) {}
+          return_target_("/l/" + target.pool + "/return") {}
 
     /// Calls `granted` once a slot is held, `refused` where none came free within `wait`.
     void borrow(Duration wait, std::function<void()> granted, std::function<void()> refused) {
@@ -69,23 +69,16 @@ class Borrower {
                          });
     }
 
-    void inspect(std::function<void()> done) {
-        connection_.call("GET", inspect_target_, "", [done = std::move(done)](Answer answer) {
-            if (answer.status != 200) refuse("inspect", answer);
-            done();
-        });
-    }
-
   private:
     Connection connection_;
     std::string borrow_target_;
     std::string return_target_;
-    std::string inspect_target_;
     LeaseId lease_;
 };
 
 /// Runs until nothing is under way any more; that must be within `limit`.
 void run_within(boost::asio::io_context& io, Clock::duration limit) {
+    io.restart();
     io.run_for(limit);
     if (!io.stopped()) throw std::runtime_error("the load did not come to its end in time");
 }
@@ -229,10 +222,12 @@ class Crowd {
     void run() {
         const double before = server_.resident_kilobytes();
         holder_.borrow(
-            0s, [this] { queue_next(); }, taken);
-        // Everybody waits now, and the program with them, until the end of the idle time.
-        while (static_cast<int>(waiters_.size()) < size_ || !last_is_queued_)
-            io_.run_one();
+            0s, [] {}, taken);
+        pause(100ms);
+        for (int place = 0; place < size_; ++place) {
+            waiters_.push_back(std::make_unique<Borrower>(io_, target_));
+        }
+        queue();
         pause(1s);
         report("kilobytes_per_waiter", (server_.resident_kilobytes() - before) / size_);
         const double used = server_.processor_time();
@@ -248,35 +243,37 @@ class Crowd {
     }
 
   private:
-    // One after the other: the answer to another call, made after the borrow was sent, tells that the
-    // server has got round to it.
-    void queue_next() {
-        if (static_cast<int>(waiters_.size()) == size_) {
-            last_is_queued_ = true;
-            return;
+    // Which of those that come at almost the same time the server's threads read first is open; so groups
+    // come one after the other, and whoever is in a later group must be served later.
+    void queue() {
+        for (int place = 0; place < size_; ++place) {
+            waiters_[static_cast<std::size_t>(place)]->borrow(
+                300s, [this, place] { serve(place); }, taken);
+            if ((place + 1) % group_size == 0) pause(20ms);
         }
-        const int place = static_cast<int>(waiters_.size());
-        waiters_.push_back(std::make_unique<Borrower>(io_, target_));
-        waiters_.back()->borrow(
-            300s, [this, place] { serve(place); }, taken);
-        holder_.inspect([this] { queue_next(); });
     }
 
     // There is one slot: nobody is served before the one before has returned, so that the order in which
     // answers come in is the order in which they were given.
     void serve(int place) {
-        if (place != served_) ++out_of_order_;
+        const int group = place / group_size;
+        if (group < latest_group_) ++out_of_order_;
+        latest_group_ = std::max(latest_group_, group);
         ++served_;
         waiters_[static_cast<std::size_t>(place)]->give_back([] {});
     }
 
     void pause(Clock::duration time) {
-        const auto end = Clock::now() + time;
-        while (Clock::now() < end)
-            io_.run_one_until(end);
+        bool over = false;
+        boost::asio::steady_timer timer(io_, time);
+        timer.async_wait([&over](const boost::system::error_code&) { over = true; });
+        io_.restart();
+        while (!over) io_.run_one();
     }
 
     static void taken() { throw std::runtime_error("a waiter got no slot"); }
+
+    static constexpr int group_size = 100;
 
     Target target_;
     int size_;
@@ -284,9 +281,9 @@ class Crowd {
     boost::asio::io_context io_{1};
     Borrower holder_;
     std::vector<std::unique_ptr<Borrower>> waiters_;
-    bool last_is_queued_ = false;
     Clock::time_point released_;
     int served_ = 0;
+    int latest_group_ = 0;
     int out_of_order_ = 0;
 };
 

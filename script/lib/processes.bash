@@ -49,6 +49,7 @@ until_true() {
 # store in $work, ready to be used. Sets $semad (process id), $server (URL) and $semad_log.
 start_semad() {
     semad_log=$work/semad.log
+    : >"$semad_log"
     "$1" --listen 127.0.0.1:0 --store "sqlite:$work/semad.db" "${@:2}" 2>"$semad_log" &
     semad=$!
     until_true 10 semad_spoke || true

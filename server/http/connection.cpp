@@ -138,7 +138,7 @@ void Connection::serve() {
             head_only_ = false;
             respond(error_response(rejected->status, rejected->reason));
         } else if (const auto* message = std::get_if<Message>(&next)) {
-            if (!handle(*message)) respond(error_response(400, "request not understood"));
+            handle(*message);
         } else if (end_of_input_) {
             return close();
         } else {
@@ -149,19 +149,21 @@ void Connection::serve() {
     if (state_ == State::waiting) read();
 }
 
-/// False: the request is not one to hand on.
-bool Connection::handle(const Message& message) {
+void Connection::handle(const Message& message) {
     keep_alive_ = message.keep_alive;
     http_1_0_ = message.http_1_0;
     head_only_ = message.method() == "HEAD";
-    return worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
-        auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
-            self->worker_.deliver(self, answer);
+    if (!Engine::knows(message.method())) return respond(error_response(501, "method not implemented"));
+    const bool handled =
+        worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
+            auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
+                self->worker_.deliver(self, answer);
+            });
+            if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
+            call_ = std::get<Pending>(result);
+            state_ = State::waiting;
         });
-        if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
-        call_ = std::get<Pending>(result);
-        state_ = State::waiting;
-    });
+    if (!handled) respond(error_response(400, "request not understood"));
 }
 
 void Connection::answered(const Answer& answer) {

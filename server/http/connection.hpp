@@ -55,7 +55,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void received(const boost::system::error_code& error, std::size_t size);
     void hung_up(bool reset);
     void serve();
-    bool handle(const Message& message);
+    void handle(const Message& message);
     void respond(const Response& response);
     void write();
     void written(const boost::system::error_code& error);

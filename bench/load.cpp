@@ -268,7 +268,8 @@ class Crowd {
         boost::asio::steady_timer timer(io_, time);
         timer.async_wait([&over](const boost::system::error_code&) { over = true; });
         io_.restart();
-        while (!over) io_.run_one();
+        while (!over)
+            io_.run_one();
     }
 
     static void taken() { throw std::runtime_error("a waiter got no slot"); }

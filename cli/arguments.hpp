@@ -1,9 +1,9 @@
 #pragma once
 
 #include "common/durations.hpp"
+#include "common/help_formatter.hpp"
 
 #include <CLI/App.hpp>
-#include <CLI/Formatter.hpp>
 
 #include <optional>
 #include <string>
@@ -23,11 +23,10 @@ struct CommandLine {
 /// subcommands' lines are `own` alone. `app` knows the options; the program's name is not part of `words`.
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words);
 
-/// Writes help for people: an option's value has a name, and what is said of it is all in its description.
-class HelpFormatter : public CLI::Formatter {
+/// Shows `run`'s command in its usage line.
+class CommandHelpFormatter : public HelpFormatter {
   public:
     std::string make_usage(const CLI::App* app, std::string name) const override;
-    std::string make_option_opts(const CLI::Option* option) const override;
 };
 
 /// Adds an option that takes a duration.

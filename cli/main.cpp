@@ -68,7 +68,7 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     GlobalOptions globals;
     Invocation chosen;
     std::vector<std::string> command;
-    const auto formatter = std::make_shared<HelpFormatter>();
+    const auto formatter = std::make_shared<CommandHelpFormatter>();
     formatter->column_width(32);
     app.formatter(formatter);
     // The options for all may stand behind a subcommand too. Subcommands take this over when they are added.

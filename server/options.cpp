@@ -1,11 +1,12 @@
 #include "server/options.hpp"
 
+#include "common/help_formatter.hpp"
 #include "common/version.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <cstdlib>
-#include <filesystem>
+#include <memory>
 #include <utility>
 
 namespace sema {
@@ -71,56 +72,50 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     std::string max_ttl = "1d";
     std::string max_wait = "5m";
 
-    CLI::App app(
-        "Lends numbered slots of pools for a bounded time, over HTTP.\n"
-        "Without options it listens on 127.0.0.1:7717 and keeps its data in your state folder.",
-        "semad");
+    CLI::App app("Lends numbered slots of pools for a bounded time, over HTTP.", "semad");
     app.set_version_flag("--version", std::string("semad ") + version, "Print the version and exit");
-    app.set_help_flag("--help,-h", "Print this text and exit");
-    app.get_formatter()->column_width(34);
+    app.set_help_flag("-h,--help", "Print this help and exit");
+    app.formatter(std::make_shared<HelpFormatter>());
+    app.get_formatter()->column_width(26);
 
     app.add_option("--listen", listen,
-                   "Where to listen; repeat for several. unix:/PATH is a socket file, "
-                   "port 0 any free port")
-        ->type_name("HOST:PORT")
-        ->allow_extra_args(false)
-        ->capture_default_str();
+                   "HOST:PORT or unix:/PATH to listen on; may be repeated (127.0.0.1:7717)")
+        ->type_name("ADDRESS")
+        ->allow_extra_args(false);
     app.add_option("--store", store,
-                   "Where pools are kept: sqlite:PATH, or memory: (forgotten on exit). Default: "
-                   "sqlite: in $STATE_DIRECTORY, $XDG_STATE_HOME/semad or ~/.local/state/semad")
+                   "Where pools are kept: sqlite:PATH or memory: (sqlite: in your state folder)")
         ->type_name("STORE");
-    app.add_option("--max-ttl", max_ttl, "Longest lease; a longer ttl is cut to it")
-        ->type_name("TIME")
-        ->check(is_positive_duration)
-        ->capture_default_str();
-    app.add_option("--max-wait", max_wait, "Longest wait of one borrow; a longer wait is cut to it")
-        ->type_name("TIME")
-        ->check(is_duration)
-        ->capture_default_str();
-    app.add_option("--max-count", options.max_count, "Most slots a pool may have")
+    app.add_option("--max-ttl", max_ttl, "The longest lease; a longer ttl is cut to it (1d)")
+        ->type_name("T")
+        ->check(is_positive_duration);
+    app.add_option("--max-wait", max_wait, "The longest wait of one borrow; a longer one is cut to it (5m)")
+        ->type_name("T")
+        ->check(is_duration);
+    app.add_option("--max-count", options.max_count, "The most slots a pool may have (1000)")
         ->type_name("N")
-        ->check(CLI::Range(0U, largest_max_count))
-        ->capture_default_str();
-    app.add_option("--max-pools", options.limits.max_pools, "Most pools there may be")
-        ->type_name("N")
-        ->capture_default_str();
-    app.add_option("--max-waiters", options.limits.max_waiters, "Most borrows that may wait at a time")
-        ->type_name("N")
-        ->capture_default_str();
+        ->check(CLI::Range(0U, largest_max_count));
+    app.add_option("--max-pools", options.limits.max_pools, "The most pools there may be (200000)")
+        ->type_name("N");
+    app.add_option("--max-waiters", options.limits.max_waiters,
+                   "The most borrows that may wait at a time (100000)")
+        ->type_name("N");
     app.add_option("--max-connections", options.max_connections,
-                   "Most connections at a time; 0: as many as there are file descriptors for")
+                   "The most connections at a time (as many as file descriptors allow)")
+        ->type_name("N");
+    app.add_option("--threads", options.threads, "Threads that serve connections (one per processor)")
         ->type_name("N")
-        ->capture_default_str();
-    app.add_option("--threads", options.threads, "Threads that serve connections; 0: one per processor")
-        ->type_name("N")
-        ->check(CLI::Range(0U, 1024U))
-        ->capture_default_str();
-    app.add_option("--log-format", log_format, "How the log on stderr is written")
-        ->check(CLI::IsMember({"text", "json"}))
-        ->capture_default_str();
-    app.add_option("--log-level", options.log_level, "What is logged at least")
-        ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
-        ->capture_default_str();
+        ->check(CLI::Range(0U, 1024U));
+    app.add_option("--log-format", log_format, "How the log on stderr is written: text or json (text)")
+        ->type_name("FORM")
+        ->check(CLI::IsMember({"text", "json"}));
+    app.add_option("--log-level", options.log_level,
+                   "What is logged at least: debug, info, warn, error or off (info)")
+        ->type_name("LEVEL")
+        ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+    app.footer(
+        "A time T is 90, 1.5, 30s, 5m, 12h or 1d.\n\n"
+        "Example: serve this machine's network, and lend nothing for longer than four hours\n"
+        "  semad --listen 0.0.0.0:7717 --max-ttl 4h");
 
     try {
         app.parse(argc, argv);

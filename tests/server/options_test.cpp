@@ -3,6 +3,10 @@
 #include "tests/support/catch.hpp"
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
 
 using namespace std::chrono_literals;
 using namespace sema;
@@ -26,6 +30,24 @@ std::string refusal(std::vector<const char*> arguments) {
     REQUIRE_FALSE(parsed);
     CHECK(parsed.error().message.find('\n') == std::string::npos);
     return parsed.error().message;
+}
+
+std::string content(const std::string& path) {
+    std::ifstream file(PROJECT_FOLDER + ("/" + path));
+    std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    REQUIRE_FALSE(text.empty());
+    return text;
+}
+
+// The long flags at the beginning of the help's lines.
+std::set<std::string> flags() {
+    const std::string help = std::get<Printed>(*parse({"--help"})).text;
+    const std::regex flag("\n  (?:-h,)?(--[a-z-]+)");
+    std::set<std::string> all;
+    for (std::sregex_iterator match(help.begin(), help.end(), flag), end; match != end; ++match) {
+        all.insert((*match)[1]);
+    }
+    return all;
 }
 
 }  // namespace
@@ -95,10 +117,24 @@ TEST_CASE("what semad does not understand is refused in one line") {
 TEST_CASE("help and version are text for stdout") {
     CHECK(std::get<Printed>(*parse({"--version"})).text.rfind("semad ", 0) == 0);
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
-    for (const char* option :
-         {"--listen", "--store", "--max-ttl", "--max-wait", "--max-count", "--max-pools", "--max-connections",
-          "--max-waiters", "--threads", "--log-format", "--log-level"}) {
-        CAPTURE(option);
-        CHECK(help.find(option) != std::string::npos);
+    CHECK(help.find("Example:") != std::string::npos);
+    CHECK(flags().count("--listen") == 1);
+    CHECK(flags().size() == 13);
+}
+
+TEST_CASE("every flag of semad is in its man page and in the completions") {
+    const std::string man = content("man/semad.1");
+    const std::string bash = content("completions/semad.bash");
+    const std::string zsh = content("completions/semad.zsh");
+    const std::string fish = content("completions/semad.fish");
+    const auto has = [](const std::string& text, const std::string& word) {
+        return std::regex_search(text, std::regex("(^|[^a-zA-Z-])" + word + "($|[^a-zA-Z-])"));
+    };
+    for (const std::string& flag : flags()) {
+        CAPTURE(flag);
+        CHECK(has(man, "Fl " + flag.substr(1)));
+        CHECK(has(bash, flag));
+        CHECK(has(zsh, flag));
+        CHECK(has(fish, "-l " + flag.substr(2)));
     }
 }

@@ -14,6 +14,11 @@ namespace sema {
 /// open. Errors, each saying what to do: another process has the file open; the file is no database, or
 /// not one of ours (`application_id`), or of a newer format (`user_version`); the folder cannot be
 /// written. The file is left as it was in all these cases.
+///
+/// A commit that failed (the disk is full, or reports an error) leaves the store usable: it did not
+/// happen, as load() will tell, and later ones succeed once the cause is gone. One case is open: where it
+/// was the final fsync that failed, and the process is killed before a later commit succeeds, the failed
+/// batch may be there, whole, when the file is next opened.
 Expected<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path);
 
 }  // namespace sema

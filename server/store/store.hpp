@@ -25,6 +25,8 @@ struct Lease {
     TimePoint expires_at;
     /// What was asked for (after clamping). A restart never gives a lease more than this.
     Duration ttl{};
+
+    bool operator==(const Lease&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
@@ -55,6 +57,9 @@ struct Changes {
 
 /// The changes of one pool in a batch. `base` is the version they were made from; the pool has `next`
 /// once they are committed. `next` is 0 where the pool is gone afterwards.
+///
+/// REQUIRES: a pool that comes into being has a `count`; slots are set only in a pool that is there
+/// afterwards; `next` differs from `base` unless both are 0.
 struct PoolChange {
     PoolId pool;
     Version base = 0;
@@ -69,6 +74,8 @@ struct ClockAnchor {
     Duration boot_time{};
     Duration wall_time{};
     TimePoint timeline;
+
+    bool operator==(const ClockAnchor&) const = default;
 };
 
 struct Committed {};

@@ -41,7 +41,7 @@ constexpr const char* no_database = "it is not an SQLite database: name another 
 
 // SQLite's words, and what to do about it.
 std::string describe(const sqlite::Failure& error) {
-    const std::string what = error.what();
+    std::string what = error.what();
     switch (error.code()) {
         case SQLITE_FULL:
             return what + ": free space on its disk";
@@ -83,7 +83,7 @@ class SqliteStore : public Store {
         }
     }
 
-    // One transaction: what the last line of it promises is on the disk when it returns.
+    // One transaction, whose last step is the fsync of the log.
     //
     // When the disk is full, or a write fails, the log ends without this transaction's commit mark, and
     // it never happened. When the final fsync fails the mark is in the log but may not be on the disk.
@@ -206,10 +206,10 @@ class SqliteStore : public Store {
         database_, "SELECT boot_id, boot_time_us, wall_time_us, timeline_us FROM clock_anchor"};
 };
 
-// With 100,000 pools in use at random, both together carry 1.6 times the rows per second of
-// SQLite's own values (2 MB, 1000 pages), and keep most commits free of a checkpoint's pause; with one
-// pool they cost nothing. 64 MiB of cache hold a million leases, and are only taken up as needed. A log
-// of 8000 pages (32 MiB) is read back in well under a second when a killed server starts again.
+// With 100,000 pools in use at random, both together carry 1.6 times the rows per second of SQLite's own
+// values (2 MB, 1000 pages) and keep most commits free of a checkpoint's pause; with one pool they cost
+// nothing. 64 MiB of cache hold a million leases, and are only taken up as needed. A log of 8000 pages
+// (32 MiB) is read back in well under a second when a killed server starts again.
 constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8000";
 
 enum class Content { nothing, store };
@@ -257,11 +257,14 @@ void make_folder(const fs::path& folder) {
 }
 
 // Makes an empty file that its owner alone may read from its first moment on. The files that SQLite puts
-// beside it get the same mode.
+// beside it get the same mode. Another server may have been quicker: then the lock decides.
 void make_private_file(const fs::path& path) {
     const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (descriptor < 0) throw last_system_error("cannot make the file");
-    ::close(descriptor);
+    if (descriptor >= 0) {
+        ::close(descriptor);
+    } else if (errno != EEXIST) {
+        throw last_system_error("cannot make the file");
+    }
 }
 
 // Why the file at `path`, which exists, cannot be a store, as far as can be told without touching it.
@@ -323,6 +326,7 @@ Expected<std::unique_ptr<Store>> open_sqlite_store(const fs::path& path) {
     const auto refuse = [&](const std::string& reason) {
         return failure("cannot use " + path.string() + " as a store: " + reason);
     };
+    if (path.empty()) return failure("a store needs the path of a file");
     try {
         const fs::path absolute = fs::absolute(path);
         auto database = open_database(absolute);

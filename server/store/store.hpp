@@ -25,6 +25,8 @@ struct Lease {
     TimePoint expires_at;
     /// What was asked for (after clamping). A restart never gives a lease more than this.
     Duration ttl{};
+
+    bool operator==(const Lease&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
@@ -72,6 +74,8 @@ struct ClockAnchor {
     Duration boot_time{};
     Duration wall_time{};
     TimePoint timeline;
+
+    bool operator==(const ClockAnchor&) const = default;
 };
 
 struct Committed {};

@@ -97,7 +97,7 @@ class FaultyStore : public Store {
             case StoreFaults::Fate::fails:
                 return made_to_fail();
             case StoreFaults::Fate::unconfirmed: {
-                const CommitResult result = inner_->commit(batch, anchor);
+                CommitResult result = inner_->commit(batch, anchor);
                 if (std::holds_alternative<Committed>(result)) return made_to_fail();
                 return result;
             }

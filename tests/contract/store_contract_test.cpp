@@ -1,0 +1,432 @@
+#include "server/store/memory.hpp"
+#include "server/store/sqlite.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/faulty_store.hpp"
+#include "tests/support/store_changes.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <functional>
+#include <limits>
+#include <random>
+
+// What server/store/store.hpp promises, asked of every store there is. A new store is one more line in
+// engines().
+
+using namespace std::chrono_literals;
+using namespace sema;
+using namespace sema::test;
+
+namespace {
+
+/// Opens one more handle to the same data.
+using Opener = std::function<Expected<std::unique_ptr<Store>>()>;
+
+enum class Handles {
+    /// Two stores may be open on the same data, in one process or several.
+    shared,
+    /// Deviation: the data belongs to the one store that has it open, and a second is refused.
+    exclusive
+};
+
+struct Engine {
+    std::string name;
+    Handles handles;
+    /// Makes a place for data, empty and the test's own.
+    std::function<Opener()> make_place;
+};
+
+Opener memory_place() {
+    return [data = make_memory_data()] { return make_memory_store(data); };
+}
+
+Opener sqlite_place() {
+    return [folder = std::make_shared<TempDir>()] { return open_sqlite_store(folder->path() / "semad.db"); };
+}
+
+// Without a fault, the wrapper that other tests rely on is a store like any other.
+Opener faulty_place() {
+    return [data = make_memory_data()] {
+        return make_faulty_store(make_memory_store(data), std::make_shared<StoreFaults>());
+    };
+}
+
+std::vector<Engine> engines() {
+    return {
+        {"memory", Handles::shared, memory_place},
+        {"sqlite", Handles::exclusive, sqlite_place},
+        {"faulty, without a fault", Handles::shared, faulty_place},
+    };
+}
+
+/// A store of one engine, at a place of its own.
+class Subject {
+  public:
+    explicit Subject(const Engine& engine)
+        : handles_(engine.handles), open_(engine.make_place()), store_(must_open()) {}
+
+    Store& operator*() { return *store_; }
+    Store* operator->() { return store_.get(); }
+
+    Handles handles() const { return handles_; }
+    Expected<std::unique_ptr<Store>> open_another() { return open_(); }
+    void reopen() {
+        store_.reset();
+        store_ = must_open();
+    }
+
+    CommitResult commit(const std::vector<PoolChange>& batch) { return store_->commit(batch, std::nullopt); }
+
+    /// Commits a new pool with these leases.
+    void put_pool(const PoolId& pool, Version version, unsigned count,
+                  const std::vector<Lease>& leases = {}) {
+        auto put = change(pool).to(version).count(count);
+        for (const Lease& lease : leases)
+            put.put(lease);
+        REQUIRE(committed(commit({put})));
+    }
+
+  private:
+    std::unique_ptr<Store> must_open() {
+        auto store = open_();
+        if (!store) throw std::runtime_error(store.error().message);
+        return *std::move(store);
+    }
+
+    Handles handles_;
+    Opener open_;
+    std::unique_ptr<Store> store_;
+};
+
+void on_every_store(const std::function<void(Subject&)>& test) {
+    for (const Engine& engine : engines()) {
+        DYNAMIC_SECTION(engine.name) {
+            Subject subject(engine);
+            test(subject);
+        }
+    }
+}
+
+const PoolId pool_a = PoolId::random();
+const PoolId pool_b = PoolId::random();
+
+using Leases = std::vector<Lease>;
+
+}  // namespace
+
+TEST_CASE("a new store has no pools and no anchor") {
+    on_every_store([](Subject& store) {
+        CHECK(absent(*store, pool_a));
+        CHECK(store->pool_count().value() == 0);
+        CHECK_FALSE(store->anchor().value());
+    });
+}
+
+TEST_CASE("a pool is loaded as it was committed, also after the store was reopened") {
+    on_every_store([](Subject& store) {
+        const Lease first = some_lease(0);
+        const Lease third = some_lease(2);
+        store.put_pool(pool_a, 7, 4, {third, first});
+        const auto check = [&] {
+            const auto pool = loaded(*store, pool_a);
+            CHECK(pool.version == 7);
+            CHECK(pool.count == 4);
+            CHECK(pool.leases == Leases{first, third});
+            CHECK(absent(*store, pool_b));
+        };
+        check();
+        store.reopen();
+        check();
+    });
+}
+
+TEST_CASE("every field keeps its extreme values") {
+    on_every_store([](Subject& store) {
+        const auto nil = LeaseId(boost::uuids::uuid{});
+        const Lease least{nil, 0, TimePoint::min(), TimePoint::min(), Duration::min()};
+        const Lease most{*LeaseId::parse("ffffffff-ffff-ffff-ffff-ffffffffffff"),
+                         std::numeric_limits<Position>::max(), TimePoint::max(), TimePoint::max(),
+                         Duration::max()};
+        const PoolId nil_pool{};
+        constexpr auto max_count = std::numeric_limits<unsigned>::max();
+        Version base = 0;
+        for (const Version version :
+             {Version{1}, Version{1} << 63, (Version{1} << 63) - 1, std::numeric_limits<Version>::max()}) {
+            const auto put = change(nil_pool).from(base).to(version).count(max_count).put(least).put(most);
+            REQUIRE(committed(store.commit({put})));
+            const auto pool = loaded(*store, nil_pool);
+            CHECK(pool.version == version);
+            CHECK(pool.count == max_count);
+            CHECK(pool.leases == Leases{least, most});
+            base = version;
+        }
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(0)})));
+        CHECK(loaded(*store, pool_a).count == 0);
+    });
+}
+
+TEST_CASE("slots are taken, replaced and freed one by one") {
+    on_every_store([](Subject& store) {
+        const Lease kept = some_lease(0);
+        store.put_pool(pool_a, 1, 4, {kept, some_lease(1), some_lease(2)});
+        const Lease replacement = some_lease(1);
+        const Lease added = some_lease(3);
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).put(replacement).drop(2).put(added)})));
+        const auto pool = loaded(*store, pool_a);
+        CHECK(pool.version == 2);
+        CHECK(pool.count == 4);
+        CHECK(pool.leases == Leases{kept, replacement, added});
+    });
+}
+
+TEST_CASE("to free a slot that is free already changes nothing but the version") {
+    on_every_store([](Subject& store) {
+        const Lease lease = some_lease(0);
+        store.put_pool(pool_a, 1, 4, {lease});
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).drop(3)})));
+        CHECK(loaded(*store, pool_a).version == 2);
+        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+    });
+}
+
+TEST_CASE("a count changes without touching the leases, those above it included") {
+    on_every_store([](Subject& store) {
+        const Leases leases = {some_lease(0), some_lease(3)};
+        store.put_pool(pool_a, 1, 4, leases);
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).count(1)})));
+        CHECK(loaded(*store, pool_a).count == 1);
+        CHECK(loaded(*store, pool_a).leases == leases);
+    });
+}
+
+TEST_CASE("a version may change on its own") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4, {some_lease(0)});
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2)})));
+        CHECK(loaded(*store, pool_a).version == 2);
+        CHECK(loaded(*store, pool_a).count == 4);
+        CHECK(loaded(*store, pool_a).leases.size() == 1);
+    });
+}
+
+TEST_CASE("leases come in order of position, however they were put") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 1000);
+        Version version = 1;
+        for (const Position position : {999U, 0U, 256U, 255U, 10U, 9U}) {
+            REQUIRE(committed(
+                store.commit({change(pool_a).from(version).to(version + 1).put(some_lease(position))})));
+            ++version;
+        }
+        std::vector<Position> positions;
+        const auto pool = loaded(*store, pool_a);
+        for (const Lease& lease : pool.leases)
+            positions.push_back(lease.position);
+        CHECK(positions == std::vector<Position>{0, 9, 10, 255, 256, 999});
+    });
+}
+
+TEST_CASE("a deleted pool is gone, its leases too when it is made again") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4, {some_lease(0), some_lease(1)});
+        store.put_pool(pool_b, 1, 2, {some_lease(0)});
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(0).clear()})));
+        CHECK(absent(*store, pool_a));
+        CHECK(store->pool_count().value() == 1);
+
+        store.put_pool(pool_a, 100, 3);
+        CHECK(loaded(*store, pool_a).version == 100);
+        CHECK(loaded(*store, pool_a).count == 3);
+        CHECK(loaded(*store, pool_a).leases.empty());
+        CHECK(loaded(*store, pool_b).leases.size() == 1);
+    });
+}
+
+TEST_CASE("a pool deleted and made again in one batch has the new rows alone") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4, {some_lease(0), some_lease(3)});
+        const Lease fresh = some_lease(1);
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(77).clear().count(2).put(fresh)})));
+        const auto pool = loaded(*store, pool_a);
+        CHECK(pool.version == 77);
+        CHECK(pool.count == 2);
+        CHECK(pool.leases == Leases{fresh});
+        CHECK(store->pool_count().value() == 1);
+    });
+}
+
+TEST_CASE("a pool made and deleted before it was ever committed leaves nothing") {
+    on_every_store([](Subject& store) {
+        REQUIRE(committed(store.commit({change(pool_a).from(0).to(0).clear()})));
+        CHECK(absent(*store, pool_a));
+        CHECK(store->pool_count().value() == 0);
+    });
+}
+
+TEST_CASE("a change from another version than the stored one is stale and changes nothing") {
+    on_every_store([](Subject& store) {
+        const Lease lease = some_lease(0);
+        store.put_pool(pool_a, 5, 4, {lease});
+        CHECK(stale(store.commit({change(pool_a).from(4).to(6).count(9).drop(0)})));
+        CHECK(stale(store.commit({change(pool_a).from(6).to(7).put(some_lease(1))})));
+        CHECK(stale(store.commit({change(pool_a).from(0).to(6).count(9).put(some_lease(1))})));
+        CHECK(stale(store.commit({change(pool_a).from(4).to(0).clear()})));
+        CHECK(stale(store.commit({change(pool_a).from(0).to(0).clear()})));
+        CHECK(stale(store.commit({change(pool_b).from(1).to(2).count(9)})));
+        CHECK(stale(store.commit({change(pool_b).from(1).to(0).clear()})));
+        CHECK(loaded(*store, pool_a).version == 5);
+        CHECK(loaded(*store, pool_a).count == 4);
+        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+        CHECK(absent(*store, pool_b));
+    });
+}
+
+TEST_CASE("one stale change keeps the whole batch from being applied, the anchor included") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4);
+        store.put_pool(pool_b, 1, 4);
+        const PoolChange good = change(pool_a).from(1).to(2).count(8).put(some_lease(0));
+        const PoolChange outdated = change(pool_b).from(9).to(10).count(8);
+        const PoolChange fresh = change(PoolId::random()).to(1).count(1);
+        const ClockAnchor anchor{"boot", 1s, 2s, TimePoint(3s)};
+        for (const auto& batch : std::vector<std::vector<PoolChange>>{
+                 {good, fresh, outdated}, {outdated, fresh, good}, {good, outdated, fresh}}) {
+            CHECK(stale(store->commit(batch, anchor)));
+            CHECK(loaded(*store, pool_a).version == 1);
+            CHECK(loaded(*store, pool_a).count == 4);
+            CHECK(loaded(*store, pool_a).leases.empty());
+            CHECK(loaded(*store, pool_b).version == 1);
+            CHECK(store->pool_count().value() == 2);
+            CHECK_FALSE(store->anchor().value());
+        }
+        CHECK(committed(store.commit({good, fresh})));
+    });
+}
+
+TEST_CASE("a batch changes all of its pools") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4, {some_lease(0)});
+        store.put_pool(pool_b, 1, 4);
+        const PoolId pool_c = PoolId::random();
+        const Lease lease = some_lease(2);
+        REQUIRE(
+            committed(store.commit({change(pool_b).from(1).to(2).put(lease),
+                                    change(pool_a).from(1).to(0).clear(), change(pool_c).to(1).count(6)})));
+        CHECK(absent(*store, pool_a));
+        CHECK(loaded(*store, pool_b).leases == Leases{lease});
+        CHECK(loaded(*store, pool_c).count == 6);
+        CHECK(store->pool_count().value() == 2);
+    });
+}
+
+TEST_CASE("an empty batch is committed") {
+    on_every_store([](Subject& store) {
+        CHECK(committed(store.commit({})));
+        CHECK(store->pool_count().value() == 0);
+    });
+}
+
+TEST_CASE("the last committed anchor is kept, also after the store was reopened") {
+    on_every_store([](Subject& store) {
+        const ClockAnchor first{"6f1f43a4", 12s, 1'781'337'630s, TimePoint(34s)};
+        const ClockAnchor extreme{"", Duration::min(), Duration::max(), TimePoint::min()};
+        const ClockAnchor last{"another boot", 1us, -1us, TimePoint(5us)};
+        REQUIRE(committed(store->commit({}, first)));
+        CHECK(store->anchor().value() == first);
+        REQUIRE(committed(store->commit({change(pool_a).to(1).count(1)}, extreme)));
+        CHECK(store->anchor().value() == extreme);
+        REQUIRE(committed(store->commit({change(pool_a).from(1).to(2).count(1)}, last)));
+        REQUIRE(committed(store.commit({change(pool_a).from(2).to(3).count(2)})));
+        CHECK(store->anchor().value() == last);
+        store.reopen();
+        CHECK(store->anchor().value() == last);
+    });
+}
+
+TEST_CASE("two stores on the same data see each other's commits, unless a second one is refused") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4);
+        auto other = store.open_another();
+        if (store.handles() == Handles::exclusive) {
+            CHECK_FALSE(other);
+            CHECK(committed(store.commit({change(pool_a).from(1).to(2).count(5)})));
+            return;
+        }
+        REQUIRE(other);
+        const Lease lease = some_lease(0);
+        const ClockAnchor anchor{"boot", 1s, 2s, TimePoint(3s)};
+        REQUIRE(committed((*other)->commit({change(pool_a).from(1).to(2).put(lease)}, anchor)));
+        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+        CHECK(store->anchor().value() == anchor);
+
+        CHECK(stale(store.commit({change(pool_a).from(1).to(3).put(some_lease(0))})));
+        CHECK(committed(store.commit({change(pool_a).from(2).to(3).drop(0)})));
+        CHECK(loaded(**other, pool_a).leases.empty());
+    });
+}
+
+namespace {
+
+/// Draws batches that are well-formed against what the model holds, some of them stale.
+class RandomBatches {
+  public:
+    RandomBatches(unsigned seed, Store& model) : random_(seed), model_(model) {}
+
+    const std::vector<PoolId>& pools() const { return pools_; }
+
+    std::vector<PoolChange> next() {
+        std::vector<PoolChange> batch;
+        for (const PoolId& pool : pools_) {
+            if (draw(2) == 0) batch.push_back(next_change(pool));
+        }
+        return batch;
+    }
+
+  private:
+    unsigned draw(unsigned below) { return static_cast<unsigned>(random_() % below); }
+
+    PoolChange next_change(const PoolId& pool) {
+        const Version base = absent(model_, pool) ? 0 : loaded(model_, pool).version;
+        auto next = change(pool).from(draw(20) == 0 ? base + 1 : base).to(++version_);
+        const bool clears = draw(8) == 0;
+        if (clears) next.clear();
+        if (clears && draw(2) == 0) return next.to(0);
+        if (base == 0 || clears || draw(4) == 0) next.count(draw(6));
+        for (Position position = 0; position < 6; ++position) {
+            const unsigned what = draw(4);
+            if (what == 0) next.put(some_lease(position));
+            if (what == 1) next.drop(position);
+        }
+        return next;
+    }
+
+    std::mt19937 random_;
+    Store& model_;
+    Version version_ = 0;
+    std::vector<PoolId> pools_ = {PoolId::random(), PoolId::random(), PoolId::random(), PoolId::random()};
+};
+
+}  // namespace
+
+TEST_CASE("random batches leave every store with what they leave in memory") {
+    const auto seed = std::random_device()();
+    CAPTURE(seed);
+    on_every_store([seed](Subject& store) {
+        const auto model = make_memory_store();
+        RandomBatches batches(seed, *model);
+        for (int round = 0; round < 200; ++round) {
+            const auto batch = batches.next();
+            REQUIRE(store.commit(batch).index() == model->commit(batch, std::nullopt).index());
+            if (round % 50 == 49) store.reopen();
+            CHECK(store->pool_count().value() == model->pool_count().value());
+            for (const PoolId& pool : batches.pools()) {
+                REQUIRE(absent(*store, pool) == absent(*model, pool));
+                if (absent(*model, pool)) continue;
+                const auto actual = loaded(*store, pool);
+                const auto expected = loaded(*model, pool);
+                CHECK(actual.version == expected.version);
+                CHECK(actual.count == expected.count);
+                CHECK(actual.leases == expected.leases);
+            }
+        }
+    });
+}

@@ -1,0 +1,216 @@
+#include "server/store/sqlite.hpp"
+#include "tests/store/faulty_disk.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/forked_child.hpp"
+#include "tests/support/store_changes.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+// What becomes of commits when the process is killed, the power fails, or the disk does.
+
+namespace fs = std::filesystem;
+using namespace sema;
+using namespace sema::test;
+
+namespace {
+
+const PoolId pool_a = PoolId::random();
+const PoolId pool_b = PoolId::random();
+
+std::unique_ptr<Store> open_store(const fs::path& folder) {
+    auto store = open_sqlite_store(folder / "semad.db");
+    if (!store) throw std::runtime_error(store.error().message);
+    return *std::move(store);
+}
+
+/// The n-th of a row of batches. Each takes both pools from version n-1 to n and puts a lease, granted at
+/// n microseconds, on one of 16 slots.
+std::vector<PoolChange> batch(Version n) {
+    Lease lease = some_lease(static_cast<Position>(n % 16));
+    lease.granted_at = TimePoint(Duration(n));
+    auto a = change(pool_a).from(n - 1).to(n).put(lease);
+    auto b = change(pool_b).from(n - 1).to(n).put(lease);
+    if (n == 1) return {a.count(16), b.count(16)};
+    return {a, b};
+}
+
+CommitResult commit(Store& store, Version n) {
+    return store.commit(batch(n), std::nullopt);
+}
+
+/// Which batch was the last that both pools have. Throws unless all of it and of those before is there.
+Version last_batch(Store& store) {
+    if (absent(store, pool_a) && absent(store, pool_b)) return 0;
+    const PoolRecord a = loaded(store, pool_a);
+    const PoolRecord b = loaded(store, pool_b);
+    if (a.version != b.version || a.leases != b.leases) throw std::runtime_error("the pools differ");
+    if (a.leases.size() != std::min<Version>(a.version, 16)) throw std::runtime_error("leases are missing");
+    for (const Lease& lease : a.leases) {
+        const auto n = static_cast<Version>(lease.granted_at.time_since_epoch().count());
+        if (n % 16 != lease.position || n > a.version || n + 16 <= a.version)
+            throw std::runtime_error("a lease is not the last one of its slot");
+    }
+    return a.version;
+}
+
+/// True where the text tells neither pool's id, in any form.
+bool keeps_ids_secret(const std::string& text) {
+    const auto tells = [&](const PoolId& pool) {
+        const std::string id = pool.str();
+        return text.find(id) != std::string::npos || text.find(id.substr(0, 8)) != std::string::npos;
+    };
+    return !tells(pool_a) && !tells(pool_b);
+}
+
+}  // namespace
+
+TEST_CASE("a server killed in the midst of commits has lost none that it reported") {
+    for (const Version when : {1U, 2U, 17U, 150U, 1000U}) {
+        CAPTURE(when);
+        const TempDir folder;
+        ForkedChild server([&](const ForkedChild::Report& report) {
+            const auto store = open_store(folder.path());
+            for (Version n = 1; committed(commit(*store, n)); ++n)
+                report(std::to_string(n));
+            report("failed");
+        });
+        Version reported = 0;
+        while (reported < when)
+            reported = std::stoull(server.next_line().value());
+        server.kill();
+        while (const auto line = server.next_line())
+            reported = std::stoull(*line);
+
+        const auto store = open_store(folder.path());
+        const Version found = last_batch(*store);
+        CHECK(found >= reported);
+        CHECK(found <= reported + 1);
+        CHECK(committed(commit(*store, found + 1)));
+    }
+}
+
+TEST_CASE("a power cut takes no commit that was reported, however recent") {
+    const FaultyDisk disk;
+    const TempDir folder;
+    const auto store = open_store(folder.path());
+    for (Version n = 1; n <= 20; ++n) {
+        REQUIRE(committed(commit(*store, n)));
+        const TempDir after_power_cut;
+        disk.copy_what_survives(after_power_cut.path());
+        CHECK(last_batch(*open_store(after_power_cut.path())) == n);
+    }
+}
+
+TEST_CASE("a power cut during a checkpoint takes no commit either") {
+    const FaultyDisk disk;
+    const TempDir folder;
+    auto store = open_store(folder.path());
+    for (Version n = 1; n <= 20; ++n)
+        REQUIRE(committed(commit(*store, n)));
+    // The last handle to go copies the log into the database.
+    store.reset();
+    const TempDir after_power_cut;
+    disk.copy_what_survives(after_power_cut.path());
+    CHECK(last_batch(*open_store(after_power_cut.path())) == 20);
+}
+
+TEST_CASE("a commit on a full disk fails and changes nothing, and the next succeeds once there is room") {
+    FaultyDisk disk;
+    const TempDir folder;
+    auto store = open_store(folder.path());
+    REQUIRE(committed(commit(*store, 1)));
+
+    disk.fill_up();
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        const std::string text = failure_text(commit(*store, 2));
+        CHECK_THAT(text, has_text("could not commit"));
+        CHECK_THAT(text, has_text("free space on its disk"));
+        CHECK(keeps_ids_secret(text));
+        CHECK(last_batch(*store) == 1);
+    }
+    disk.heal();
+    CHECK(committed(commit(*store, 2)));
+    CHECK(last_batch(*store) == 2);
+    store.reset();
+    CHECK(last_batch(*open_store(folder.path())) == 2);
+}
+
+TEST_CASE("a commit whose fsync failed is not reported, and what follows it is as durable as ever") {
+    FaultyDisk disk;
+    const TempDir folder;
+    auto store = open_store(folder.path());
+    REQUIRE(committed(commit(*store, 1)));
+
+    disk.fail_syncs();
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        const std::string text = failure_text(commit(*store, 2));
+        CHECK_THAT(text, has_text("check the disk"));
+        CHECK(keeps_ids_secret(text));
+        CHECK(last_batch(*store) == 1);
+    }
+    disk.heal();
+    for (Version n = 2; n <= 5; ++n) {
+        REQUIRE(committed(commit(*store, n)));
+        const TempDir after_power_cut;
+        disk.copy_what_survives(after_power_cut.path());
+        CHECK(last_batch(*open_store(after_power_cut.path())) == n);
+    }
+}
+
+TEST_CASE("a server killed after a failed fsync finds that batch whole or not at all") {
+    const TempDir folder;
+    ForkedChild server([&](const ForkedChild::Report& report) {
+        FaultyDisk disk;
+        const auto store = open_store(folder.path());
+        report(committed(commit(*store, 1)) ? "committed" : "failed");
+        disk.fail_syncs();
+        report(committed(commit(*store, 2)) ? "committed" : "failed");
+        ::pause();
+    });
+    CHECK(server.next_line() == "committed");
+    CHECK(server.next_line() == "failed");
+    server.kill();
+    const auto store = open_store(folder.path());
+    const Version found = last_batch(*store);
+    CHECK((found == 1 || found == 2));
+    CHECK(committed(commit(*store, found + 1)));
+}
+
+TEST_CASE("a limit on the size of files is survived like a full disk") {
+    const TempDir folder;
+    ForkedChild server([&](const ForkedChild::Report& report) {
+        std::signal(SIGXFSZ, SIG_IGN);
+        const auto store = open_store(folder.path());
+        const auto report_commit = [&](Version n) {
+            const CommitResult result = commit(*store, n);
+            report(committed(result) ? "committed" : failure_text(result));
+            report(std::to_string(last_batch(*store)));
+        };
+        report_commit(1);
+        rlimit limit{};
+        ::getrlimit(RLIMIT_FSIZE, &limit);
+        // The log, the longest of the files, can grow by part of a page and no more.
+        const rlimit low{fs::file_size(folder.path() / "semad.db-wal") + 1000, limit.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &low);
+        report_commit(2);
+        report_commit(2);
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        report_commit(2);
+    });
+    CHECK(server.next_line() == "committed");
+    CHECK(server.next_line() == "1");
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        const std::string text = server.next_line().value();
+        CHECK_THAT(text, has_text("could not commit"));
+        CHECK_THAT(text, has_text("check the disk, its quota"));
+        CHECK(keeps_ids_secret(text));
+        CHECK(server.next_line() == "1");
+    }
+    CHECK(server.next_line() == "committed");
+    CHECK(server.next_line() == "2");
+    CHECK_FALSE(server.next_line());
+    CHECK(last_batch(*open_store(folder.path())) == 2);
+}

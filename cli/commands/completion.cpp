@@ -1,0 +1,40 @@
+#include "cli/commands/commands.hpp"
+#include "cli/completions.hpp"
+#include "cli/exit_status.hpp"
+
+#include <memory>
+
+namespace sema {
+namespace {
+
+struct CompletionOptions {
+    std::string shell;
+};
+
+int run_completion(const CompletionOptions& options, Console& console) {
+    const char* script = options.shell == "bash"  ? completions::bash
+                         : options.shell == "zsh" ? completions::zsh
+                                                  : completions::fish;
+    if (console.print(script)) return exit_status::done;
+    console.error("cannot write to the standard output");
+    return exit_status::failed;
+}
+
+}  // namespace
+
+void setup_completion(CLI::App& app, Invocation& chosen) {
+    const auto options = std::make_shared<CompletionOptions>();
+    CLI::App* command = app.add_subcommand("completion", "Print the completion script for a shell");
+    command->add_option("SHELL", options->shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+        ->type_name("");
+    command->footer(
+        "Example: complete semactl in this bash\n"
+        "  source <(semactl completion bash)");
+    command->callback([options, &chosen] {
+        chosen = [options](Console& console) { return run_completion(*options, console); };
+    });
+}
+
+}  // namespace sema

@@ -1,0 +1,65 @@
+#include "cli/commands/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/overloaded.hpp"
+
+#include <memory>
+
+namespace sema {
+namespace {
+
+struct NewOptions {
+    unsigned count = 1;
+    std::string save;
+};
+
+int save_and_print(const NewOptions& options, Session& session, const wire::PoolState& state) {
+    const bool json = session.console.output() == Output::json;
+    // Printed first: what could not be saved is not lost.
+    const int status = print_result(session, json ? render(state, Output::json) : state.id.str() + "\n");
+    if (options.save.empty()) return status;
+    if (const auto saved = save_alias(session.config.path, options.save, state.id.str()); !saved) {
+        session.console.error(saved.error().message);
+        return exit_status::failed;
+    }
+    session.console.note(options.save + ": saved in " + session.config.path.string());
+    return status;
+}
+
+int run_new(const NewOptions& options, Session& session) {
+    const auto refuse = [&](const std::string& why) {
+        session.console.error(why);
+        return exit_status::usage;
+    };
+    if (!options.save.empty()) {
+        if (!is_alias_name(options.save)) return refuse("--save: a name is made of letters, digits, - and _");
+        if (session.config.path.empty())
+            return refuse("--save: there is no place for a configuration file (give --config, or set HOME)");
+        if (session.config.pools.count(options.save) != 0)
+            return refuse(options.save + ": " + session.config.path.string() +
+                          " has a pool of that name already");
+    }
+    const PoolRef pool{
+        PoolId::random(), options.save.empty() ? "the new pool" : options.save, "POOL", {}, {}};
+    return std::visit(
+        Overloaded{[&](const wire::PoolState& state) { return save_and_print(options, session, state); },
+                   [&](const auto& trouble) { return explain(session, pool, trouble); }},
+        session.client.register_pool(pool.id, options.count));
+}
+
+}  // namespace
+
+void setup_new(CLI::App& app, Invocation& chosen) {
+    const auto options = std::make_shared<NewOptions>();
+    CLI::App* command = app.add_subcommand("new", "Make a pool with a fresh UUID and print that");
+    command->add_option("--count", options->count, "How many slots the pool has (1)")->type_name("N");
+    command->add_option("--save", options->save, "Save the UUID in the configuration file, under this alias")
+        ->type_name("NAME");
+    command->footer(
+        "The UUID is a secret: whoever has it can use the pool.\n\n"
+        "Example: a pool for four licences, to be called vsim from now on\n"
+        "  semactl new --count 4 --save vsim");
+    command->callback(
+        [options, &chosen] { chosen = [options](Session& session) { return run_new(*options, session); }; });
+}
+
+}  // namespace sema

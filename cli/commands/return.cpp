@@ -1,0 +1,59 @@
+#include "cli/commands/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/overloaded.hpp"
+
+#include <memory>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct ReturnOptions {
+    std::string pool;
+    std::string lease;
+};
+
+int run_return(const ReturnOptions& options, Session& session) {
+    const auto pool = resolve_pool(options.pool, session.config);
+    const auto lease = resolve_lease(options.lease);
+    if (!pool || !lease) {
+        session.console.error(!pool ? pool.error().message : lease.error().message);
+        return exit_status::usage;
+    }
+    return std::visit(
+        Overloaded{[&](const wire::Returned& answer) {
+                       const std::string text =
+                           session.console.output() == Output::json ? wire::to_json(answer) + "\n" : "";
+                       if (!answer.returned)
+                           session.console.note(pool->name +
+                                                ": not returned: the lease had expired, or was "
+                                                "returned before");
+                       const int status = print_result(session, text);
+                       return status == exit_status::done && !answer.returned ? exit_status::no : status;
+                   },
+                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+        session.client.give_back(pool->id, *lease, 15s));
+}
+
+}  // namespace
+
+void setup_return(CLI::App& app, Invocation& chosen) {
+    const auto options = std::make_shared<ReturnOptions>();
+    CLI::App* command = app.add_subcommand("return", "Return a slot before its lease ends");
+    command->add_option("POOL", options->pool, "A pool's UUID, an alias, env:NAME or file:PATH")
+        ->required()
+        ->type_name("");
+    command->add_option("LEASE", options->lease, "The lease's UUID, env:NAME or file:PATH")
+        ->required()
+        ->type_name("");
+    command->footer(
+        "Exit status 1 means that the lease was held no longer.\n\n"
+        "Example: return what `eval \"$(semactl borrow vsim --ttl 10m --shell)\"` borrowed\n"
+        "  semactl return vsim env:SEMA_LEASE");
+    command->callback([options, &chosen] {
+        chosen = [options](Session& session) { return run_return(*options, session); };
+    });
+}
+
+}  // namespace sema

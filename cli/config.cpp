@@ -1,0 +1,262 @@
+#include "cli/config.hpp"
+
+#include "common/ids.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+
+namespace sema {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string text_of(int error) {
+    return std::generic_category().message(error);
+}
+
+// Where in the file a node stands, as compilers write it.
+std::string place(const fs::path& path, const toml::source_region& region) {
+    return path.string() + ":" + std::to_string(region.begin.line) + ": ";
+}
+
+Expected<toml::table> parse_toml(const std::string& text, const fs::path& path) {
+    try {
+        return toml::parse(text, path.string());
+    } catch (const toml::parse_error& error) {
+        return failure(place(path, error.source()) + std::string(error.description()));
+    }
+}
+
+class Reader {
+  public:
+    explicit Reader(const fs::path& path) { config_.path = path; }
+
+    Expected<Config> read(const toml::table& file) {
+        for (const auto& [key, node] : file) {
+            const std::string_view name = key.str();
+            if (name == "server") {
+                if (auto done = read_string(name, node, config_.server.emplace()); !done)
+                    return tl::unexpected(done.error());
+            } else if (name == "pools") {
+                if (auto done = read_pools(node); !done) return tl::unexpected(done.error());
+            } else {
+                return refuse(node,
+                              "there is no setting '" + std::string(name) + "' (there are: server, pools)");
+            }
+        }
+        return config_;
+    }
+
+  private:
+    tl::unexpected<Error> refuse(const toml::node& node, const std::string& why) const {
+        return failure(place(config_.path, node.source()) + why);
+    }
+
+    Expected<void> read_string(std::string_view name, const toml::node& node, std::string& into) const {
+        const auto* text = node.as_string();
+        if (text == nullptr) return refuse(node, std::string(name) + " must be a text in quotes");
+        into = text->get();
+        return {};
+    }
+
+    Expected<void> read_duration(std::string_view name, const toml::node& node,
+                                 std::optional<Duration>& into) const {
+        if (const auto number = node.value<double>(); number && node.is_number()) {
+            if (!(*number >= 0) || !std::isfinite(*number))
+                return refuse(node, std::string(name) + " must not be negative");
+            into = from_seconds(*number);
+            return {};
+        }
+        const auto* text = node.as_string();
+        if (text == nullptr)
+            return refuse(node, std::string(name) + " must be a number of seconds or a duration like \"5m\"");
+        const auto duration = parse_duration(text->get());
+        if (!duration) return refuse(node, std::string(name) + ": " + duration.error().message);
+        into = *duration;
+        return {};
+    }
+
+    Expected<void> read_pools(const toml::node& node) {
+        const toml::table* pools = node.as_table();
+        if (pools == nullptr) return refuse(node, "pools must be a table");
+        for (const auto& [key, entry] : *pools) {
+            PoolDefaults defaults;
+            const auto done = entry.is_table() ? read_pool(*entry.as_table(), defaults)
+                                               : read_string("the pool's UUID", entry, defaults.id);
+            if (!done) return done;
+            const bool indirect = defaults.id.rfind("env:", 0) == 0 || defaults.id.rfind("file:", 0) == 0;
+            if (!indirect && !PoolId::parse(defaults.id))
+                return refuse(entry,
+                              "pools." + std::string(key.str()) + " needs a UUID, env:NAME or file:PATH");
+            config_.exposed = config_.exposed || !indirect;
+            config_.pools.emplace(key.str(), std::move(defaults));
+        }
+        return {};
+    }
+
+    Expected<void> read_pool(const toml::table& table, PoolDefaults& into) const {
+        for (const auto& [key, node] : table) {
+            const std::string_view name = key.str();
+            Expected<void> done;
+            if (name == "id") {
+                done = read_string(name, node, into.id);
+            } else if (name == "ttl") {
+                done = read_duration(name, node, into.ttl);
+                if (done && *into.ttl == Duration::zero()) done = refuse(node, "ttl must be more than 0");
+            } else if (name == "wait") {
+                done = read_duration(name, node, into.wait);
+            } else {
+                done = refuse(node,
+                              "a pool has no setting '" + std::string(name) + "' (there are: id, ttl, wait)");
+            }
+            if (!done) return done;
+        }
+        return {};
+    }
+
+    Config config_;
+};
+
+// The whole file; none where there is no file.
+Expected<std::optional<std::string>> read_file(const fs::path& path) {
+    errno = 0;
+    std::ifstream file(path);
+    if (!file) {
+        const int error = errno;
+        if (error == ENOENT || error == ENOTDIR) return std::optional<std::string>();
+        return failure("cannot read " + path.string() + ": " + text_of(error));
+    }
+    std::ostringstream text;
+    text << file.rdbuf();
+    if (fs::is_directory(path)) return failure("cannot read " + path.string() + ": " + text_of(EISDIR));
+    return std::optional<std::string>(text.str());
+}
+
+// `text` with the new line right below the header of its pools, or with such a table at its end.
+std::string with_alias(const std::string& text, const toml::table& parsed, const std::string& line) {
+    const toml::table* pools = parsed["pools"].as_table();
+    if (pools != nullptr && !pools->is_inline() && pools->source().begin.line > 0) {
+        std::size_t at = 0;
+        for (auto skip = pools->source().begin.line; skip > 0 && at != std::string::npos; --skip) {
+            at = text.find('\n', at);
+            if (at != std::string::npos) ++at;
+        }
+        if (at == std::string::npos) return text + "\n" + line;
+        return text.substr(0, at) + line + text.substr(at);
+    }
+    const bool open_line = !text.empty() && text.back() != '\n';
+    return text + (open_line ? "\n" : "") + (text.empty() ? "" : "\n") + "[pools]\n" + line;
+}
+
+// Whether `text` is what the file should hold: all that was there, and the alias.
+bool holds(const std::string& text, const toml::table& before, const std::string& alias,
+           const std::string& id) {
+    const auto after = parse_toml(text, "");
+    if (!after || (*after)["pools"][alias].value<std::string>() != id) return false;
+    toml::table without = *after;
+    without["pools"].as_table()->erase(alias);
+    toml::table expected = before;
+    if (!expected.contains("pools")) expected.insert("pools", toml::table{});
+    return without == expected;
+}
+
+// A descriptor that is closed, and a file that is removed, unless it got its final name.
+class NewFile {
+  public:
+    explicit NewFile(const fs::path& target)
+        : name_(target.string() + ".XXXXXX"), fd_(mkostemp(name_.data(), O_CLOEXEC)) {}
+    ~NewFile() {
+        if (fd_ >= 0) close(fd_);
+        if (fd_ >= 0 && !placed_) unlink(name_.c_str());
+    }
+    NewFile(const NewFile&) = delete;
+    NewFile& operator=(const NewFile&) = delete;
+
+    // mkostemp() makes the file its owner's alone.
+    bool place(std::string_view text, const fs::path& target) {
+        if (fd_ < 0) return false;
+        while (!text.empty()) {
+            const ssize_t written = write(fd_, text.data(), text.size());
+            if (written < 0 && errno == EINTR) continue;
+            if (written < 0) return false;
+            text.remove_prefix(static_cast<std::size_t>(written));
+        }
+        placed_ = fsync(fd_) == 0 && rename(name_.c_str(), target.c_str()) == 0;
+        return placed_;
+    }
+
+  private:
+    std::string name_;
+    int fd_;
+    bool placed_ = false;
+};
+
+}  // namespace
+
+fs::path default_config_path() {
+    const auto set = [](const char* name) {
+        const char* value = std::getenv(name);
+        return value != nullptr && *value != '\0' ? value : nullptr;
+    };
+    if (const char* base = set("XDG_CONFIG_HOME")) return fs::path(base) / "semactl/config.toml";
+    if (const char* home = set("HOME")) return fs::path(home) / ".config/semactl/config.toml";
+    return {};
+}
+
+Expected<Config> load_config(const fs::path& path) {
+    const auto text = read_file(path);
+    if (!text) return tl::unexpected(text.error());
+    Config none;
+    none.path = path;
+    if (!*text) return none;
+    return parse_toml(**text, path).and_then([&](const toml::table& file) {
+        return Reader(path).read(file).map([&](Config config) {
+            struct stat info {};
+            const bool open = stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRGRP | S_IROTH)) != 0;
+            config.exposed = config.exposed && open;
+            return config;
+        });
+    });
+}
+
+Expected<void> save_alias(const fs::path& path, const std::string& alias, const std::string& id) {
+    const auto failed = [&](int error) {
+        return failure("cannot write " + path.string() + ": " + text_of(error));
+    };
+    std::error_code error;
+    if (path.has_parent_path() && !fs::exists(path.parent_path())) {
+        fs::create_directories(path.parent_path(), error);
+        if (!error) fs::permissions(path.parent_path(), fs::perms::owner_all, error);
+        if (error) return failed(error.value());
+    }
+    // A link, as people who keep their configuration elsewhere have one, goes on being a link.
+    const fs::path target = fs::exists(path) ? fs::canonical(path, error) : path;
+    if (error) return failed(error.value());
+
+    const auto text = read_file(target);
+    if (!text) return tl::unexpected(text.error());
+    const std::string before = text->value_or("");
+    const auto parsed = parse_toml(before, path);
+    if (!parsed) return tl::unexpected(parsed.error());
+
+    const std::string line = alias + " = \"" + id + "\"\n";
+    const std::string after = with_alias(before, *parsed, line);
+    if (!holds(after, *parsed, alias, id))
+        return failure("cannot add a line to " + path.string() +
+                       ": its pools are written in a way that only "
+                       "a person can add to");
+    if (!NewFile(target).place(after, target)) return failed(errno);
+    return {};
+}
+
+}  // namespace sema

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "common/durations.hpp"
+#include "common/error.hpp"
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace sema {
+
+/// What the configuration file says of one alias.
+struct PoolDefaults {
+    /// The pool's UUID, or `env:NAME` or `file:PATH`.
+    std::string id;
+    std::optional<Duration> ttl;
+    std::optional<Duration> wait;
+};
+
+/// The configuration file:
+///
+///     server = "http://127.0.0.1:7717"
+///
+///     [pools]
+///     vsim = "9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01"
+///     gpu = { id = "file:/etc/gpu-pool", ttl = "10m", wait = 300 }
+struct Config {
+    /// Where it is, whether or not there is a file.
+    std::filesystem::path path;
+    std::optional<std::string> server;
+    std::map<std::string, PoolDefaults> pools;
+    /// The file holds UUIDs and people other than its owner may read it.
+    bool exposed = false;
+};
+
+/// `$XDG_CONFIG_HOME/semactl/config.toml`, or the same under `~/.config`. Empty where neither variable
+/// says anything.
+std::filesystem::path default_config_path();
+
+/// The file at `path`, or an empty configuration where there is none. What the file says must be right:
+/// a key that means nothing is an error, since it is most likely a mistyped one.
+Expected<Config> load_config(const std::filesystem::path& path);
+
+/// Writes the line `alias = "id"` into the file at `path`, which keeps everything else that it holds,
+/// comments included. A new file, and its folder, are the owner's alone. The file is replaced in one step.
+/// REQUIRES: is_alias_name(alias), and the alias is not in the file.
+Expected<void> save_alias(const std::filesystem::path& path, const std::string& alias, const std::string& id);
+
+}  // namespace sema

@@ -1,0 +1,44 @@
+#pragma once
+
+/// Every exit status of semactl, in one place. `semactl run` exits with the status of the command it ran,
+/// so its own statuses keep out of the range that commands use; where sysexits.h or the shells have a
+/// number for the same thing, that number is taken.
+namespace sema::exit_status {
+
+/// Done. `run` never exits 0 on its own account: only because the command ran and exited 0.
+inline constexpr int done = 0;
+
+/// The server's answer is no: nothing was returned, or there was nothing to delete. Not from `run`.
+inline constexpr int no = 1;
+
+/// The command line or the configuration file is wrong. `run` exits with `failed` instead, since many
+/// commands use 2 themselves.
+inline constexpr int usage = 2;
+
+/// The server knows no such pool (EX_NOINPUT).
+inline constexpr int no_such_pool = 66;
+
+/// The server could not be reached, or kept failing, until the wait ran out (EX_UNAVAILABLE).
+inline constexpr int unreachable = 69;
+
+/// No slot became free within the wait (EX_TEMPFAIL). `run --conflict-exit-code` changes it.
+inline constexpr int no_slot = 75;
+
+/// The lease ended before the command did, and the command was stopped. Only from `run`.
+inline constexpr int lease_lost = 79;
+
+/// Anything else that went wrong within semactl, as with env, nohup and timeout.
+inline constexpr int failed = 125;
+
+/// The command was found but cannot be executed. Only from `run`.
+inline constexpr int not_executable = 126;
+
+/// The command was not found. Only from `run`.
+inline constexpr int not_found = 127;
+
+/// The command was ended by this signal, or semactl was while it waited for a slot.
+constexpr int of_signal(int number) {
+    return 128 + number;
+}
+
+}  // namespace sema::exit_status

@@ -1,0 +1,115 @@
+#include "cli/commands/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/overloaded.hpp"
+#include "common/version.hpp"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include <iostream>
+#include <map>
+
+namespace sema {
+namespace {
+
+void setup_globals(CLI::App& app, GlobalOptions& globals) {
+    app.add_option("--server", globals.server, "The server's URL, or unix:/path (http://127.0.0.1:7717)")
+        ->envname("SEMACTL_SERVER")
+        ->type_name("URL");
+    app.add_option("--config", globals.config, "The configuration file (~/.config/semactl/config.toml)")
+        ->envname("SEMACTL_CONFIG")
+        ->type_name("FILE");
+    app.add_option_function<std::string>(
+           "--output",
+           [&globals](const std::string& form) {
+               globals.output = form == "json" ? Output::json : Output::text;
+           },
+           "How results are printed: text or json (text)")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->type_name("FORM");
+    CLI::Option* quiet = app.add_flag_callback(
+        "-q,--quiet", [&globals] { globals.verbosity = Verbosity::quiet; }, "Say nothing but errors");
+    app.add_flag_callback(
+           "-v,--verbose", [&globals] { globals.verbosity = Verbosity::verbose; }, "Say what is done")
+        ->excludes(quiet);
+    app.set_version_flag("--version", std::string("semactl ") + version, "Print the version and exit");
+    app.set_help_flag("-h,--help", "Print this help and exit");
+}
+
+// The configuration and the server's address, or why they are not to be had.
+int with_session(const std::function<int(Session&)>& command, const GlobalOptions& globals, Console& console,
+                 const InheritedDescriptors& inherited, int usage_status) {
+    const auto refuse = [&](const std::string& why) {
+        console.error(why);
+        return usage_status;
+    };
+    const std::filesystem::path path =
+        globals.config.empty() ? default_config_path() : std::filesystem::path(globals.config);
+    const auto config = load_config(path);
+    if (!config) return refuse(config.error().message);
+    if (config->exposed)
+        console.note(path.string() + " holds pools' secret UUIDs and others can read it (chmod 600 it)");
+
+    const auto server = parse_server_address(
+        !globals.server.empty() ? globals.server : config->server.value_or(default_server));
+    if (!server) return refuse(server.error().message);
+    Client client(*server);
+    Session session{console, *config, client, inherited};
+    return command(session);
+}
+
+int main_with(const std::vector<std::string>& words, const InheritedDescriptors& inherited) {
+    CLI::App app("Borrow slots of a semaphore service, and run commands that hold one.", "semactl");
+    GlobalOptions globals;
+    Invocation chosen;
+    std::vector<std::string> command;
+    // The options for all may stand behind a subcommand too. Subcommands take this over when they are added.
+    app.fallthrough();
+    setup_globals(app, globals);
+    setup_run(app, chosen, command);
+    setup_borrow(app, chosen);
+    setup_return(app, chosen);
+    setup_register(app, chosen);
+    setup_inspect(app, chosen);
+    setup_delete(app, chosen);
+    setup_new(app, chosen);
+    setup_ping(app, chosen);
+    setup_completion(app, chosen);
+    app.require_subcommand(1);
+
+    CommandLine line = part_command_line(app, words);
+    command = std::move(line.command);
+    // The parser takes the words from the back.
+    std::vector<std::string> own(line.own.rbegin(), line.own.rend());
+    const auto usage_status = [&app] {
+        return app.get_subcommand("run")->parsed() ? exit_status::failed : exit_status::usage;
+    };
+    try {
+        app.parse(own);
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+        Console(Verbosity::normal, Output::text).error(error.what());
+        return usage_status();
+    }
+
+    Console console(globals.verbosity, globals.output);
+    try {
+        return std::visit(
+            Overloaded{[&](const std::function<int(Session&)>& with_server) {
+                           return with_session(with_server, globals, console, inherited, usage_status());
+                       },
+                       [&](const std::function<int(Console&)>& alone) { return alone(console); }},
+            chosen);
+    } catch (const std::exception& error) {
+        console.error(error.what());
+        return exit_status::failed;
+    }
+}
+
+}  // namespace
+}  // namespace sema
+
+int main(int argc, char** argv) {
+    const sema::InheritedDescriptors inherited;
+    return sema::main_with({argv + 1, argv + argc}, inherited);
+}

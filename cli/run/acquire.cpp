@@ -1,0 +1,148 @@
+#include "cli/run/acquire.hpp"
+
+#include "cli/run/waiting_line.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <optional>
+#include <random>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration first_pause = 100ms;
+constexpr Duration longest_pause = 5s;
+// A server whose limit on waiting is tiny is not asked more often than this.
+constexpr Duration shortest_poll = 50ms;
+// libcurl counts a call's time in milliseconds of 32 bits.
+constexpr Duration longest_call = 24h;
+
+// Waits with the pauses that a server in trouble needs: each about twice as long as the last, and spread
+// so that a crowd that lost its server does not come back in step.
+class Backoff {
+  public:
+    Duration next() {
+        const Duration pause = std::min(longest_pause, first_pause * (1 << std::min(tries_++, 10)));
+        return Duration(
+            std::uniform_int_distribution<Duration::rep>(pause.count() / 2, pause.count())(random_));
+    }
+    void reset() { tries_ = 0; }
+
+  private:
+    int tries_ = 0;
+    std::minstd_rand random_{std::random_device{}()};
+};
+
+class Borrower : public Waiter {
+  public:
+    Borrower(Client& client, Console& console, const PoolRef& pool, Duration wait, Signals& signals)
+        : client_(client),
+          console_(console),
+          pool_(pool),
+          signals_(signals),
+          line_(console, pool.name, wait),
+          deadline_(BootClock::now() + wait) {}
+
+    Acquired run(Duration ttl) {
+        for (;;) {
+            const Moment asked = BootClock::now();
+            const Duration left = std::max<Duration>(deadline_ - asked, 0s);
+            BorrowAnswer answer = client_.borrow(pool_.id, ttl, std::min(left, longest_call), *this);
+            if (auto result = settle(answer)) return std::move(*result);
+
+            pause_until(std::min(deadline_, next_try(answer, asked)));
+            if (signal_) return Stopped{*signal_};
+            if (BootClock::now() >= deadline_) return give_up(std::move(answer));
+        }
+    }
+
+    int wake_fd() const override { return signals_.fd(); }
+
+    bool keep_waiting() override {
+        while (const auto signal = signals_.next()) {
+            switch (signal->number) {
+                case SIGINT:
+                case SIGTERM:
+                case SIGHUP:
+                case SIGQUIT:
+                    signal_ = signal->number;
+                    return false;
+                case SIGTSTP:
+                    signals_.stop_self();
+                    break;
+                default:
+                    // There is no command yet that the others could be for.
+                    break;
+            }
+        }
+        line_.update(BootClock::now());
+        return true;
+    }
+
+  private:
+    // The result, where the answer is one that asking again would not better.
+    std::optional<Acquired> settle(BorrowAnswer& answer) {
+        if (auto* grant = std::get_if<Grant>(&answer)) {
+            HeldLease lease(client_, console_, pool_, *grant);
+            keep_waiting();
+            if (signal_) return Stopped{*signal_};
+            line_.granted(BootClock::now(), grant->lease.position);
+            return lease;
+        }
+        if (signal_) return Stopped{*signal_};
+        if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};
+        if (auto* rejected = std::get_if<Rejected>(&answer)) return std::move(*rejected);
+        return std::nullopt;
+    }
+
+    // When to ask again, after there was no slot or no answer.
+    Moment next_try(const BorrowAnswer& answer, Moment asked) {
+        const auto* trouble = std::get_if<Unavailable>(&answer);
+        if (trouble == nullptr) {
+            backoff_.reset();
+            line_.recovered();
+            return asked + shortest_poll;
+        }
+        const Moment now = BootClock::now();
+        const Duration pause = std::max(backoff_.next(), trouble->retry_after.value_or(0s));
+        if (now < deadline_) line_.trouble(client_.server().name, trouble->reason);
+        return now + pause;
+    }
+
+    void pause_until(Moment end) {
+        while (!signal_) {
+            const Duration left = end - BootClock::now();
+            if (left <= 0s) return;
+            pollfd wake{signals_.fd(), POLLIN, 0};
+            const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(left, 500ms));
+            poll(&wake, 1, static_cast<int>(ms.count()));
+            keep_waiting();
+        }
+    }
+
+    static Acquired give_up(BorrowAnswer answer) {
+        if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
+        return NoSlot{};
+    }
+
+    Client& client_;
+    Console& console_;
+    const PoolRef& pool_;
+    Signals& signals_;
+    WaitingLine line_;
+    Moment deadline_;
+    Backoff backoff_;
+    std::optional<int> signal_;
+};
+
+}  // namespace
+
+Acquired acquire(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
+                 Signals& signals) {
+    return Borrower(client, console, pool, wait, signals).run(ttl);
+}
+
+}  // namespace sema

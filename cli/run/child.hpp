@@ -1,0 +1,51 @@
+#pragma once
+
+#include "cli/run/signals.hpp"
+
+#include <sys/types.h>
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace sema {
+
+/// The descriptors that semactl was started with and that a program started in its place would get: all
+/// that are open now and not marked close-on-exec. To be taken before semactl opens any of its own.
+class InheritedDescriptors {
+  public:
+    /// Also fills in for a missing stdin, stdout or stderr, lest another file gets its number; the child
+    /// still gets it missing.
+    InheritedDescriptors();
+
+    /// Lets exactly these, of all that are open, through the coming exec. Async-signal-safe.
+    void pass_to_child() const;
+
+    const std::vector<int>& numbers() const { return descriptors_; }
+
+  private:
+    std::vector<int> descriptors_;
+};
+
+struct ChildSpec {
+    /// The file to execute.
+    std::string path;
+    /// Its arguments, its own name as the first.
+    std::vector<std::string> arguments;
+    /// Entries of the form NAME=VALUE.
+    std::vector<std::string> environment;
+};
+
+/// The file could not be executed: why.
+struct ExecFailed {
+    int error = 0;
+};
+
+/// Starts the program, and returns once it runs. It gets what it would have if it had been started in
+/// semactl's place: descriptors, terminal, session, process group, working directory, signal mask and
+/// dispositions. It gets a TERM should semactl die without having stopped it.
+/// Throws std::system_error where the system has no room for another process.
+std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals& signals,
+                                            const InheritedDescriptors& descriptors);
+
+}  // namespace sema

@@ -1,0 +1,64 @@
+#include "cli/run/held_lease.hpp"
+
+#include <poll.h>
+
+#include <utility>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// CI systems kill a job 10 s after they asked it to stop; stopping the command may have taken 5.
+constexpr Duration all_tries = 2s;
+constexpr Duration one_try = 700ms;
+constexpr Duration between_tries = 100ms;
+
+}  // namespace
+
+HeldLease::HeldLease(Client& client, Console& console, PoolRef pool, Grant grant)
+    : client_(&client), console_(&console), pool_(std::move(pool)), grant_(grant) {}
+
+HeldLease::HeldLease(HeldLease&& other) noexcept
+    : client_(other.client_),
+      console_(other.console_),
+      pool_(std::move(other.pool_)),
+      grant_(other.grant_),
+      held_(std::exchange(other.held_, false)) {}
+
+HeldLease::~HeldLease() {
+    try {
+        give_back();
+    } catch (const std::exception&) {
+        // Out of memory, most likely. The slot frees itself at the end of its ttl.
+        held_ = false;
+    }
+}
+
+void HeldLease::give_back() {
+    if (!std::exchange(held_, false)) return;
+    const Moment give_up = BootClock::now() + all_tries;
+    std::string why;
+    do {
+        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, one_try);
+        if (const auto* done = std::get_if<wire::Returned>(&answer)) {
+            if (done->returned)
+                console_->detail(pool_.name + ": returned position " + std::to_string(grant_.lease.position));
+            else
+                console_->note(pool_.name +
+                               ": the lease was gone before it was returned (it had expired, "
+                               "or the pool was deleted)");
+            return;
+        }
+        if (const auto* rejected = std::get_if<Rejected>(&answer)) {
+            why = rejected->reason;
+            break;
+        }
+        why = std::get<Unavailable>(answer).reason;
+        poll(nullptr, 0, static_cast<int>(between_tries / 1ms));
+    } while (BootClock::now() < give_up);
+    console_->note(pool_.name + ": cannot return the slot to " + client_->server().name + ": " + why +
+                   " (it frees itself when its ttl ends)");
+}
+
+}  // namespace sema

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "cli/client.hpp"
+#include "cli/console.hpp"
+#include "cli/pool_ref.hpp"
+
+namespace sema {
+
+/// A lease that is ours to give back, which its destructor does at the latest.
+/// The client and the console must outlive it.
+class HeldLease {
+  public:
+    HeldLease(Client& client, Console& console, PoolRef pool, Grant grant);
+    ~HeldLease();
+    HeldLease(HeldLease&& other) noexcept;
+    HeldLease& operator=(HeldLease&&) = delete;
+
+    const Grant& grant() const { return grant_; }
+
+    /// Returns the lease; tries again for up to two seconds where the server can't be reached. What goes
+    /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.
+    void give_back();
+
+    /// From here on somebody else takes care of the lease.
+    void disown() { held_ = false; }
+
+  private:
+    Client* client_;
+    Console* console_;
+    PoolRef pool_;
+    Grant grant_;
+    bool held_ = true;
+};
+
+}  // namespace sema

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sema {
+
+/// A process as /proc showed it. A pid is used again after its process ended; together with the moment the
+/// process started it names one process for good.
+struct Process {
+    pid_t pid = 0;
+    pid_t parent = 0;
+    std::uint64_t started = 0;
+    std::string name;
+    /// R, S, D, T, Z, ... as proc(5) has it.
+    char state = '?';
+};
+
+/// The process, if there is one of that pid.
+std::optional<Process> find_process(pid_t pid, const std::string& proc = "/proc");
+
+/// All live descendants of `root`, except for the processes in `without` and their descendants. The dead
+/// that nobody has collected yet are left out.
+std::vector<Process> descendants(pid_t root, const std::vector<pid_t>& without,
+                                 const std::string& proc = "/proc");
+
+/// Whether `pid` descends from `root`.
+bool is_descendant(pid_t pid, pid_t root, const std::string& proc = "/proc");
+
+/// Sends a signal to exactly this process, and to none that has its pid by now. False where that is not
+/// allowed; a process that has ended is not a failure.
+bool send_signal(const Process& process, int signal);
+
+}  // namespace sema

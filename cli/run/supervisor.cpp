@@ -1,0 +1,285 @@
+#include "cli/run/supervisor.hpp"
+
+#include "cli/exit_status.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// timeout(1) and others signal a process, and right after that its whole group: one request that comes
+// twice. No person asks again this fast.
+constexpr Duration same_request = 100ms;
+// How often a tree that is being killed is looked at: one that forks needs several rounds.
+constexpr Duration kill_round = 10ms;
+// After this, what is left can't be killed: it is another user's, or stuck in the kernel.
+constexpr Duration kill_patience = 1s;
+// A command that stays stopped this long was not just stopped together with semactl.
+constexpr Duration stop_settles = 100ms;
+
+std::string name_of(int signal) {
+    const char* name = sigabbrev_np(signal);
+    return name != nullptr ? name : std::to_string(signal);
+}
+
+// Whether semactl belongs to its terminal's foreground job, so that a shell waits for that job to stop.
+bool is_in_foreground() {
+    const int terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (terminal < 0) return false;
+    const bool foreground = tcgetpgrp(terminal) == getpgrp();
+    close(terminal);
+    return foreground;
+}
+
+bool is_stopped(pid_t pid) {
+    const auto process = find_process(pid);
+    return process && process->state == 'T';
+}
+
+}  // namespace
+
+std::vector<pid_t> own_children() {
+    siginfo_t info{};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return {};
+    std::vector<pid_t> children;
+    for (const Process& process : descendants(getpid(), {})) {
+        if (process.parent == getpid()) children.push_back(process.pid);
+    }
+    return children;
+}
+
+Supervisor::Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,
+                       std::string pool)
+    : command_(command),
+      upkeep_(upkeep),
+      limits_(std::move(limits)),
+      signals_(signals),
+      console_(console),
+      pool_(std::move(pool)),
+      alarm_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
+
+Supervisor::~Supervisor() {
+    const Moment give_up = BootClock::now() + kill_patience;
+    while (!status_ && BootClock::now() < give_up) {
+        send_to_tree(SIGKILL);
+        poll(nullptr, 0, static_cast<int>(kill_round / 1ms));
+        reap();
+    }
+    if (alarm_ >= 0) close(alarm_);
+}
+
+Ended Supervisor::run() {
+    if (alarm_ < 0) throw std::system_error(errno, std::generic_category(), "cannot set a timer");
+    for (;;) {
+        while (const auto signal = signals_.next())
+            on_signal(*signal);
+        reap();
+        const Moment now = BootClock::now();
+        uphold_lease(now);
+        if (const auto ended = finished(now)) return *ended;
+        follow_stopped_command(now);
+        enforce_limit(now);
+        wait(now);
+    }
+}
+
+// ---- signals
+
+void Supervisor::on_signal(const Signal& signal) {
+    switch (signal.number) {
+        case SIGCHLD:
+            break;
+        case SIGTSTP:
+            on_terminal_stop(signal);
+            break;
+        case SIGCONT:
+            on_continue(signal);
+            break;
+        default: {
+            if (reached_command_already(signal)) break;
+            const Moment now = BootClock::now();
+            const bool asks_to_stop = signal.number == SIGINT || signal.number == SIGTERM;
+            const bool echo = asks_to_stop && signal.number == stop_request_ && stop_requested_ &&
+                              now - *stop_requested_ < same_request;
+            if (echo) break;
+            forward(signal.number);
+            if (asks_to_stop) {
+                on_stop_request(now);
+                stop_request_ = signal.number;
+            }
+        }
+    }
+}
+
+void Supervisor::on_stop_request(Moment now) {
+    if (!stop_requested_) {
+        stop_requested_ = now;
+        if (limits_.kill_after) kill_at_ = now + *limits_.kill_after;
+    } else if (now - *stop_requested_ >= same_request) {
+        kill_at_ = now;
+    }
+}
+
+// Ctrl-Z reaches the command from the kernel. A TSTP that somebody sent to semactl is passed on, as if the
+// command had been meant.
+void Supervisor::on_terminal_stop(const Signal& signal) {
+    if (!reached_command_already(signal)) forward(SIGTSTP);
+    was_stopped_ = true;
+    signals_.stop_self();
+}
+
+// A shell that continues a job continues all of its processes, so the command is running again by now.
+void Supervisor::on_continue(const Signal& signal) {
+    const bool job_continued = std::exchange(was_stopped_, false);
+    if (job_continued ? is_stopped(command_) : !reached_command_already(signal)) forward(SIGCONT);
+}
+
+bool Supervisor::reached_command_already(const Signal& signal) const {
+    if (signal.from_kernel) return getpgid(command_) == getpgrp();
+    return signal.sender > 0 && is_descendant(signal.sender, getpid());
+}
+
+void Supervisor::forward(int number) {
+    if (status_) return;
+    console_.detail(pool_ + ": passing " + name_of(number) + " on");
+    if (kill(command_, number) != 0 && errno != ESRCH)
+        console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(errno));
+}
+
+// ---- the tree
+
+void Supervisor::reap() {
+    for (;;) {
+        siginfo_t info{};
+        if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0) return;
+        if (info.si_pid == 0) return;
+        if (info.si_pid != command_) continue;
+        switch (info.si_code) {
+            case CLD_EXITED:
+                status_ = info.si_status;
+                break;
+            case CLD_KILLED:
+            case CLD_DUMPED:
+                status_ = exit_status::of_signal(info.si_status);
+                break;
+            case CLD_STOPPED:
+                command_stopped_ = BootClock::now();
+                break;
+            default:
+                command_stopped_.reset();
+        }
+    }
+}
+
+// A command that stopped itself, as an editor may: the shell knows semactl alone, and takes the terminal
+// back once that is stopped.
+void Supervisor::follow_stopped_command(Moment now) {
+    if (!command_stopped_ || now - *command_stopped_ < stop_settles) return;
+    command_stopped_.reset();
+    if (!is_stopped(command_) || !is_in_foreground()) return;
+    was_stopped_ = true;
+    raise(SIGSTOP);
+}
+
+void Supervisor::uphold_lease(Moment now) {
+    const Upkeep::Step step = upkeep_.due(now);
+    if (step == Upkeep::Step::none) return;
+    if (!lease_ending_) {
+        lease_ending_ = true;
+        lost_ = !status_;
+        if (lost_) {
+            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
+            if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
+        }
+    }
+    if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
+}
+
+void Supervisor::enforce_limit(Moment now) {
+    if (!kill_at_ || now < *kill_at_) return;
+    if (!killing_since_) {
+        killing_since_ = now;
+        console_.detail(pool_ + ": killing what still runs");
+    }
+    send_to_tree(SIGKILL);
+}
+
+std::optional<Ended> Supervisor::finished(Moment now) {
+    const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::failed);
+    if (killing_since_ && now - *killing_since_ >= kill_patience) {
+        if (tree_is_empty()) return Ended{own, true};
+        report_leftovers();
+        if (!status_) status_ = exit_status::of_signal(SIGKILL);
+        return Ended{lost_ ? own : *status_, false};
+    }
+    if (!status_) return std::nullopt;
+    if (tree_is_empty()) return Ended{own, true};
+    if (!stop_requested_ && !lost_) {
+        report_leftovers();
+        return Ended{own, true};
+    }
+    if (!std::exchange(rest_told_, true) && !lost_) send_to_tree(SIGTERM);
+    return std::nullopt;
+}
+
+bool Supervisor::tree_is_empty() const {
+    // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
+    siginfo_t info{};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD) return true;
+    return tree().empty();
+}
+
+std::vector<Process> Supervisor::tree() const {
+    return descendants(getpid(), limits_.strangers);
+}
+
+void Supervisor::send_to_tree(int number) {
+    for (const Process& process : tree()) {
+        send_signal(process, number);
+        // One that is stopped would not even notice.
+        if (number != SIGKILL) send_signal(process, SIGCONT);
+    }
+}
+
+void Supervisor::report_leftovers() {
+    const std::vector<Process> left = tree();
+    if (left.empty()) return;
+    std::string names;
+    for (const Process& process : left)
+        names += (names.empty() ? "" : ", ") + process.name + " (" + std::to_string(process.pid) + ")";
+    if (killing_since_)
+        console_.note(pool_ + ": cannot kill " + names +
+                      ": the slot is not returned, and frees itself when "
+                      "its ttl ends");
+    else
+        console_.note(pool_ + ": the command left running, now without a slot: " + names);
+}
+
+void Supervisor::wait(Moment now) {
+    Moment next = upkeep_.next_deadline(now);
+    if (kill_at_ && !killing_since_) next = std::min(next, *kill_at_);
+    if (killing_since_) next = std::min(next, now + kill_round);
+    if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
+
+    itimerspec when{};
+    if (next != Moment::max()) {
+        const Duration since_boot = std::max<Duration>(next.time_since_epoch(), 1us);
+        when.it_value.tv_sec = static_cast<time_t>(since_boot / 1s);
+        when.it_value.tv_nsec = static_cast<long>((since_boot % 1s) / 1us) * 1000;
+    }
+    timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &when, nullptr);
+    pollfd wakes[] = {{signals_.fd(), POLLIN, 0}, {alarm_, POLLIN, 0}};
+    poll(wakes, 2, -1);
+}
+
+}  // namespace sema

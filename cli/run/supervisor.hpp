@@ -1,0 +1,94 @@
+#pragma once
+
+#include "cli/console.hpp"
+#include "cli/run/process_tree.hpp"
+#include "cli/run/signals.hpp"
+#include "cli/run/upkeep.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sema {
+
+/// How a command that held a slot came to its end.
+struct Ended {
+    int exit_status = 0;
+    /// No process of the command's is left that could still use the slot. Never false for a command that
+    /// ended by itself: what that leaves behind is its own affair.
+    bool slot_is_free = true;
+};
+
+/// Looks after a running command until its slot can be returned:
+///
+/// - Signals that semactl gets are passed to the command, and to it alone, unless it got them from their
+///   sender already, as it does with those of the terminal's keys: it is in the same process group.
+///   What the command and its descendants send to their process group is not sent back to them.
+/// - An INT or TERM that was passed on sets a limit: at `kill_after`, or at a second one, all is killed.
+/// - Whatever the lease demands (see Upkeep) is done to the whole tree.
+/// - A command that ends after any of the two takes its descendants with it: TERM, and later KILL.
+/// - A command that the terminal's user stopped stops semactl, and so gives the terminal back.
+///
+/// Signals must be taken, and semactl must be the subreaper of its descendants, before the command starts.
+class Supervisor {
+  public:
+    struct Limits {
+        /// None: never kill for a signal's sake.
+        std::optional<Duration> kill_after;
+        /// Children that semactl had before the command: none of ours to stop.
+        std::vector<pid_t> strangers;
+    };
+
+    /// `pool` is what messages call the pool.
+    Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,
+               std::string pool);
+    /// Kills the whole tree where run() did not see to its end.
+    ~Supervisor();
+    Supervisor(const Supervisor&) = delete;
+    Supervisor& operator=(const Supervisor&) = delete;
+
+    Ended run();
+
+  private:
+    void on_signal(const Signal& signal);
+    void on_stop_request(Moment now);
+    void on_terminal_stop(const Signal& signal);
+    void on_continue(const Signal& signal);
+    void forward(int number);
+    bool reached_command_already(const Signal& signal) const;
+
+    void reap();
+    void follow_stopped_command(Moment now);
+    void uphold_lease(Moment now);
+    void enforce_limit(Moment now);
+    std::optional<Ended> finished(Moment now);
+    bool tree_is_empty() const;
+    std::vector<Process> tree() const;
+    void send_to_tree(int number);
+    void report_leftovers();
+    void wait(Moment now);
+
+    const pid_t command_;
+    const Upkeep upkeep_;
+    const Limits limits_;
+    Signals& signals_;
+    Console& console_;
+    const std::string pool_;
+    int alarm_ = -1;
+
+    std::optional<int> status_;
+    std::optional<Moment> stop_requested_;
+    int stop_request_ = 0;
+    std::optional<Moment> kill_at_;
+    std::optional<Moment> killing_since_;
+    bool lease_ending_ = false;
+    bool lost_ = false;
+    bool rest_told_ = false;
+    std::optional<Moment> command_stopped_;
+    bool was_stopped_ = false;
+};
+
+/// The children that this process has.
+std::vector<pid_t> own_children();
+
+}  // namespace sema

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "cli/client.hpp"
+#include "cli/config.hpp"
+#include "cli/console.hpp"
+#include "cli/pool_ref.hpp"
+#include "cli/run/child.hpp"
+
+#include <string>
+
+namespace sema {
+
+/// What the options before the subcommand say. Empty texts say nothing.
+struct GlobalOptions {
+    std::string server;
+    std::string config;
+    Output output = Output::text;
+    Verbosity verbosity = Verbosity::normal;
+};
+
+/// What a subcommand works with.
+struct Session {
+    Console& console;
+    const Config& config;
+    Client& client;
+    const InheritedDescriptors& inherited;
+};
+
+/// Tells why a call did not succeed, and gives the exit status for it.
+int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
+int explain(Session& session, const PoolRef& pool, const NoSlot&);
+int explain(Session& session, const PoolRef& pool, const Unavailable& why);
+int explain(Session& session, const PoolRef& pool, const Rejected& why);
+/// The same where it is not about a pool.
+int explain(Session& session, const Unavailable& why);
+int explain(Session& session, const Rejected& why);
+
+/// Prints a result, and gives the exit status `done`; another one where stdout did not take it.
+int print_result(Session& session, std::string_view text);
+
+/// The four keys of a pool's state, as lines for people or as the JSON object.
+std::string render(const wire::PoolState& state, Output output);
+
+}  // namespace sema

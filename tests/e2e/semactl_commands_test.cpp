@@ -1,0 +1,200 @@
+#include "tests/e2e/semactl.hpp"
+#include "tests/support/catch.hpp"
+
+#include <fstream>
+#include <iterator>
+
+using namespace sema::test;
+using Catch::Matchers::Contains;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+const std::string nowhere = "http://127.0.0.1:9";
+
+std::string content(const std::filesystem::path& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace
+
+TEST_CASE("a pool is registered, inspected, resized and deleted") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    CHECK(semactl({"inspect", "vsim"}).status == 66);
+    CHECK(semactl({"register", "vsim", "--count", "4"}).out == "count      4\nin_use     0\navailable  4\n");
+    CHECK(semactl({"register", "vsim", "--count=2"}).status == 0);
+    CHECK(semactl({"--output", "json", "inspect", "vsim"}).out ==
+          R"({"id":")" + semactl.pool().str() + R"(","count":2,"in_use":0,"available":2})" + "\n");
+    const Finished too_many = semactl({"register", "vsim", "--count", "1001"});
+    CHECK(too_many.status == 125);
+    CHECK(too_many.err == "semactl: vsim: " + server.url() + " refused: count out of range (status 400)\n");
+    CHECK(semactl({"delete", "vsim"}).status == 0);
+    CHECK(semactl({"delete", "vsim"}).status == 1);
+    CHECK(semactl({"--output", "json", "delete", "vsim"}).out == "{\"deleted\":false}\n");
+}
+
+TEST_CASE("a slot is borrowed and returned by a shell script") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const std::string script =
+        "eval \"$(" SEMACTL " borrow vsim --ttl 60 --shell)\" && echo $SEMA_POSITION && " SEMACTL
+        " borrow vsim --ttl 60; echo $?; " SEMACTL " return vsim env:SEMA_LEASE; echo $?; " SEMACTL
+        " return vsim env:SEMA_LEASE; echo $?";
+    const Finished run = run_program({"sh", "-c", script}, semactl.options());
+    CHECK(run.out == "0\n75\n0\n1\n");
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("a lease is printed for people and for programs") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "3"}).status == 0);
+    CHECK_THAT(semactl({"borrow", "vsim", "--ttl", "90"}).out,
+               Contains("position         0\n") && Contains("expires_in       90\n"));
+    CHECK_THAT(semactl({"--output=json", "borrow", "vsim", "--ttl", "90"}).out,
+               Catch::Matchers::StartsWith("{\"lease\":\"") && Contains("\"position\":1"));
+    CHECK(semactl({"borrow", "vsim"}).status == 2);
+}
+
+TEST_CASE("a lease that could not be printed is returned") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const Finished full =
+        run_program({"sh", "-c", SEMACTL " borrow vsim --ttl 60 > /dev/full"}, semactl.options());
+    CHECK(full.status == 125);
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("a new pool is registered, printed and saved") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const auto config = semactl.folder() / "semactl/config.toml";
+    std::ofstream(config, std::ios::app) << "# the end\n";
+    const std::string before = content(config);
+
+    const Finished made = semactl({"new", "--count", "3", "--save", "gpu"});
+    CHECK(made.status == 0);
+    REQUIRE(made.out.size() == 37);
+    const std::string id = made.out.substr(0, 36);
+    CHECK(sema::PoolId::parse(id));
+    CHECK(semactl({"inspect", "gpu"}).out == "count      3\nin_use     0\navailable  3\n");
+    CHECK(content(config) == "[pools]\ngpu = \"" + id + "\"\n" + before.substr(before.find('\n') + 1));
+
+    const Finished again = semactl({"new", "--save", "gpu"});
+    CHECK(again.status == 2);
+    CHECK(again.out.empty());
+    CHECK(semactl({"new", "--save", "not a name"}).status == 2);
+    CHECK(semactl({"new"}).out != made.out);
+}
+
+TEST_CASE("a ping prints the server's version") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const Finished pong = semactl({"ping"});
+    CHECK(pong.status == 0);
+    CHECK_THAT(pong.out, Catch::Matchers::StartsWith("semad ") && Contains(" at " + server.url() + ": "));
+    CHECK_THAT(semactl({"--output", "json", "ping"}).out,
+               Contains("\"version\":") && Contains("\"round_trip_ms\":"));
+
+    const Finished silence = Semactl(nowhere)({"ping"});
+    CHECK(silence.status == 69);
+    CHECK(silence.err == "semactl: " + nowhere +
+                             " is not available: Connection refused (is semad running there? --server names "
+                             "another)\n");
+}
+
+TEST_CASE("a server is spoken to through its socket file") {
+    const TempDir folder;
+    const std::string address = "unix:" + (folder.path() / "semad.sock").string();
+    const RunningServer server({"--listen", address});
+    const Semactl semactl(address);
+    CHECK(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    CHECK(semactl({"run", "vsim", "--", "sh", "-c", "exit 3"}).status == 3);
+    CHECK(semactl.in_use() == 0);
+    CHECK_THAT(semactl({"ping"}).out, Contains(" at " + address + ": "));
+}
+
+TEST_CASE("flags beat the environment and the environment beats the file") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const auto config = semactl.folder() / "semactl/config.toml";
+    std::ofstream(config) << "server = \"" << server.url() << "\"\n";
+    ProgramOptions no_variable;
+    no_variable.environment["SEMACTL_SERVER"] = "";
+    CHECK(semactl({"ping"}, no_variable).status == 0);
+
+    std::ofstream(config) << "server = \"" << nowhere << "\"\n";
+    CHECK(semactl({"ping"}, no_variable).status == 69);
+    CHECK(semactl({"ping"}).status == 0);
+    CHECK(semactl({"--server", nowhere, "ping"}).status == 69);
+    CHECK(semactl({"ping", "--server", nowhere}).status == 69);
+}
+
+TEST_CASE("the file's defaults for a pool hold where no option says otherwise") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    std::ofstream(semactl.folder() / "semactl/config.toml")
+        << "pools.vsim = { id = '" << semactl.pool().str() << "', ttl = '1.5h', wait = 0 }\n";
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    CHECK_THAT(semactl({"borrow", "vsim"}).out, Contains("expires_in       5400\n"));
+    CHECK(semactl({"run", "vsim", "--", "true"}).status == 75);
+    CHECK_THAT(semactl({"run", "vsim", "--wait", "9", "--dry-run", "--", "true"}).out,
+               Contains("for 1h 30m, waiting up to 9s"));
+}
+
+TEST_CASE("a configuration file with secrets that others can read is warned of once") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const auto config = semactl.folder() / "semactl/config.toml";
+    REQUIRE(semactl({"ping"}).err.empty());
+    std::filesystem::permissions(config, std::filesystem::perms(0640));
+    CHECK(semactl({"ping"}).err == "semactl: " + config.string() +
+                                       " holds pools' secret UUIDs and others can read it (chmod 600 it)\n");
+    CHECK(semactl({"-q", "ping"}).err.empty());
+}
+
+TEST_CASE("a configuration file that is wrong is named with its line") {
+    const Semactl semactl(nowhere);
+    const auto config = semactl.folder() / "semactl/config.toml";
+    std::ofstream(config) << "\nservre = \"x\"\n";
+    const Finished refused = semactl({"ping"});
+    CHECK(refused.status == 2);
+    CHECK(refused.err ==
+          "semactl: " + config.string() + ":2: there is no setting 'servre' (there are: server, pools)\n");
+    CHECK(semactl({"run", "vsim", "--", "true"}).status == 125);
+}
+
+TEST_CASE("bad usage is 2") {
+    const Semactl semactl(nowhere);
+    for (const Words& line :
+         {Words{}, Words{"nonsense"}, Words{"--nonsense"}, Words{"register", "vsim"},
+          Words{"register", "vsim", "--count", "-1"}, Words{"register", "vsim", "--count", "x"},
+          Words{"inspect"}, Words{"inspect", "no-such-alias"}, Words{"return", "vsim"},
+          Words{"return", "vsim", "no-lease"}, Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"},
+          Words{"ping", "extra"}, Words{"-q", "-v", "ping"}, Words{"--config"}}) {
+        const Finished refused = semactl(line);
+        CAPTURE(line, refused.err, refused.out);
+        CHECK(refused.status == 2);
+        CHECK_THAT(refused.err, Catch::Matchers::StartsWith("semactl: "));
+    }
+}
+
+TEST_CASE("no message repeats a pool's UUID") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string id = semactl.pool().str();
+    for (const Words& line : {Words{"inspect", id}, Words{"run", id, "--", "true"}, Words{"delete", id},
+                              Words{"borrow", id, "--ttl", "5"}, Words{"inspect", id + "0"},
+                              Words{"inspect", id.substr(1)}, Words{"register", id, "--count", "2000"},
+                              Words{"--server", nowhere, "inspect", id}, Words{"return", id, id + "0"}}) {
+        const Finished failed = semactl(line);
+        CAPTURE(line, failed.err);
+        CHECK(failed.status != 0);
+        CHECK_THAT(failed.err, Contains("semactl: ") && !Contains(id.substr(1)));
+    }
+}

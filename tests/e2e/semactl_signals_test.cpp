@@ -1,0 +1,327 @@
+#include "cli/run/process_tree.hpp"
+#include "tests/e2e/semactl.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/scripted_server.hpp"
+
+#include <fcntl.h>
+#include <pty.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+using namespace sema::test;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+// A server with a pool of one slot, and semactl to use it.
+struct World {
+    World() { REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0); }
+
+    RunningServer server;
+    Semactl semactl{server.url()};
+};
+
+// The number in a line `NAME NUMBER` of the output.
+pid_t pid_in(const std::string& output, const std::string& name) {
+    std::istringstream words(output.substr(output.find(name + " ") + name.size()));
+    pid_t pid = -1;
+    words >> pid;
+    return pid;
+}
+
+bool is_alive(pid_t pid) {
+    const auto process = sema::find_process(pid);
+    return process && process->state != 'Z' && process->state != 'X';
+}
+
+// A command that ignores TERM, and so does its child; prints `command PID` and `child PID`.
+const Words stubborn = {
+    "sh", "-c", "trap '' TERM INT; echo command $$; sh -c 'echo child $$; while :; do sleep 1; done'; :"};
+
+// A terminal, from the side of the person who types.
+class Terminal {
+  public:
+    Terminal() {
+        int other = -1;
+        char name[64];
+        REQUIRE(openpty(&keyboard_, &other, name, nullptr, nullptr) == 0);
+        fcntl(keyboard_, F_SETFD, FD_CLOEXEC);
+        fcntl(keyboard_, F_SETFL, O_NONBLOCK);
+        name_ = name;
+        // Kept open, so that the terminal lives on when no program has it.
+        other_ = other;
+        fcntl(other_, F_SETFD, FD_CLOEXEC);
+    }
+    ~Terminal() {
+        close(keyboard_);
+        close(other_);
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+
+    const std::string& name() const { return name_; }
+    void type(char key) const { REQUIRE(write(keyboard_, &key, 1) == 1); }
+    bool shows(const std::string& text) {
+        return eventually([&] { return screen().find(text) != std::string::npos; });
+    }
+    const std::string& screen() {
+        char bytes[4096];
+        for (ssize_t size = 0; (size = read(keyboard_, bytes, sizeof bytes)) > 0;)
+            screen_.append(bytes, static_cast<std::size_t>(size));
+        return screen_;
+    }
+
+  private:
+    int keyboard_ = -1;
+    int other_ = -1;
+    std::string name_;
+    std::string screen_;
+};
+
+constexpr char ctrl_c = 3;
+constexpr char ctrl_z = 26;
+
+}  // namespace
+
+TEST_CASE("each signal sent to semactl reaches the command exactly once") {
+    const World world;
+    const auto number_and_name =
+        GENERATE(std::pair(SIGINT, "INT"), std::pair(SIGTERM, "TERM"), std::pair(SIGHUP, "HUP"),
+                 std::pair(SIGQUIT, "QUIT"), std::pair(SIGUSR1, "USR1"), std::pair(SIGCONT, "CONT"),
+                 std::pair(SIGWINCH, "WINCH"));
+    const std::string got = std::string("got ") + number_and_name.second + "\n";
+    Program run(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(number_and_name.first);
+    REQUIRE(run.prints(got));
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK(run.out() == "ready\n" + got + "got USR2\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("signals that concern semactl alone do not reach the command") {
+    const World world;
+    Program run(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGCHLD);
+    run.signal(SIGURG);
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK(run.out() == "ready\ngot USR2\n");
+}
+
+TEST_CASE("a signal that was ignored when semactl started stays ignored") {
+    const World world;
+    ProgramOptions nohup;
+    nohup.ignored = {SIGHUP};
+    Program run(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options(nohup));
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGHUP);
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK(run.out() == "ready\ngot USR2\n");
+}
+
+TEST_CASE("TERM, INT, HUP and QUIT leave the queue at once and strand no slot") {
+    const World world;
+    const int number = GENERATE(SIGTERM, SIGINT, SIGHUP, SIGQUIT);
+    Program holder(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options());
+    REQUIRE(holder.prints("ready"));
+    Program queued(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "never"}),
+                   world.semactl.options());
+    REQUIRE(queued.warns("waiting for vsim"));
+
+    queued.signal(number);
+    CHECK(queued.wait(5s) == 128 + number);
+    CHECK(queued.out().empty());
+
+    holder.signal(SIGUSR2);
+    CHECK(holder.wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
+    CHECK(world.semactl({"run", "vsim", "--wait", "0", "--", "true"}).status == 0);
+}
+
+TEST_CASE("a borrow leaves the queue as run does") {
+    const World world;
+    REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "1h"}).status == 0);
+    Program queued(Semactl::command({"borrow", "vsim", "--ttl", "1h", "--wait", "60"}),
+                   world.semactl.options());
+    REQUIRE(queued.warns("waiting for vsim"));
+    queued.signal(SIGTERM);
+    CHECK(queued.wait(5s) == 128 + SIGTERM);
+    CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("a grant that crosses the leaving is returned") {
+    const std::string lease = sema::LeaseId::random().str();
+    const std::string grant =
+        R"({"lease":")" + lease + R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})";
+    ScriptedServer server({{Scene::Wait::for_end_of_input, http("200 OK", grant)},
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    const Semactl semactl(server.url());
+    Program queued(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "never"}),
+                   semactl.options());
+    REQUIRE(queued.warns("waiting for vsim"));
+
+    queued.signal(SIGTERM);
+    CHECK(queued.wait() == 128 + SIGTERM);
+    CHECK(queued.out().empty());
+    REQUIRE(server.requests().size() == 2);
+    CHECK_THAT(server.requests()[1], Contains("/return HTTP/1.1") && Contains(lease));
+}
+
+TEST_CASE("leaving does not depend on a server that answers") {
+    ScriptedServer server({{Scene::Wait::for_end_of_input, ""}});
+    const Semactl semactl(server.url());
+    Program queued(Semactl::command({"run", "vsim", "--wait", "60", "--", "true"}), semactl.options());
+    REQUIRE(queued.warns("waiting for vsim"));
+    queued.signal(SIGINT);
+    CHECK(queued.wait(5s) == 128 + SIGINT);
+}
+
+TEST_CASE("a second TERM kills the whole tree, and the slot is free") {
+    const World world;
+    Program run(
+        Semactl::command({"run", "vsim", "--kill-after", "1h", "--", stubborn[0], stubborn[1], stubborn[2]}),
+        world.semactl.options());
+    REQUIRE(run.prints("child "));
+    run.signal(SIGTERM);
+    // Two signals in a tenth of a second are one that came twice, so the second has to come later.
+    REQUIRE_FALSE(eventually([&] { return run.ended(); }, 300ms));
+    run.signal(SIGTERM);
+    CHECK(run.wait(5s) == 128 + SIGKILL);
+    CHECK_FALSE(is_alive(pid_in(run.out(), "child")));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a command that outlives a TERM for --kill-after is killed with its tree") {
+    const World world;
+    Program run(Semactl::command(
+                    {"run", "vsim", "--kill-after", "300ms", "--", stubborn[0], stubborn[1], stubborn[2]}),
+                world.semactl.options());
+    REQUIRE(run.prints("child "));
+    run.signal(SIGINT);
+    CHECK(run.wait(5s) == 128 + SIGKILL);
+    CHECK_FALSE(is_alive(pid_in(run.out(), "child")));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a command that ends at a TERM takes what it started along before its slot is free") {
+    const World world;
+    const std::string script =
+        "sh -c 'trap \"echo child stops; exit\" TERM; echo child $$; while :; do sleep 0.05; done' & "
+        "trap 'exit 7' TERM; wait";
+    Program run(Semactl::command({"run", "vsim", "--", "sh", "-c", script}), world.semactl.options());
+    REQUIRE(run.prints("child "));
+    run.signal(SIGTERM);
+    CHECK(run.wait(10s) == 7);
+    CHECK_THAT(run.out(), Contains("child stops"));
+    CHECK_FALSE(is_alive(pid_in(run.out(), "child")));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a TERM that comes to semactl and to its group at once is one request") {
+    const World world;
+    const std::string script = "trap 'sleep 0.3; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
+    Program run(Semactl::command({"run", "vsim", "--", "sh", "-c", script}), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGTERM);
+    run.signal_group(SIGTERM);
+    CHECK(run.wait(10s) == 9);
+}
+
+TEST_CASE("what the command sends to its own process group is not sent back to it") {
+    const World world;
+    // The group is semactl's too. Were the USR1 passed on, the trap would run a second time.
+    const std::string script = "trap 'echo usr1' USR1; kill -USR1 0; sleep 0.3; echo done";
+    const Finished run = world.semactl({"run", "vsim", "--", "sh", "-c", script});
+    CHECK(run.status == 0);
+    CHECK(run.out == "usr1\ndone\n");
+}
+
+TEST_CASE("the command gets a TERM when semactl is killed") {
+    const World world;
+    Program run(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGKILL);
+    CHECK(run.wait() == 128 + SIGKILL);
+    CHECK(eventually([&] { return run.out() == "ready\ngot TERM\n"; }));
+}
+
+TEST_CASE("a Ctrl-C reaches the command once, and is its own affair") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "100ms", "--", SIGNAL_COUNTER}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("ready"));
+    terminal.type(ctrl_c);
+    REQUIRE(terminal.shows("got INT"));
+    // A program that lives on after a Ctrl-C, as an interpreter does, is left alone.
+    REQUIRE_FALSE(eventually([&] { return run.ended(); }, 400ms));
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK(terminal.shows("got USR2"));
+    CHECK(terminal.screen().find("got INT") == terminal.screen().rfind("got INT"));
+}
+
+TEST_CASE("a Ctrl-C while queued leaves the queue") {
+    const World world;
+    REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "1h"}).status == 0);
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    Program run(Semactl::command({"run", "vsim", "--wait", "90", "--", "true"}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("waiting for vsim: 1s of 1m 30s"));
+    terminal.type(ctrl_c);
+    CHECK(run.wait(5s) == 128 + SIGINT);
+}
+
+TEST_CASE("a Ctrl-Z stops the command and semactl, and both go on together") {
+    const World world;
+    Terminal terminal;
+    // A shell between the terminal and semactl, as a person has it: an orphan's job is never stopped.
+    const std::string shell =
+        "set -m; " SEMACTL " run vsim -- " SIGNAL_COUNTER "; echo status $?; fg; echo status $?";
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run({"bash", "-c", shell}, world.semactl.options(options));
+    REQUIRE(terminal.shows("ready"));
+    terminal.type(ctrl_z);
+    // The shell says 128 + TSTP, and continues the job.
+    REQUIRE(terminal.shows("status 148"));
+    REQUIRE(terminal.shows("got CONT"));
+
+    const auto processes = sema::descendants(run.pid(), {});
+    for (const auto& process : processes) {
+        if (process.name == "signal_counter") kill(process.pid, SIGUSR2);
+    }
+    REQUIRE(terminal.shows("status 0"));
+    CHECK(run.wait() == 0);
+    CHECK(terminal.screen().find("got CONT") == terminal.screen().rfind("got CONT"));
+}
+
+TEST_CASE("a command that stops itself gives the terminal back to the shell") {
+    const World world;
+    Terminal terminal;
+    const std::string shell =
+        "set -m; " SEMACTL
+        " run vsim -- sh -c 'kill -STOP $$; echo resumed'; echo status $?; fg; echo status $?";
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run({"bash", "-c", shell}, world.semactl.options(options));
+    // 128 + STOP
+    REQUIRE(terminal.shows("status 147"));
+    REQUIRE(terminal.shows("resumed"));
+    REQUIRE(terminal.shows("status 0"));
+    CHECK(run.wait() == 0);
+}

@@ -49,6 +49,20 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
     return {{words.begin(), own_end}, {command, words.end()}};
 }
 
+std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) const {
+    std::string usage = Formatter::make_usage(app, std::move(name));
+    const std::string command = "[CMD]";
+    if (const auto at = usage.find(command); at != std::string::npos)
+        usage.replace(at, command.size(), "[--] CMD [ARG...]");
+    return usage;
+}
+
+std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
+    const std::string type = option->get_type_name();
+    // What follows a colon are the values that a check lets through.
+    return type.empty() ? "" : " " + type.substr(0, type.find(':'));
+}
+
 CLI::Option* add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
                           const std::string& help) {
     return app

@@ -7,6 +7,7 @@
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
@@ -142,20 +143,25 @@ Expected<std::optional<std::string>> read_file(const fs::path& path) {
     return std::optional<std::string>(text.str());
 }
 
-// `text` with the new line right below the header of its pools, or with such a table at its end.
-std::string with_alias(const std::string& text, const toml::table& parsed, const std::string& line) {
-    const toml::table* pools = parsed["pools"].as_table();
-    if (pools != nullptr && !pools->is_inline() && pools->source().begin.line > 0) {
-        std::size_t at = 0;
-        for (auto skip = pools->source().begin.line; skip > 0 && at != std::string::npos; --skip) {
-            at = text.find('\n', at);
-            if (at != std::string::npos) ++at;
-        }
-        if (at == std::string::npos) return text + "\n" + line;
-        return text.substr(0, at) + line + text.substr(at);
+// Where the line after the header `[pools]` begins; none where there is no such header.
+std::optional<std::size_t> below_pools_header(const std::string& text) {
+    for (std::size_t begin = 0; begin < text.size();) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size());
+        std::string line = text.substr(begin, end - begin);
+        line.erase(std::remove_if(line.begin(), line.end(), [](char c) { return c == ' ' || c == '\t'; }),
+                   line.end());
+        if (line.rfind("[pools]", 0) == 0) return std::min(end + 1, text.size());
+        begin = end + 1;
     }
+    return std::nullopt;
+}
+
+// `text` with the new line right below the header of its pools, or with such a table at its end.
+std::string with_alias(const std::string& text, const std::string& line) {
     const bool open_line = !text.empty() && text.back() != '\n';
-    return text + (open_line ? "\n" : "") + (text.empty() ? "" : "\n") + "[pools]\n" + line;
+    const std::string whole = text + (open_line ? "\n" : "");
+    if (const auto at = below_pools_header(whole)) return whole.substr(0, *at) + line + whole.substr(*at);
+    return whole + (whole.empty() ? "" : "\n") + "[pools]\n" + line;
 }
 
 // Whether `text` is what the file should hold: all that was there, and the alias.
@@ -250,7 +256,7 @@ Expected<void> save_alias(const fs::path& path, const std::string& alias, const 
     if (!parsed) return tl::unexpected(parsed.error());
 
     const std::string line = alias + " = \"" + id + "\"\n";
-    const std::string after = with_alias(before, *parsed, line);
+    const std::string after = with_alias(before, line);
     if (!holds(after, *parsed, alias, id))
         return failure("cannot add a line to " + path.string() +
                        ": its pools are written in a way that only "

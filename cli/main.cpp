@@ -4,7 +4,6 @@
 #include "common/version.hpp"
 
 #include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 
 #include <iostream>
 #include <map>
@@ -34,6 +33,12 @@ void setup_globals(CLI::App& app, GlobalOptions& globals) {
         ->excludes(quiet);
     app.set_version_flag("--version", std::string("semactl ") + version, "Print the version and exit");
     app.set_help_flag("-h,--help", "Print this help and exit");
+    app.footer(
+        "POOL is a pool's UUID, an alias of the configuration file, env:NAME or file:PATH.\n"
+        "T is a time: 90, 1.5, 30s, 5m, 12h or 1d.\n\n"
+        "Example: a pool for four licences, and a build that uses one of them\n"
+        "  semactl new --count 4 --save vsim\n"
+        "  semactl run vsim --ttl 2h -- make sim");
 }
 
 // The configuration and the server's address, or why they are not to be had.
@@ -63,6 +68,9 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     GlobalOptions globals;
     Invocation chosen;
     std::vector<std::string> command;
+    const auto formatter = std::make_shared<HelpFormatter>();
+    formatter->column_width(32);
+    app.formatter(formatter);
     // The options for all may stand behind a subcommand too. Subcommands take this over when they are added.
     app.fallthrough();
     setup_globals(app, globals);

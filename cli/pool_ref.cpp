@@ -37,9 +37,9 @@ Expected<std::string> fetch(const std::string& text) {
         return trimmed(value);
     }
     const std::string path = text.substr(from_file.size());
+    errno = 0;
     std::ifstream file(path);
     std::string line;
-    errno = 0;
     if (!file || !std::getline(file, line)) {
         const int error = errno;
         return failure("cannot read " + path + ": " +

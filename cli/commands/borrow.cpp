@@ -70,7 +70,8 @@ void setup_borrow(CLI::App& app, Invocation& chosen) {
     borrow->add_flag("--shell", options->shell, "Print `export SEMA_...` lines for a shell to evaluate");
     borrow->footer(
         "Example: hold a slot over several steps of a script\n"
-        "  eval \"$(semactl borrow vsim --ttl 10m --wait 5m --shell)\"\n"
+        "  lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
+        "  eval \"$lease\"\n"
         "  trap 'semactl return vsim env:SEMA_LEASE' EXIT");
     borrow->callback([options, &chosen] {
         if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");

@@ -49,7 +49,7 @@ void setup_return(CLI::App& app, Invocation& chosen) {
         ->type_name("");
     command->footer(
         "Exit status 1 means that the lease was held no longer.\n\n"
-        "Example: return what `eval \"$(semactl borrow vsim --ttl 10m --shell)\"` borrowed\n"
+        "Example: return what `semactl borrow --shell` borrowed\n"
         "  semactl return vsim env:SEMA_LEASE");
     command->callback([options, &chosen] {
         chosen = [options](Session& session) { return run_return(*options, session); };

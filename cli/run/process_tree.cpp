@@ -71,7 +71,7 @@ std::vector<Process> descendants(pid_t root, const std::vector<pid_t>& without, 
             if (inside.count(process.parent) == 0 || excluded.count(process.pid) != 0) continue;
             if (!inside.insert(process.pid).second) continue;
             more = true;
-            if (process.state != 'Z' && process.state != 'X') found.push_back(process);
+            found.push_back(process);
         }
     }
     return found;

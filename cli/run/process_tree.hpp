@@ -23,8 +23,9 @@ struct Process {
 /// The process, if there is one of that pid.
 std::optional<Process> find_process(pid_t pid, const std::string& proc = "/proc");
 
-/// All live descendants of `root`, except for the processes in `without` and their descendants. The dead
-/// that nobody has collected yet are left out.
+/// All descendants of `root`, except for the processes in `without` and their descendants. The dead that
+/// nobody has collected yet are among them (state Z): a process whose first thread ended looks the same
+/// while its other threads run.
 std::vector<Process> descendants(pid_t root, const std::vector<pid_t>& without,
                                  const std::string& proc = "/proc");
 

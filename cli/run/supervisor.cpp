@@ -252,11 +252,12 @@ void Supervisor::send_to_tree(int number) {
 }
 
 void Supervisor::report_leftovers() {
-    const std::vector<Process> left = tree();
-    if (left.empty()) return;
     std::string names;
-    for (const Process& process : left)
+    for (const Process& process : tree()) {
+        if (process.state == 'Z') continue;
         names += (names.empty() ? "" : ", ") + process.name + " (" + std::to_string(process.pid) + ")";
+    }
+    if (names.empty()) return;
     if (killing_since_)
         console_.note(pool_ + ": cannot kill " + names +
                       ": the slot is not returned, and frees itself when "

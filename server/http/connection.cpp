@@ -6,6 +6,7 @@
 #include <boost/asio/socket_base.hpp>
 #include <boost/asio/write.hpp>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include <string_view>
@@ -138,7 +139,7 @@ void Connection::serve() {
             head_only_ = false;
             respond(error_response(rejected->status, rejected->reason));
         } else if (const auto* message = std::get_if<Message>(&next)) {
-            if (!handle(*message)) respond(error_response(400, "request not understood"));
+            handle(*message);
         } else if (end_of_input_) {
             return close();
         } else {
@@ -149,24 +150,30 @@ void Connection::serve() {
     if (state_ == State::waiting) read();
 }
 
-/// False: the request is not one to hand on.
-bool Connection::handle(const Message& message) {
+void Connection::handle(const Message& message) {
     keep_alive_ = message.keep_alive;
     http_1_0_ = message.http_1_0;
     head_only_ = message.method() == "HEAD";
-    return worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
-        auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
-            self->worker_.deliver(self, answer);
+    if (!Engine::knows(message.method())) return respond(error_response(501, "method not implemented"));
+    const bool handled =
+        worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
+            auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
+                self->worker_.deliver(self, answer);
+            });
+            if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
+            call_ = std::get<Pending>(result);
+            state_ = State::waiting;
         });
-        if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
-        call_ = std::get<Pending>(result);
-        state_ = State::waiting;
-    });
+    if (!handled) respond(error_response(400, "request not understood"));
 }
 
 void Connection::answered(const Answer& answer) {
     if (state_ != State::waiting) return worker_.routes().undelivered(call_->pool, answer);
-    answer_ = answer;
+    if (std::holds_alternative<Lease>(answer)) {
+        answer_ = answer;
+        // The client may have gone without that having been read here yet.
+        delivery_in_doubt_ = end_of_input_ || peer_stopped_sending();
+    }
     respond(worker_.routes().respond(call_->pool, answer));
     serve();
 }
@@ -210,9 +217,7 @@ void Connection::write() {
 void Connection::written(const error_code& error) {
     if (state_ == State::closed) return;
     if (error) return close();
-    if (end_of_input_ && answer_ && std::holds_alternative<Lease>(*answer_)) {
-        return confirm_delivery(delivery_tries);
-    }
+    if (answer_ && delivery_in_doubt_) return confirm_delivery(delivery_tries);
     settle();
 }
 
@@ -224,6 +229,11 @@ void Connection::settle() {
     if (!keep_alive_) return linger();
     set_time_limit(transfer_limit);
     state_ = State::reading;
+}
+
+bool Connection::peer_stopped_sending() {
+    pollfd socket{socket_.native_handle(), POLLRDHUP, 0};
+    return poll(&socket, 1, 0) > 0;
 }
 
 /// A client that half-closed its connection either waits for the answer or is gone altogether. In the
@@ -247,7 +257,7 @@ void Connection::confirm_delivery(int tries) {
 /// Closes so that the client can read the answer first: closing a socket with unread input resets the
 /// connection, and the answer is lost with it.
 void Connection::linger() {
-    if (end_of_input_) return close();
+    if (end_of_input_ || reader_.idle()) return close();
     state_ = State::lingering;
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);

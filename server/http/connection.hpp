@@ -55,10 +55,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void received(const boost::system::error_code& error, std::size_t size);
     void hung_up(bool reset);
     void serve();
-    bool handle(const Message& message);
+    void handle(const Message& message);
     void respond(const Response& response);
     void write();
     void written(const boost::system::error_code& error);
+    bool peer_stopped_sending();
     void confirm_delivery(int tries);
     void settle();
     void linger();
@@ -77,8 +78,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     bool head_only_ = false;
     Time time_limit_;
     std::optional<Pending> call_;
-    /// The answer being written, for as long as it may yet fail to arrive.
+    /// The lease in the answer being written, for as long as it may yet fail to arrive.
     std::optional<Answer> answer_;
+    bool delivery_in_doubt_ = false;
     std::string output_;
     /// Large enough for a whole borrow, small enough to keep one for each of thousands of waiters.
     std::array<char, 1024> input_;

@@ -82,6 +82,12 @@ class Engine::Server final : public httplib::Server {
     std::string_view body_;
 };
 
+bool Engine::knows(std::string_view method) {
+    constexpr std::string_view methods[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                            "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    return std::find(std::begin(methods), std::end(methods), method) != std::end(methods);
+}
+
 Engine::Engine() : server_(std::make_unique<Server>()) {}
 Engine::~Engine() = default;
 

@@ -26,8 +26,11 @@ class Engine {
 
     /// Parses `head` (a request line and header section, complete and well-formed) and calls `handle`
     /// with it, once. False: the library refused it, and `handle` was not called.
-    bool dispatch(std::string_view head, std::string_view body,
-                  const std::function<void(const Request&)>& handle);
+    [[nodiscard]] bool dispatch(std::string_view head, std::string_view body,
+                                const std::function<void(const Request&)>& handle);
+
+    /// Whether the library takes requests with this method at all.
+    static bool knows(std::string_view method);
 
   private:
     class Server;

@@ -151,7 +151,7 @@ class RequestReader {
 
     Limits limits_;
     State state_ = State::request_line;
-    // The bytes fed; those before used_ are done with, and the unscanned_ after them hold no line end yet.
+    // The bytes fed. The first used_ are done with; in the scanned_ after them no line ends.
     std::string input_;
     std::size_t used_ = 0;
     std::size_t scanned_ = 0;

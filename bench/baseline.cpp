@@ -1,0 +1,112 @@
+#include "bench/baseline.hpp"
+
+#include "bench/figures.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <thread>
+
+namespace sema::bench {
+namespace {
+
+[[noreturn]] void fail(int error, const std::string& what) {
+    throw std::system_error(error, std::generic_category(), what);
+}
+
+void check(bool done, const std::string& what) {
+    if (!done) fail(errno, what);
+}
+
+}  // namespace
+
+void measure_disk(const std::string& folder, int rounds) {
+    constexpr int blocks = 256;  // as a log does, go over the same blocks again and again
+    const std::string path = folder + "/fdatasync";
+    const std::array<char, 4096> block{};
+    const int file = open(path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+    check(file >= 0, path);
+    const auto write_block = [&](int number) {
+        const auto offset = static_cast<off_t>(block.size()) * number;
+        check(pwrite(file, block.data(), block.size(), offset) == static_cast<ssize_t>(block.size()), path);
+    };
+    for (int i = 0; i < blocks; ++i)
+        write_block(i);
+    check(fsync(file) == 0, path);
+    Samples samples;
+    for (int i = 0; i < rounds; ++i) {
+        const auto start = Clock::now();
+        write_block(i % blocks);
+        check(fdatasync(file) == 0, path);
+        samples.add(Clock::now() - start);
+    }
+    close(file);
+    unlink(path.c_str());
+    report("fdatasync", samples);
+}
+
+void measure_loopback(int rounds) {
+    using boost::asio::ip::tcp;
+    boost::asio::io_context io;
+    tcp::acceptor acceptor(io, {boost::asio::ip::address_v4::loopback(), 0});
+    std::array<char, 200> message{};
+    std::thread peer([&acceptor, size = message.size()] {
+        tcp::socket socket = acceptor.accept();
+        socket.set_option(tcp::no_delay(true));
+        std::vector<char> echo(size);
+        boost::system::error_code closed;
+        while (boost::asio::read(socket, boost::asio::buffer(echo), closed) == size) {
+            boost::asio::write(socket, boost::asio::buffer(echo));
+        }
+    });
+    Samples samples;
+    {
+        tcp::socket socket(io);
+        socket.connect(acceptor.local_endpoint());
+        socket.set_option(tcp::no_delay(true));
+        for (int i = 0; i < rounds; ++i) {
+            const auto start = Clock::now();
+            boost::asio::write(socket, boost::asio::buffer(message));
+            boost::asio::read(socket, boost::asio::buffer(message));
+            samples.add(Clock::now() - start);
+        }
+    }
+    peer.join();
+    report("loopback", samples);
+}
+
+void measure_command(const std::vector<std::string>& command, int rounds) {
+    std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
+    for (const auto& word : command)
+        arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    Samples samples;
+    for (int i = 0; i < rounds; ++i) {
+        const auto start = Clock::now();
+        pid_t child = 0;
+        const int error = posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+        if (error != 0) fail(error, command[0]);
+        int status = 0;
+        check(waitpid(child, &status, 0) == child, command[0]);
+        samples.add(Clock::now() - start);
+        if (status != 0) throw std::runtime_error(command[0] + " did not end with status 0");
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    report("process", samples);
+}
+
+}  // namespace sema::bench

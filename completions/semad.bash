@@ -1,0 +1,13 @@
+# bash completion for semad
+_semad() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    case $previous in
+        --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
+        --log-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error off' -- "$current"); return ;;
+        --store) mapfile -t COMPREPLY < <(compgen -W 'sqlite: memory:' -- "$current"); compopt -o nospace; return ;;
+        --listen | --max-*| --threads) return ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W '--listen --store --max-ttl --max-wait --max-count --max-pools
+        --max-waiters --max-connections --threads --log-format --log-level --help --version' -- "$current")
+}
+complete -F _semad semad

@@ -1,0 +1,15 @@
+#compdef semad
+_arguments \
+    '*--listen[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
+    '--store[where pools are kept]:store:(sqlite\: memory\:)' \
+    '--max-ttl[longest lease]:time:' \
+    '--max-wait[longest wait of one borrow]:time:' \
+    '--max-count[most slots a pool may have]:number:' \
+    '--max-pools[most pools there may be]:number:' \
+    '--max-waiters[most borrows that may wait at a time]:number:' \
+    '--max-connections[most connections at a time]:number:' \
+    '--threads[threads that serve connections]:number:' \
+    '--log-format[how the log is written]:format:(text json)' \
+    '--log-level[what is logged at least]:level:(debug info warn error off)' \
+    '(- *)'{-h,--help}'[print a help text and exit]' \
+    '(- *)--version[print the version and exit]'

@@ -1,0 +1,37 @@
+# Building the project with one of the presets of CMakePresets.json.
+# shellcheck shell=bash
+
+# How many compilers may run at once: one per core, and 1.5 GB of memory for each, which is what the
+# largest source file takes with a sanitizer.
+build_jobs() {
+    local cores memory limit
+    cores=$(nproc)
+    memory=$(awk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+    if [[ -r /sys/fs/cgroup/memory.max ]]; then
+        limit=$(</sys/fs/cgroup/memory.max)
+        [[ $limit == max ]] || ((limit / 1048576 > memory)) || memory=$((limit / 1048576))
+    fi
+    local jobs=$((memory / 1536))
+    ((jobs <= cores)) || jobs=$cores
+    ((jobs >= 1)) || jobs=1
+    echo "$jobs"
+}
+
+# build PRESET [CMAKE_OPTION...] [-- TARGET...]: brings build/PRESET up to date, all of it or the targets.
+# What the compilers say is shown; a build that has nothing to do says next to nothing.
+build() {
+    local preset=$1 options=() targets=()
+    shift
+    while (($# > 0)) && [[ $1 != -- ]]; do
+        options+=("$1")
+        shift
+    done
+    (($# == 0)) || targets=(--target "${@:2}")
+    local log=build/$preset.configure.log
+    mkdir -p build
+    cmake --preset "$preset" "${options[@]}" >"$log" 2>&1 || {
+        cat "$log" >&2
+        die "the preset $preset could not be configured"
+    }
+    cmake --build --preset "$preset" --parallel "$(build_jobs)" "${targets[@]}"
+}

@@ -1,0 +1,64 @@
+#include "cli/arguments.hpp"
+
+#include "tests/support/catch.hpp"
+
+#include <CLI/Config.hpp>
+
+using Words = std::vector<std::string>;
+
+namespace {
+
+// A command line of semactl's, parted. Its options are like semactl's, one of each sort.
+sema::CommandLine part(const Words& words) {
+    CLI::App app;
+    std::string text;
+    bool flag = false;
+    app.add_option("--server", text);
+    app.add_flag("-q,--quiet", flag);
+    CLI::App* run = app.add_subcommand("run");
+    run->add_option("--ttl", text);
+    run->add_option("-I", text);
+    run->add_flag("--dry-run", flag);
+    app.add_subcommand("inspect");
+    return sema::part_command_line(app, words);
+}
+
+void parts_into(const Words& words, const Words& own, const Words& command) {
+    const auto line = part(words);
+    CAPTURE(words, line.own, line.command);
+    CHECK(line.own == own);
+    CHECK(line.command == command);
+}
+
+}  // namespace
+
+TEST_CASE("the command begins after the first double hyphen") {
+    parts_into({"run", "vsim", "--", "make", "-j4"}, {"run", "vsim"}, {"make", "-j4"});
+    parts_into({"run", "vsim", "--ttl", "5", "--", "git", "log", "--", "file"}, {"run", "vsim", "--ttl", "5"},
+               {"git", "log", "--", "file"});
+    parts_into({"run", "--", "make"}, {"run"}, {"make"});
+    parts_into({"run", "vsim", "--"}, {"run", "vsim"}, {});
+    parts_into({"run", "vsim", "--", "--", "x"}, {"run", "vsim"}, {"--", "x"});
+}
+
+TEST_CASE("without one, the command begins at the first word after the pool that is no option") {
+    parts_into({"run", "vsim", "make", "--", "-x"}, {"run", "vsim"}, {"make", "--", "-x"});
+    parts_into({"run", "--ttl", "5", "vsim", "make"}, {"run", "--ttl", "5", "vsim"}, {"make"});
+    parts_into({"run", "vsim", "--ttl=5", "-I{}", "make"}, {"run", "vsim", "--ttl=5", "-I{}"}, {"make"});
+    parts_into({"run", "vsim", "-I", "{}", "--dry-run", "make"}, {"run", "vsim", "-I", "{}", "--dry-run"},
+               {"make"});
+    parts_into({"run", "vsim", "inspect", "x"}, {"run", "vsim"}, {"inspect", "x"});
+    parts_into({"run", "vsim", ""}, {"run", "vsim"}, {""});
+}
+
+TEST_CASE("options for all subcommands are known before and behind run") {
+    parts_into({"--server", "run", "-q", "run", "--server", "x", "vsim", "make"},
+               {"--server", "run", "-q", "run", "--server", "x", "vsim"}, {"make"});
+}
+
+TEST_CASE("what is no command line of run, and what has an unknown option, stays whole") {
+    for (const Words& words :
+         {Words{}, Words{"inspect", "vsim"}, Words{"inspect", "--", "vsim"}, Words{"run", "vsim"},
+          Words{"run", "vsim", "--tll", "5", "--", "make"}, Words{"--what", "run", "vsim", "--", "make"}})
+        parts_into(words, words, {});
+}

@@ -1,0 +1,143 @@
+#include "cli/config.hpp"
+
+#include "tests/support/catch.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <fstream>
+#include <iterator>
+
+using namespace sema;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string id = "9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01";
+
+class File {
+  public:
+    explicit File(const std::string& text) {
+        std::ofstream(path()) << text;
+        fs::permissions(path(), fs::perms(0600));
+    }
+    fs::path path() const { return folder_.path() / "config.toml"; }
+    std::string content() const {
+        std::ifstream file(path());
+        return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    }
+
+  private:
+    test::TempDir folder_;
+};
+
+std::string refusal(const std::string& text) {
+    const File file(text);
+    const auto config = load_config(file.path());
+    if (config) return "accepted";
+    const std::string before = file.path().string() + ":";
+    const std::string& message = config.error().message;
+    return message.rfind(before, 0) == 0 ? message.substr(before.size()) : message;
+}
+
+// The file's content after an alias `gpu` was saved in it.
+std::string saved_in(const std::string& text) {
+    const File file(text);
+    const auto saved = save_alias(file.path(), "gpu", id);
+    if (!saved) return "refused";
+    CHECK(load_config(file.path())->pools.at("gpu").id == id);
+    return file.content();
+}
+
+}  // namespace
+
+TEST_CASE("a configuration file names a server, and pools with their defaults") {
+    const File file(
+        "server = 'http://build:7717'\n[pools]\nvsim = '" + id +
+        "'\ngpu = { id = 'file:/etc/gpu', ttl = '10m', wait = 1.5 }\n[pools.port]\nid = 'env:PORT'\n");
+    const auto config = load_config(file.path());
+    REQUIRE(config);
+    CHECK(config->path == file.path());
+    CHECK(config->server == "http://build:7717");
+    REQUIRE(config->pools.size() == 3);
+    CHECK(config->pools.at("vsim").id == id);
+    CHECK_FALSE(config->pools.at("vsim").ttl);
+    CHECK(config->pools.at("gpu").ttl == Duration(10min));
+    CHECK(config->pools.at("gpu").wait == Duration(1500ms));
+    CHECK(config->pools.at("port").id == "env:PORT");
+}
+
+TEST_CASE("without a file there is an empty configuration") {
+    const test::TempDir folder;
+    const auto config = load_config(folder.path() / "none/config.toml");
+    REQUIRE(config);
+    CHECK(config->pools.empty());
+    CHECK_FALSE(config->server);
+    CHECK(load_config(""));
+    CHECK_FALSE(load_config(folder.path()));
+}
+
+TEST_CASE("what a configuration file says wrong is refused with its line") {
+    CHECK(refusal("\n\nsevrer = 'x'\n") == "3: there is no setting 'sevrer' (there are: server, pools)");
+    CHECK(refusal("server = 1\n") == "1: server must be a text in quotes");
+    CHECK(refusal("pools = 1\n") == "1: pools must be a table");
+    CHECK(refusal("[pools]\nvsim = 'x'\n") == "2: pools.vsim needs a UUID, env:NAME or file:PATH");
+    CHECK(refusal("[pools]\nvsim = {}\n") == "2: pools.vsim needs a UUID, env:NAME or file:PATH");
+    CHECK(refusal("[pools.vsim]\nid = 'env:X'\nttl = 0\n") == "3: ttl must be more than 0");
+    CHECK(refusal("[pools.vsim]\nid = 'env:X'\nwait = -1\n") == "3: wait must not be negative");
+    CHECK(refusal("[pools.vsim]\nid = 'env:X'\nwait = true\n") ==
+          "3: wait must be a number of seconds or a duration like \"5m\"");
+    CHECK(refusal("[pools.vsim]\nid = 'env:X'\nttl = 'x'\n") ==
+          "3: ttl: 'x' is not a duration: write 90, 1.5, 30s, 5m, 12h or 1d");
+    CHECK(refusal("[pools.vsim]\nidd = 'env:X'\n") ==
+          "2: a pool has no setting 'idd' (there are: id, ttl, wait)");
+    CHECK(refusal("server = \n").rfind("1: ", 0) == 0);
+}
+
+TEST_CASE("a file is exposed where others can read a UUID in it") {
+    const auto exposed = [](const std::string& text, int mode) {
+        const File file(text);
+        fs::permissions(file.path(), fs::perms(mode));
+        return load_config(file.path())->exposed;
+    };
+    const std::string secret = "pools.vsim = '" + id + "'\n";
+    CHECK_FALSE(exposed(secret, 0600));
+    CHECK(exposed(secret, 0640));
+    CHECK(exposed(secret, 0604));
+    CHECK_FALSE(exposed("pools.vsim = 'env:VSIM'\n", 0644));
+    CHECK_FALSE(exposed("server = 'x'\n", 0644));
+}
+
+TEST_CASE("a saved alias leaves the rest of the file as it was") {
+    const std::string line = "gpu = \"" + id + "\"\n";
+    CHECK(saved_in("") == "[pools]\n" + line);
+    CHECK(saved_in("# mine\nserver = 'x'") == "# mine\nserver = 'x'\n\n[pools]\n" + line);
+    CHECK(saved_in("# a\n[pools] # b\n\n# c\nvsim = '" + id + "'\n") ==
+          "# a\n[pools] # b\n" + line + "\n# c\nvsim = '" + id + "'\n");
+    CHECK(saved_in("[pools]") == "[pools]\n" + line);
+    CHECK(saved_in("[pools.vsim]\nid = 'env:X'\n") == "[pools.vsim]\nid = 'env:X'\n\n[pools]\n" + line);
+}
+
+TEST_CASE("a file that a line cannot be added to is left alone") {
+    const File file("pools = { vsim = 'env:X' }\n");
+    CHECK_FALSE(save_alias(file.path(), "gpu", id));
+    CHECK(file.content() == "pools = { vsim = 'env:X' }\n");
+    CHECK(std::distance(fs::directory_iterator(file.path().parent_path()), {}) == 1);
+}
+
+TEST_CASE("a saved file is its owner's alone, and its folder is made") {
+    const test::TempDir folder;
+    const fs::path path = folder.path() / "a/b/config.toml";
+    REQUIRE(save_alias(path, "gpu", id));
+    CHECK(fs::status(path).permissions() == fs::perms(0600));
+    CHECK(fs::status(path.parent_path()).permissions() == fs::perms(0700));
+    CHECK(std::distance(fs::directory_iterator(path.parent_path()), {}) == 1);
+}
+
+TEST_CASE("a configuration file that is a link stays one") {
+    const File file("# mine\n");
+    const fs::path link = file.path().parent_path() / "link.toml";
+    fs::create_symlink(file.path(), link);
+    REQUIRE(save_alias(link, "gpu", id));
+    CHECK(fs::is_symlink(link));
+    CHECK(file.content() == "# mine\n\n[pools]\ngpu = \"" + id + "\"\n");
+}

@@ -1,0 +1,103 @@
+#include "tests/support/catch.hpp"
+#include "tests/support/program.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
+
+using namespace sema::test;
+
+namespace {
+
+std::string content(const std::string& path) {
+    std::ifstream file(PROJECT_FOLDER + ("/" + path));
+    std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    REQUIRE_FALSE(text.empty());
+    return text;
+}
+
+std::string help_of(const std::string& subcommand) {
+    return run_program(subcommand.empty() ? std::vector<std::string>{SEMACTL, "--help"}
+                                          : std::vector<std::string>{SEMACTL, subcommand, "--help"})
+        .out;
+}
+
+std::set<std::string> all_matches(const std::string& text, const std::string& pattern) {
+    const std::regex regex(pattern);
+    std::set<std::string> found;
+    for (std::sregex_iterator match(text.begin(), text.end(), regex), end; match != end; ++match)
+        found.insert((*match)[1]);
+    return found;
+}
+
+const std::set<std::string>& subcommands() {
+    static const std::set<std::string> names = [] {
+        const std::string help = help_of("");
+        return all_matches(help.substr(help.find("Subcommands:")), "\n  ([a-z]+) {2,}");
+    }();
+    return names;
+}
+
+// Every flag of semactl and of its subcommands, as they stand at the lines' beginnings in the help.
+std::set<std::string> flags() {
+    std::set<std::string> all;
+    std::vector<std::string> helps = {help_of("")};
+    for (const std::string& name : subcommands())
+        helps.push_back(help_of(name));
+    for (const std::string& help : helps) {
+        for (const std::string& line : all_matches(help, "\n  (-[^ ]+)")) {
+            for (const std::string& flag : all_matches(line, "(-[^,]+)"))
+                all.insert(flag);
+        }
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("the help names subcommands and flags in a form that the tests below can read") {
+    CHECK(subcommands() == std::set<std::string>{"run", "borrow", "return", "register", "inspect", "delete",
+                                                 "new", "ping", "completion"});
+    CHECK(flags().count("--conflict-exit-code") == 1);
+    CHECK(flags().count("-E") == 1);
+    CHECK(flags().count("-I") == 1);
+    CHECK(flags().count("--server") == 1);
+}
+
+TEST_CASE("every flag and subcommand is in the man page and in the completions") {
+    const std::string man = std::regex_replace(content("man/semactl.1"), std::regex(R"(\\-)"), "-");
+    const std::string bash = content("completions/semactl.bash");
+    const std::string zsh = content("completions/semactl.zsh");
+    const std::string fish = content("completions/semactl.fish");
+    const auto has = [](const std::string& text, const std::string& word) {
+        return std::regex_search(text, std::regex("(^|[^a-zA-Z-])" + word + "($|[^a-zA-Z-])"));
+    };
+    for (const std::string& flag : flags()) {
+        CAPTURE(flag);
+        CHECK(has(man, flag));
+        CHECK(has(bash, flag));
+        CHECK(has(zsh, flag));
+        const bool is_long = flag.rfind("--", 0) == 0;
+        CHECK(has(fish, is_long ? "-l " + flag.substr(2) : "-s " + flag.substr(1)));
+    }
+    for (const std::string& name : subcommands()) {
+        CAPTURE(name);
+        CHECK(has(man, ".SS " + name));
+        CHECK(has(bash, name));
+        CHECK(has(zsh, "'" + name + ":[^']*'"));
+        CHECK(has(fish, "-a " + name));
+    }
+}
+
+TEST_CASE("every subcommand's help has an example") {
+    for (const std::string& name : subcommands()) {
+        CAPTURE(name);
+        CHECK(help_of(name).find("Example:") != std::string::npos);
+    }
+}
+
+TEST_CASE("completion prints the installed scripts") {
+    for (const std::string shell : {"bash", "zsh", "fish"})
+        CHECK(run_program({SEMACTL, "completion", shell}).out == content("completions/semactl." + shell));
+}

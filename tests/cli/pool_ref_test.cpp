@@ -1,0 +1,89 @@
+#include "cli/pool_ref.hpp"
+
+#include "tests/support/catch.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <cstdlib>
+#include <fstream>
+
+using namespace sema;
+using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const std::string id = "9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01";
+
+Config config_with(const std::string& alias, const PoolDefaults& defaults) {
+    Config config;
+    config.path = "/home/me/.config/semactl/config.toml";
+    config.pools[alias] = defaults;
+    return config;
+}
+
+std::string refusal(const std::string& text, const Config& config = {}) {
+    const auto pool = resolve_pool(text, config);
+    return pool ? "accepted" : pool.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("a pool is named by its UUID, and messages don't repeat that") {
+    const auto pool = resolve_pool(id, {});
+    REQUIRE(pool);
+    CHECK(pool->id.str() == id);
+    CHECK(pool->name == "the pool");
+    CHECK(pool->argument == "POOL");
+    CHECK(resolve_pool("{9F1C2E7A5B3D4C8EA1F06D2B9C4E7A01}", {})->id == pool->id);
+}
+
+TEST_CASE("a pool is named by an alias, which brings its defaults") {
+    const Config config = config_with("vsim", {id, Duration(10min), Duration(5s)});
+    const auto pool = resolve_pool("vsim", config);
+    REQUIRE(pool);
+    CHECK(pool->id.str() == id);
+    CHECK(pool->name == "vsim");
+    CHECK(pool->argument == "vsim");
+    CHECK(pool->ttl == Duration(10min));
+    CHECK(pool->wait == Duration(5s));
+    CHECK(refusal("gpu", config) ==
+          "'gpu' is no pool: write a UUID, env:NAME, file:PATH, or an alias of "
+          "/home/me/.config/semactl/config.toml");
+}
+
+TEST_CASE("a pool's UUID is taken from a variable or from a file's first line") {
+    const test::TempDir folder;
+    const std::string file = folder.path() / "pool";
+    std::ofstream(file) << "  " << id << " \r\nmore\n";
+    setenv("SEMA_TEST_POOL", (" " + id + "\t").c_str(), 1);
+    CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->id.str() == id);
+    CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->name == "env:SEMA_TEST_POOL");
+    CHECK(resolve_pool("file:" + file, {})->id.str() == id);
+    CHECK(resolve_pool("vsim", config_with("vsim", {"file:" + file, {}, {}}))->name == "vsim");
+    CHECK(resolve_lease("env:SEMA_TEST_POOL")->str() == id);
+    CHECK(resolve_lease("file:" + file)->str() == id);
+}
+
+TEST_CASE("what cannot be read as a pool is refused without repeating a secret") {
+    const test::TempDir folder;
+    const std::string empty = folder.path() / "empty";
+    std::ofstream(empty).flush();
+    setenv("SEMA_TEST_NONSENSE", "hunter2", 1);
+    CHECK(refusal("env:SEMA_TEST_NONE") == "the variable SEMA_TEST_NONE is not set");
+    CHECK(refusal("env:SEMA_TEST_NONSENSE") == "what env:SEMA_TEST_NONSENSE holds is not a UUID");
+    CHECK(refusal("file:/no/such/file") == "cannot read /no/such/file: No such file or directory");
+    CHECK(refusal("file:" + empty) == "cannot read " + empty + ": it is empty");
+    CHECK(refusal("vsim", config_with("vsim", {"env:SEMA_TEST_NONE", {}, {}})) ==
+          "vsim: the variable SEMA_TEST_NONE is not set");
+    CHECK(refusal(id + "0") == "the pool's UUID is mistyped: it is not one");
+    CHECK(refusal(id.substr(3)) == "the pool's UUID is mistyped: it is not one");
+    CHECK_THAT(resolve_lease(id + "0").error().message, !Contains(id));
+}
+
+TEST_CASE("an alias is a simple word that cannot be taken for something else") {
+    for (const char* name : {"vsim", "v", "GPU-2", "build_ports", "7"})
+        CHECK(is_alias_name(name));
+    for (const char* name :
+         {"", "-x", "a b", "env:X", "a.b", "a=b", "\xc3\xa9", "9f1c2e7a5b3d4c8ea1f06d2b9c4e7a01"})
+        CHECK_FALSE(is_alias_name(name));
+}

@@ -1,0 +1,50 @@
+#include "cli/server_address.hpp"
+
+#include "tests/support/catch.hpp"
+
+using sema::parse_server_address;
+
+TEST_CASE("a server is addressed by a URL") {
+    const auto plain = parse_server_address("http://build:7717");
+    REQUIRE(plain);
+    CHECK(plain->base_url == "http://build:7717");
+    CHECK(plain->name == "http://build:7717");
+    CHECK(plain->unix_socket.empty());
+    CHECK_FALSE(plain->local);
+    CHECK(parse_server_address("https://host/sema//")->base_url == "https://host/sema");
+    CHECK(parse_server_address("HTTP://host/")->base_url == "http://host");
+}
+
+TEST_CASE("a server on this machine is known as such") {
+    for (const char* url : {"http://127.0.0.1:1", "http://127.8.9.1", "http://localhost:1", "http://[::1]:1"})
+        CHECK(parse_server_address(url)->local);
+    for (const char* url : {"http://128.0.0.1", "http://localhost.example", "http://[::2]"})
+        CHECK_FALSE(parse_server_address(url)->local);
+}
+
+TEST_CASE("a password in a URL is used and not named") {
+    const auto address = parse_server_address("https://me:secret@host:1/x");
+    REQUIRE(address);
+    CHECK(address->base_url == "https://me:secret@host:1/x");
+    CHECK(address->name == "https://host:1/x");
+}
+
+TEST_CASE("a server is addressed by its socket file") {
+    const auto address = parse_server_address("unix:/run/semad.sock");
+    REQUIRE(address);
+    CHECK(address->unix_socket == "/run/semad.sock");
+    CHECK(address->base_url == "http://localhost");
+    CHECK(address->name == "unix:/run/semad.sock");
+    CHECK(address->local);
+}
+
+TEST_CASE("what is no server's address is refused") {
+    for (const char* text : {"", "build:7717", "127.0.0.1", "ftp://host", "file:///etc", "http://",
+                             "http://a b", "unix:", "unix:relative", "http://host/?x=1", "http://host/#x"}) {
+        CAPTURE(text);
+        const auto address = parse_server_address(text);
+        REQUIRE_FALSE(address);
+        CHECK(address.error().message.find("write it as http://HOST:PORT, https://HOST or unix:/PATH") !=
+              std::string::npos);
+    }
+}

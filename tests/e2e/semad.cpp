@@ -1,6 +1,9 @@
 #include "tests/e2e/semad.hpp"
 
+#include <cerrno>
+#include <filesystem>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace sema::test {
@@ -79,6 +82,17 @@ RawClient TestPool::queue_up(double wait, double ttl) const {
     client.send(http_request("GET", "/") + borrow_request(ttl, wait));
     if (client.receive().status != 404) throw std::runtime_error("the path / is not to be found");
     return client;
+}
+
+FullDisk::FullDisk(const RunningServer& server) : pid_(server.pid()) {
+    prlimit(pid_, RLIMIT_FSIZE, nullptr, &before_);
+    const rlimit tight{std::filesystem::file_size(server.store().string() + "-wal"), before_.rlim_max};
+    if (prlimit(pid_, RLIMIT_FSIZE, &tight, nullptr) != 0)
+        throw std::system_error(errno, std::generic_category(), "prlimit");
+}
+
+FullDisk::~FullDisk() {
+    prlimit(pid_, RLIMIT_FSIZE, &before_, nullptr);
 }
 
 }  // namespace sema::test

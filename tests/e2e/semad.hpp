@@ -5,6 +5,7 @@
 #include "tests/support/running_server.hpp"
 
 #include <nlohmann/json.hpp>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdint>
@@ -84,6 +85,20 @@ class TestPool {
 
     int port_;
     std::string id_;
+};
+
+/// While this lives, the server cannot make a file of its store any larger, as if its disk were full.
+/// REQUIRES: something was stored.
+class FullDisk {
+  public:
+    explicit FullDisk(const RunningServer& server);
+    FullDisk(const FullDisk&) = delete;
+    FullDisk& operator=(const FullDisk&) = delete;
+    ~FullDisk();
+
+  private:
+    pid_t pid_;
+    rlimit before_{};
 };
 
 class Stopwatch {

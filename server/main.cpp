@@ -107,7 +107,10 @@ Expected<void> serve(const Options& options) {
 }
 
 int run(int argc, char** argv) {
+    // A write that cannot be done is an error to answer, not a reason to die: to a client that is gone, or
+    // beyond the size that a file may have (`ulimit -f`).
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
     const auto parsed = parse_options(argc, argv);
     Expected<void> done;
     if (!parsed) {

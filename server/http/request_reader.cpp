@@ -492,7 +492,7 @@ bool RequestReader::reject(int status, std::string reason) {
 bool RequestReader::reject_excess(Bound bound) {
     switch (bound) {
         case Bound::request_line:
-            return reject(414, "request line is longer than " + in_words(limits_.request_line));
+            return reject(414, "request line is longer than " + in_words(limits_.request_line + 2));
         case Bound::header:
             return reject(431, "request headers are larger than " + in_words(limits_.headers));
         case Bound::trailer:

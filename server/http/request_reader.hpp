@@ -11,8 +11,9 @@ namespace sema::http {
 
 /// How large the parts of a request may be, in bytes.
 struct Limits {
-    /// The request line without its CRLF. Empty lines sent before it count towards it.
-    std::size_t request_line = 8192;
+    /// The request line without its CRLF. Empty lines sent before it count towards it. With the CRLF the
+    /// default is 8 KiB, which is all that the parser behind takes.
+    std::size_t request_line = 8190;
     /// All field lines with their CRLFs, without the empty line that ends them. The trailer section of a
     /// chunked body and all its chunk extensions together may each be as large again.
     std::size_t headers = 8192;

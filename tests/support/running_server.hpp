@@ -2,23 +2,43 @@
 
 #include "tests/support/program.hpp"
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace sema::test {
 
+/// A port of 127.0.0.1 that is kept for a server, also while that is down: nobody else is given it.
+class ReservedPort {
+  public:
+    ReservedPort();
+    ~ReservedPort();
+    ReservedPort(const ReservedPort&) = delete;
+    ReservedPort& operator=(const ReservedPort&) = delete;
+
+    int number() const { return number_; }
+
+  private:
+    int socket_ = -1;
+    int number_ = 0;
+};
+
 /// A semad of the test's own: on a free port, with its store in a folder that goes away with it. Port and
 /// store stay the same when it is started again. It runs from the construction on.
 class RunningServer {
   public:
-    /// `options` are added to semad's command line.
-    explicit RunningServer(std::vector<std::string> options = {});
+    /// `options` are added to semad's command line; `--store` among them replaces the server's own.
+    explicit RunningServer(std::vector<std::string> options = {}, ProgramOptions program = {});
 
     /// `http://127.0.0.1:PORT`
     const std::string& url() const { return url_; }
-    int port() const { return port_; }
+    int port() const { return port_.number(); }
     pid_t pid() const { return server_->pid(); }
+    /// The SQLite file.
+    std::filesystem::path store() const { return folder_.path() / "semad.db"; }
+    /// Where a test may put what belongs to the server, such as its Unix socket.
+    const std::filesystem::path& folder() const { return folder_.path(); }
 
     /// Starts it again, and returns once it serves. REQUIRES: it was stopped.
     void start();
@@ -27,13 +47,16 @@ class RunningServer {
     /// Ends it as a service manager does. Returns its exit status.
     int terminate();
 
+    Program& program() { return *server_; }
+
     /// All that the running server logged.
     std::string log() const { return server_->err(); }
 
   private:
     std::vector<std::string> options_;
+    ProgramOptions program_options_;
     TempDir folder_;
-    int port_ = 0;
+    ReservedPort port_;
     std::string url_;
     std::unique_ptr<Program> server_;
 };

@@ -1,0 +1,112 @@
+#pragma once
+
+#include "common/ids.hpp"
+#include "tests/support/raw_client.hpp"
+#include "tests/support/running_server.hpp"
+
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sema::test {
+
+/// For the latest that something may happen which should happen at once, on a machine that does much else.
+inline constexpr std::chrono::milliseconds promptly{250};
+
+/// One thread serves all connections, so that what a test sends one after the other is done in that order.
+inline const std::vector<std::string> one_thread = {"--threads", "1"};
+
+/// Sends one request over a connection of its own.
+HttpResponse call(int port, const std::string& method, const std::string& target,
+                  const std::string& body = "", const std::string& headers = "");
+
+/// `{"error": reason}`, as text.
+std::string error_body(const std::string& reason);
+
+/// What a borrow was granted.
+struct Slot {
+    std::string lease;
+    int position = -1;
+    std::int64_t expires_at_unix = 0;
+    std::int64_t expires_in = 0;
+};
+
+/// The grant in a response. Throws where it is none.
+Slot granted(const HttpResponse& response);
+
+/// A pool of a test's own on a running semad. Calls named for what they do throw where it isn't done; the
+/// others give the response, whatever it is.
+class TestPool {
+  public:
+    /// Registers a pool with `count` slots.
+    TestPool(const RunningServer& server, int count);
+    /// Any pool, registered or not.
+    TestPool(const RunningServer& server, std::string id);
+
+    const std::string& id() const { return id_; }
+    std::string path() const { return "/l/" + id_; }
+
+    HttpResponse put(const std::string& body) const { return call(port_, "PUT", path(), body); }
+    HttpResponse get() const { return call(port_, "GET", path()); }
+    HttpResponse remove() const { return call(port_, "DELETE", path()); }
+    HttpResponse borrow(const std::string& body) const {
+        return call(port_, "POST", path() + "/borrow", body);
+    }
+    HttpResponse give_back(const std::string& body) const {
+        return call(port_, "POST", path() + "/return", body);
+    }
+
+    void set_count(int count) const;
+    int count() const { return state("count"); }
+    int in_use() const { return state("in_use"); }
+    int available() const { return state("available"); }
+
+    /// Borrows a slot that must be free.
+    Slot take(double ttl = 60) const;
+    /// Whether a slot is free. Takes it.
+    bool takes_one() const;
+    /// Whether the lease was still held.
+    bool returns(const Slot& slot) const;
+
+    /// A request to borrow, to be sent over any connection.
+    std::string borrow_request(double ttl, double wait) const;
+    std::string return_request(const Slot& slot) const;
+
+    /// A connection whose borrow was sent, and has to wait as the pool is exhausted. REQUIRES of a test that
+    /// goes on to rely on the order in the queue: that the server has one_thread.
+    RawClient queue_up(double wait = 60, double ttl = 60) const;
+
+  private:
+    int state(const std::string& key) const;
+
+    int port_;
+    std::string id_;
+};
+
+/// While this lives, the server cannot make a file of its store any larger, as if its disk were full.
+/// REQUIRES: something was stored.
+class FullDisk {
+  public:
+    explicit FullDisk(const RunningServer& server);
+    FullDisk(const FullDisk&) = delete;
+    FullDisk& operator=(const FullDisk&) = delete;
+    ~FullDisk();
+
+  private:
+    pid_t pid_;
+    rlimit before_{};
+};
+
+class Stopwatch {
+  public:
+    std::chrono::steady_clock::duration elapsed() const { return std::chrono::steady_clock::now() - start_; }
+
+  private:
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace sema::test

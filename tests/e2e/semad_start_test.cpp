@@ -1,0 +1,213 @@
+#include "common/version.hpp"
+#include "tests/e2e/semad.hpp"
+#include "tests/support/catch.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+using namespace sema::test;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string version = sema::version;
+const std::vector<std::string> anywhere = {SEMAD, "--listen", "127.0.0.1:0"};
+
+std::vector<std::string> with(std::vector<std::string> command, const std::vector<std::string>& more) {
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+}
+
+/// What semad says where it cannot start: one line, and exit status 2.
+std::string refusal(const std::vector<std::string>& options) {
+    std::vector<std::string> command = {SEMAD};
+    const Finished run = run_program(with(command, options));
+    CHECK(run.status == 2);
+    CHECK(run.out.empty());
+    CHECK_THAT(run.err, StartsWith("semad: "));
+    CHECK(run.err.find('\n') == run.err.size() - 1);
+    return run.err;
+}
+
+/// A supervisor's end of the socket that $NOTIFY_SOCKET names.
+class NotifySocket {
+  public:
+    explicit NotifySocket(const fs::path& path) : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+        REQUIRE(bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+        const timeval limit{patience.count(), 0};
+        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    }
+    NotifySocket(const NotifySocket&) = delete;
+    NotifySocket& operator=(const NotifySocket&) = delete;
+    ~NotifySocket() { ::close(socket_); }
+
+    std::string receive() const {
+        std::array<char, 100> text{};
+        const ssize_t size = recv(socket_, text.data(), text.size(), 0);
+        return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+    }
+
+  private:
+    int socket_;
+};
+
+}  // namespace
+
+TEST_CASE("semad says in one line that it serves, where, and with what store") {
+    RunningServer server;
+    const std::string line = "semad " + version + " listening on " + server.url() +
+                             ", store sqlite:" + server.store().string() + "\n";
+    CHECK(server.log() == line);
+    CHECK(call(server.port(), "GET", "/version").body == R"({"version":")" + version + R"("})");
+}
+
+TEST_CASE("semad tells every address that it listens on") {
+    const TempDir folder;
+    const std::string socket = "unix:" + (folder.path() / "semad.sock").string();
+    const RunningServer server({"--listen", socket, "--store", "memory:"});
+    CHECK(server.log() ==
+          "semad " + version + " listening on " + server.url() + ", " + socket + ", store memory:\n");
+}
+
+TEST_CASE("port 0 is any free port, and is told") {
+    const auto port_of = [](Program& semad) {
+        REQUIRE(semad.warns(", store memory:\n"));
+        const std::string start = "semad " + version + " listening on http://127.0.0.1:";
+        REQUIRE_THAT(semad.err(), StartsWith(start));
+        return std::stoi(semad.err().substr(start.size()));
+    };
+    Program one(with(anywhere, {"--store", "memory:"}));
+    Program other(with(anywhere, {"--store", "memory:"}));
+    const int port = port_of(one);
+    CHECK(port != port_of(other));
+    CHECK(call(port, "GET", "/healthz").body == R"({"status":"ok"})");
+}
+
+TEST_CASE("the ready line is printed whatever the log level") {
+    const RunningServer server({"--log-level", "off"});
+    CHECK_THAT(server.log(), StartsWith("semad " + version + " listening on "));
+}
+
+TEST_CASE("the store is in the service's state folder, else in the user's") {
+    const TempDir folder;
+    const auto store_with = [&](const std::map<std::string, std::string>& environment) {
+        ProgramOptions options;
+        options.environment = {{"STATE_DIRECTORY", ""}, {"XDG_STATE_HOME", ""}, {"HOME", ""}};
+        for (const auto& [name, path] : environment)
+            options.environment[name] = (folder.path() / path).string();
+        Program semad(anywhere, options);
+        REQUIRE(semad.warns("store sqlite:"));
+        REQUIRE(semad.warns("\n"));
+        const std::string line = semad.err();
+        const fs::path store =
+            line.substr(line.find("store sqlite:") + 13, line.find('\n') - line.find("store sqlite:") - 13);
+        CHECK(fs::exists(store));
+        return store.lexically_relative(folder.path()).string();
+    };
+    CHECK(store_with({{"STATE_DIRECTORY", "service"}, {"XDG_STATE_HOME", "xdg"}, {"HOME", "home"}}) ==
+          "service/semad.db");
+    CHECK(store_with({{"XDG_STATE_HOME", "xdg"}, {"HOME", "home"}}) == "xdg/semad/semad.db");
+    CHECK(store_with({{"HOME", "home"}}) == "home/.local/state/semad/semad.db");
+    CHECK(fs::status(folder.path() / "home/.local/state/semad/semad.db").permissions() == fs::perms(0600));
+}
+
+TEST_CASE("a supervisor is told when semad is ready and when it stops") {
+    const TempDir folder;
+    const NotifySocket socket(folder.path() / "notify");
+    ProgramOptions options;
+    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()}};
+    RunningServer server({}, options);
+    CHECK(socket.receive() == "READY=1");
+    CHECK(server.terminate() == 0);
+    CHECK(socket.receive() == "STOPPING=1");
+}
+
+TEST_CASE("help and version go to stdout") {
+    const Finished help = run_program({SEMAD, "--help"});
+    CHECK(help.status == 0);
+    CHECK(help.err.empty());
+    CHECK_THAT(help.out, Contains("--listen") && Contains("--store"));
+    const Finished shown = run_program({SEMAD, "--version"});
+    CHECK(shown.status == 0);
+    CHECK(shown.out == "semad " + version + "\n");
+}
+
+TEST_CASE("bad usage is refused in one line") {
+    CHECK_THAT(refusal({"--frobnicate"}), Contains("--frobnicate"));
+    CHECK_THAT(refusal({"surplus"}), Contains("surplus"));
+    CHECK_THAT(refusal({"--max-count", "many"}), Contains("--max-count"));
+    CHECK_THAT(refusal({"--max-count", "-1"}), Contains("--max-count"));
+    CHECK_THAT(refusal({"--max-ttl", "0"}), Contains("--max-ttl"));
+    CHECK_THAT(refusal({"--max-wait", "soon"}), Contains("--max-wait"));
+    CHECK_THAT(refusal({"--max-pools", "x"}), Contains("--max-pools"));
+    CHECK_THAT(refusal({"--threads", "5000"}), Contains("--threads"));
+    CHECK_THAT(refusal({"--log-level", "loud"}), Contains("--log-level"));
+    CHECK_THAT(refusal({"--log-format", "xml"}), Contains("--log-format"));
+    CHECK_THAT(refusal({"--store", "paper:"}), Contains("paper:"));
+    CHECK_THAT(refusal({"--store"}), Contains("--store"));
+    for (const char* address : {"7717", "localhost", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536",
+                                ":7717", "::1:7717", "unix:"}) {
+        CHECK_THAT(refusal({"--store", "memory:", "--listen", address}), Contains(address));
+    }
+}
+
+TEST_CASE("an address that cannot be had is refused in one line") {
+    const RunningServer server;
+    const std::string busy = "127.0.0.1:" + std::to_string(server.port());
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", busy}), Contains(busy));
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "127.0.0.1:0", "--listen", busy}), Contains(busy));
+    // Addresses for documentation (RFC 5737) are no machine's own.
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "192.0.2.1:7717"}), Contains("192.0.2.1:7717"));
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "no-such-host.invalid:7717"}),
+               Contains("no-such-host.invalid:7717"));
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "unix:/nonexistent/semad.sock"}),
+               Contains("/nonexistent/semad.sock"));
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "unix:/" + std::string(200, 'x')}),
+               Contains("too long"));
+    CHECK(call(server.port(), "GET", "/healthz").status == 200);
+}
+
+TEST_CASE("a Unix socket that a killed server left is replaced") {
+    const TempDir folder;
+    const fs::path socket = folder.path() / "semad.sock";
+    RunningServer server({"--listen", "unix:" + socket.string()});
+    server.kill9();
+    REQUIRE(fs::is_socket(socket));
+    server.start();
+    RawClient client(socket);
+    client.send(http_request("GET", "/healthz"));
+    CHECK(client.receive().status == 200);
+}
+
+TEST_CASE("a Unix socket that another server listens on is left to it") {
+    const TempDir folder;
+    const fs::path socket = folder.path() / "semad.sock";
+    const RunningServer server({"--listen", "unix:" + socket.string()});
+    CHECK_THAT(refusal({"--store", "memory:", "--listen", "unix:" + socket.string()}),
+               Contains(socket.string()));
+    RawClient client(socket);
+    client.send(http_request("GET", "/healthz"));
+    CHECK(client.receive().status == 200);
+}
+
+TEST_CASE("a file that is no socket is not taken for one") {
+    const TempDir folder;
+    const fs::path file = folder.path() / "notes";
+    std::ofstream(file) << "precious";
+    refusal({"--store", "memory:", "--listen", "unix:" + file.string()});
+    std::ifstream again(file);
+    CHECK(std::string(std::istreambuf_iterator<char>(again), {}) == "precious");
+}

@@ -1,0 +1,178 @@
+#include "tests/support/raw_client.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace sema::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::system_error system_failure(const char* attempt) {
+    return {errno, std::generic_category(), attempt};
+}
+
+HttpResponse parse_head(std::string_view head) {
+    HttpResponse response;
+    if (head.substr(0, 9) != "HTTP/1.1 " || head.size() < 12)
+        throw std::runtime_error("not a response: " + std::string(head));
+    response.status = std::stoi(std::string(head.substr(9, 3)));
+    for (auto at = head.find("\r\n"); at != std::string_view::npos;) {
+        const auto begin = at + 2;
+        at = head.find("\r\n", begin);
+        const std::string_view line = head.substr(begin, at == std::string_view::npos ? at : at - begin);
+        const auto colon = line.find(": ");
+        if (colon == std::string_view::npos) throw std::runtime_error("not a header: " + std::string(line));
+        std::string name(line.substr(0, colon));
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        if (!response.headers.emplace(name, line.substr(colon + 2)).second)
+            throw std::runtime_error("twice the header " + name);
+    }
+    return response;
+}
+
+}  // namespace
+
+std::string http_request(const std::string& method, const std::string& target, const std::string& body,
+                         const std::string& headers) {
+    const std::string length = body.empty() ? "" : "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    return method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" + length + headers + "\r\n" + body;
+}
+
+RawClient::RawClient(int port, const std::string& address) {
+    if (address.find(':') != std::string::npos) {
+        sockaddr_in6 to{};
+        to.sin6_family = AF_INET6;
+        to.sin6_port = htons(static_cast<std::uint16_t>(port));
+        inet_pton(AF_INET6, address.c_str(), &to.sin6_addr);
+        socket_ = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        connect(&to, sizeof to);
+    } else {
+        sockaddr_in to{};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(static_cast<std::uint16_t>(port));
+        inet_pton(AF_INET, address.c_str(), &to.sin_addr);
+        socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        connect(&to, sizeof to);
+    }
+    // Each send() is to be on its way at once, as a piece of its own.
+    const int on = 1;
+    setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+RawClient::RawClient(const std::filesystem::path& socket) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    std::strncpy(to.sun_path, socket.c_str(), sizeof to.sun_path - 1);
+    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    connect(&to, sizeof to);
+}
+
+RawClient::RawClient(RawClient&& other) noexcept
+    : socket_(std::exchange(other.socket_, -1)), received_(std::move(other.received_)) {}
+
+RawClient& RawClient::operator=(RawClient&& other) noexcept {
+    close();
+    socket_ = std::exchange(other.socket_, -1);
+    received_ = std::move(other.received_);
+    return *this;
+}
+
+void RawClient::connect(const void* address, unsigned size) {
+    if (socket_ < 0) throw system_failure("socket");
+    if (::connect(socket_, static_cast<const sockaddr*>(address), size) == 0) return;
+    const auto failure = system_failure("connect");
+    close();
+    throw failure;
+}
+
+bool RawClient::send(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;
+        if (sent < 0) throw system_failure("send");
+        bytes.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return true;
+}
+
+void RawClient::half_close() {
+    ::shutdown(socket_, SHUT_WR);
+}
+
+void RawClient::close() {
+    if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+}
+
+void RawClient::abort() {
+    const linger at_once{1, 0};
+    setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close();
+}
+
+HttpResponse RawClient::receive(bool head_only) {
+    const auto deadline = Clock::now() + patience;
+    auto end = received_.find("\r\n\r\n");
+    while (end == std::string::npos) {
+        need(received_.size() + 1, deadline);
+        end = received_.find("\r\n\r\n");
+    }
+    HttpResponse response = parse_head(std::string_view(received_).substr(0, end));
+    received_.erase(0, end + 4);
+    if (head_only || response.status < 200) return response;
+    const std::size_t length = std::stoul(response.header("content-length"));
+    need(length, deadline);
+    response.body = received_.substr(0, length);
+    received_.erase(0, length);
+    return response;
+}
+
+bool RawClient::has_answer() {
+    return !received_.empty() || fill(Clock::now()) == Received::bytes;
+}
+
+bool RawClient::closed_by_server(std::chrono::milliseconds limit) {
+    return received_.empty() && fill(Clock::now() + limit) == Received::end;
+}
+
+RawClient::Received RawClient::fill(Clock::time_point deadline) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd wanted{socket_, POLLIN, 0};
+    if (poll(&wanted, 1, static_cast<int>(std::max<std::int64_t>(0, left.count()))) <= 0)
+        return Received::nothing;
+    std::array<char, 65536> buffer{};
+    const ssize_t size = recv(socket_, buffer.data(), buffer.size(), 0);
+    if (size <= 0) return Received::end;
+    received_.append(buffer.data(), static_cast<std::size_t>(size));
+    return Received::bytes;
+}
+
+void RawClient::need(std::size_t size, Clock::time_point deadline) {
+    while (received_.size() < size) {
+        switch (fill(deadline)) {
+            case Received::bytes:
+                break;
+            case Received::end:
+                throw std::runtime_error("the server closed the connection; before that came: " + received_);
+            case Received::nothing:
+                throw std::runtime_error("no answer in time; so far came: " + received_);
+        }
+    }
+}
+
+}  // namespace sema::test

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "tests/support/eventually.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace sema::test {
+
+/// A response as it came over the connection.
+struct HttpResponse {
+    int status = 0;
+    /// By their names in lower case.
+    std::map<std::string, std::string> headers;
+    std::string body;
+
+    bool has(const std::string& name) const { return headers.count(name) != 0; }
+    /// The value of a header, or nothing.
+    std::string header(const std::string& name) const { return has(name) ? headers.at(name) : ""; }
+};
+
+/// A request with the headers that every HTTP/1.1 client sends, and a Content-Length where there is a body.
+/// `headers` are further ones, each with its CRLF.
+std::string http_request(const std::string& method, const std::string& target, const std::string& body = "",
+                         const std::string& headers = "");
+
+/// A bare connection to a server, for what well-behaved HTTP clients cannot be made to do. All calls throw
+/// std::runtime_error where what they wait for doesn't happen within `patience`.
+class RawClient {
+  public:
+    /// Connects to a port of this machine.
+    explicit RawClient(int port, const std::string& address = "127.0.0.1");
+    /// Connects to a Unix socket.
+    explicit RawClient(const std::filesystem::path& socket);
+    RawClient(RawClient&& other) noexcept;
+    RawClient& operator=(RawClient&& other) noexcept;
+    ~RawClient() { close(); }
+
+    /// False where the server has closed the connection before it took everything.
+    bool send(std::string_view bytes);
+
+    /// Says that no more will be sent; answers can still be received.
+    void half_close();
+    /// Closes as a program does that ends. What was received but not read makes it an abort().
+    void close();
+    /// Closes with a reset.
+    void abort();
+
+    /// The next response. `head_only`: it answers a HEAD, and has no body whatever its headers say. Throws
+    /// also where the connection ends before the response does.
+    HttpResponse receive(bool head_only = false);
+
+    /// Whether any byte of a further answer is here by now.
+    bool has_answer();
+
+    /// Waits for the server to close the connection. False where it sends something instead, or does
+    /// nothing until `limit`.
+    bool closed_by_server(std::chrono::milliseconds limit = patience);
+
+  private:
+    enum class Received { bytes, end, nothing };
+
+    void connect(const void* address, unsigned size);
+    /// Adds to what was received what arrives before `deadline`.
+    Received fill(std::chrono::steady_clock::time_point deadline);
+    /// Waits until `size` bytes were received.
+    void need(std::size_t size, std::chrono::steady_clock::time_point deadline);
+
+    int socket_ = -1;
+    std::string received_;
+};
+
+}  // namespace sema::test

@@ -10,7 +10,7 @@
 
 using namespace sema::test;
 using namespace std::chrono_literals;
-using Catch::Matchers::Contains;
+using sema::test::has_text;
 namespace fs = std::filesystem;
 
 namespace {
@@ -26,7 +26,7 @@ std::string refusal(const std::string& path) {
     CHECK(run.status == 2);
     CHECK(run.out.empty());
     CHECK(run.err.find('\n') == run.err.size() - 1);
-    CHECK_THAT(run.err, Contains(path));
+    CHECK_THAT(run.err, has_text(path));
     return run.err;
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("a second semad on the same store is refused, and the first goes on") 
     RunningServer server;
     const TestPool pool(server, 2);
     pool.take();
-    CHECK_THAT(refusal(server.store().string()), Contains("another process has it open"));
+    CHECK_THAT(refusal(server.store().string()), has_text("another process has it open"));
     pool.take();
     CHECK(pool.in_use() == 2);
     server.kill9();
@@ -174,7 +174,7 @@ TEST_CASE("a store of a later format is refused and left as it was") {
     REQUIRE(server.terminate() == 0);
     execute(server.store(), "PRAGMA user_version = 2");
     const std::string before = content(server.store());
-    CHECK_THAT(refusal(server.store().string()), Contains("format is 2"));
+    CHECK_THAT(refusal(server.store().string()), has_text("format is 2"));
     CHECK(content(server.store()) == before);
     execute(server.store(), "PRAGMA user_version = 1");
     server.start();
@@ -209,12 +209,12 @@ TEST_CASE("a full disk fails what must be stored, changes nothing, and passes") 
         CHECK(unmade.get().status == 404);
         CHECK(pool.give_back(R"({"lease":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01"})").body ==
               R"({"returned":false})");
-        CHECK_THAT(server.log(), Contains("could not commit"));
+        CHECK_THAT(server.log(), has_text("could not commit"));
     }
     CHECK(pool.returns(held));
     CHECK(pool.take().position == 0);
     CHECK(unmade.put(R"({"count":1})").status == 200);
-    CHECK_THAT(server.log(), Contains("the store works again"));
+    CHECK_THAT(server.log(), has_text("the store works again"));
     server.kill9();
     server.start();
     CHECK(pool.in_use() == 1);

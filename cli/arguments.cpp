@@ -3,6 +3,8 @@
 #include <CLI/Error.hpp>
 #include <CLI/Option.hpp>
 
+#include <utility>
+
 namespace sema {
 namespace {
 

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <new>
 #include <stdexcept>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 namespace sema {

@@ -5,8 +5,12 @@
 
 #include <CLI/Config.hpp>
 
+#include <exception>
+#include <filesystem>
+#include <functional>
 #include <iostream>
 #include <map>
+#include <memory>
 
 namespace sema {
 namespace {

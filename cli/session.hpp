@@ -7,6 +7,7 @@
 #include "cli/run/child.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace sema {
 

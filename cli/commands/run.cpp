@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <memory>
+#include <system_error>
+#include <utility>
 
 namespace sema {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace sema {
@@ -9,8 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// CI systems kill a job 10 s after they asked it to stop; stopping the command may have taken 5.
-constexpr Duration all_tries = 2s;
+// CI systems ask twice, 7.5 s apart, before they kill a job; stopping the command may have taken 5.
+constexpr Duration all_tries = 1800ms;
 constexpr Duration one_try = 700ms;
 constexpr Duration between_tries = 100ms;
 
@@ -39,8 +41,8 @@ void HeldLease::give_back() {
     if (!std::exchange(held_, false)) return;
     const Moment give_up = BootClock::now() + all_tries;
     std::string why;
-    do {
-        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, one_try);
+    for (Duration left = all_tries; left > 0s; left = give_up - BootClock::now()) {
+        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, std::min(one_try, left));
         if (const auto* done = std::get_if<wire::Returned>(&answer)) {
             if (done->returned)
                 console_->detail(pool_.name + ": returned position " + std::to_string(grant_.lease.position));
@@ -56,7 +58,7 @@ void HeldLease::give_back() {
         }
         why = std::get<Unavailable>(answer).reason;
         poll(nullptr, 0, static_cast<int>(between_tries / 1ms));
-    } while (BootClock::now() < give_up);
+    }
     console_->note(pool_.name + ": cannot return the slot to " + client_->server().name + ": " + why +
                    " (it frees itself when its ttl ends)");
 }

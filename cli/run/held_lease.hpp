@@ -17,7 +17,7 @@ class HeldLease {
 
     const Grant& grant() const { return grant_; }
 
-    /// Returns the lease; tries again for up to two seconds where the server can't be reached. What goes
+    /// Returns the lease; tries again for almost two seconds where the server can't be reached. What goes
     /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.
     void give_back();
 

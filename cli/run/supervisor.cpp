@@ -10,7 +10,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -244,7 +247,10 @@ std::vector<Process> Supervisor::tree() const {
 }
 
 void Supervisor::send_to_tree(int number) {
-    for (const Process& process : tree()) {
+    // Where /proc is not to be had, the command at least is known.
+    const std::vector<Process> all = tree();
+    if (all.empty() && !status_) kill(command_, number);
+    for (const Process& process : all) {
         send_signal(process, number);
         // One that is stopped would not even notice.
         if (number != SIGKILL) send_signal(process, SIGCONT);

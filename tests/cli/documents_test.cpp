@@ -39,17 +39,16 @@ const std::set<std::string>& subcommands() {
     return names;
 }
 
-// Every flag of semactl and of its subcommands, as they stand at the lines' beginnings in the help.
+// Every flag of semactl and of its subcommands, as they stand at the lines' beginnings in the help: all the
+// names that an option has, with commas between.
 std::set<std::string> flags() {
     std::set<std::string> all;
     std::vector<std::string> helps = {help_of("")};
     for (const std::string& name : subcommands())
         helps.push_back(help_of(name));
     for (const std::string& help : helps) {
-        for (const std::string& line : all_matches(help, "\n  (-[^ ]+)")) {
-            for (const std::string& flag : all_matches(line, "(-[^,]+)"))
-                all.insert(flag);
-        }
+        for (const std::string& names : all_matches(help, "\n +(-[A-Za-z-]+(?:, *-[A-Za-z-]+)*)"))
+            all.merge(all_matches(names, "(-[A-Za-z-]+)"));
     }
     return all;
 }

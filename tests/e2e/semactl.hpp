@@ -4,6 +4,7 @@
 #include "tests/support/program.hpp"
 #include "tests/support/running_server.hpp"
 
+#include <filesystem>
 #include <string>
 #include <vector>
 

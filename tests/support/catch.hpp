@@ -11,8 +11,8 @@
 
 namespace sema::test {
 
-/// Matches a text with `part` in it. Catch2 3 gave this matcher's first name to another one.
-inline auto has_text(const std::string& part) {
+/// Matches a text that holds `part`. The generations have different names for it.
+inline auto contains(const std::string& part) {
 #if __has_include(<catch2/catch_all.hpp>)
     return Catch::Matchers::ContainsSubstring(part);
 #else

@@ -44,7 +44,7 @@ TEST_CASE("a borrow sends what the interface asks for") {
     as<NoSlot>(client_of(server.url()).borrow(pool, 1500ms, 250ms, patient));
     const std::string request = server.requests().at(0);
     CHECK_THAT(request, Catch::Matchers::StartsWith("POST /l/" + pool.str() + "/borrow HTTP/1.1\r\n"));
-    CHECK_THAT(request, contains("Content-Type: application/json\r\n"));
+    CHECK_THAT(request, has_text("Content-Type: application/json\r\n"));
     CHECK_THAT(request, Catch::Matchers::EndsWith("\r\n\r\n{\"ttl\":1.5,\"wait\":0.25}"));
 }
 

@@ -8,7 +8,7 @@
 
 using namespace sema;
 using namespace std::chrono_literals;
-using sema::test::contains;
+using sema::test::has_text;
 
 namespace {
 
@@ -77,7 +77,7 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
           "vsim: the variable SEMA_TEST_NONE is not set");
     CHECK(refusal(id + "0") == "the pool's UUID is mistyped: it is not one");
     CHECK(refusal(id.substr(3)) == "the pool's UUID is mistyped: it is not one");
-    CHECK_THAT(resolve_lease(id + "0").error().message, !contains(id));
+    CHECK_THAT(resolve_lease(id + "0").error().message, !has_text(id));
 }
 
 TEST_CASE("an alias is a simple word that cannot be taken for something else") {

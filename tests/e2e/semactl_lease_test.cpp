@@ -55,7 +55,7 @@ TEST_CASE("when a lease ends, TERM reaches every process of the command") {
         "setsid sh -c '" + child + "' sessionist & (sh -c '" + child + "' orphan &); wait";
     const Finished stopped = semactl({"run", "vsim", "--ttl", "2", "--", "sh", "-c", tree});
     CHECK(stopped.status == 79);
-    CHECK_THAT(stopped.out, contains("sessionist stops") && contains("orphan stops"));
+    CHECK_THAT(stopped.out, has_text("sessionist stops") && has_text("orphan stops"));
     CHECK(semactl.in_use() == 0);
 }
 

@@ -73,7 +73,7 @@ TEST_CASE("a file that the system refuses to execute returns the slot") {
     std::filesystem::permissions(file, std::filesystem::perms(0700));
     const Finished refused = world.semactl({"run", "vsim", "--", file});
     CHECK(refused.status == 126);
-    CHECK_THAT(refused.err, contains("cannot execute " + file + ": Exec format error"));
+    CHECK_THAT(refused.err, has_text("cannot execute " + file + ": Exec format error"));
     CHECK(world.semactl.in_use() == 0);
 }
 
@@ -86,7 +86,7 @@ TEST_CASE("a pool that is not there is 66, and the message says how to make it")
                             " (register it: semactl register vsim --count 4)\n");
     const Finished secret = semactl({"run", semactl.pool().str(), "--", "true"});
     CHECK(secret.status == 66);
-    CHECK_THAT(secret.err, !contains(semactl.pool().str()));
+    CHECK_THAT(secret.err, !has_text(semactl.pool().str()));
 }
 
 TEST_CASE("no slot within the wait is 75, or what --conflict-exit-code says") {
@@ -104,7 +104,7 @@ TEST_CASE("a server that cannot be reached until the wait is over is 69") {
     const Semactl semactl(nowhere);
     const Finished at_once = semactl({"run", "vsim", "--wait", "0", "--", "true"});
     CHECK(at_once.status == 69);
-    CHECK_THAT(at_once.err, contains(nowhere + " is not available: Connection refused"));
+    CHECK_THAT(at_once.err, has_text(nowhere + " is not available: Connection refused"));
     CHECK(semactl({"run", "vsim", "--wait", "400ms", "--", "true"}).status == 69);
 }
 
@@ -113,7 +113,7 @@ TEST_CASE("a server in trouble is 69 and keeps its reason") {
     ScriptedServer server({{Scene::Wait::for_request, busy}});
     const Finished failed = Semactl(server.url())({"run", "vsim", "--wait", "0", "--", "true"});
     CHECK(failed.status == 69);
-    CHECK_THAT(failed.err, contains("status 503, shutting down"));
+    CHECK_THAT(failed.err, has_text("status 503, shutting down"));
 }
 
 TEST_CASE("an answer that makes no sense is 125, never an absent pool or a missing slot") {
@@ -206,7 +206,7 @@ TEST_CASE("the command starts as if it had been started itself") {
     const Finished direct = run_program({SIGNAL_COUNTER, "state"}, options);
     const Finished run = world.semactl({"run", "vsim", "--", SIGNAL_COUNTER, "state"}, options);
     CHECK(run.out == direct.out);
-    CHECK_THAT(run.out, contains("ignored 1\n") && contains("descriptor " + std::to_string(extra) + "\n"));
+    CHECK_THAT(run.out, has_text("ignored 1\n") && has_text("descriptor " + std::to_string(extra) + "\n"));
     CHECK(world.semactl({"run", "vsim", "--", "pwd"}, options).out == elsewhere.path().string() + "\n");
     CHECK(world.semactl({"run", "vsim", "--", "sh", "-c", "ps -o pgid= $$ $PPID | sort -u | wc -l"}).out ==
           "1\n");
@@ -227,7 +227,7 @@ TEST_CASE("what the command leaves running is named, and the slot is free") {
     const World world;
     const Finished left = world.semactl({"run", "vsim", "--", "sh", "-c", "sleep 600 >&- 2>&- & exit 4"});
     CHECK(left.status == 4);
-    CHECK_THAT(left.err, contains("vsim: the command left running, now without a slot: sleep ("));
+    CHECK_THAT(left.err, has_text("vsim: the command left running, now without a slot: sleep ("));
     CHECK(world.semactl.in_use() == 0);
 }
 
@@ -245,8 +245,8 @@ TEST_CASE("a dry run says what would be done and does nothing") {
     const Finished dry = semactl({"run", "vsim", "--ttl", "2h", "--dry-run", "--", "sh", "-c", "exit 3"});
     CHECK(dry.status == 0);
     CHECK_THAT(dry.out,
-               contains("would borrow a slot of vsim from " + nowhere + " for 2h, waiting up to 5m") &&
-                   contains("would run ") && contains("/sh -c exit 3"));
+               has_text("would borrow a slot of vsim from " + nowhere + " for 2h, waiting up to 5m") &&
+                   has_text("would run ") && has_text("/sh -c exit 3"));
 }
 
 TEST_CASE("a wait longer than the server's limit goes on until there is a slot") {
@@ -259,7 +259,7 @@ TEST_CASE("a wait longer than the server's limit goes on until there is a slot")
     world.give_back(lease);
     CHECK(run.wait() == 0);
     CHECK(run.out() == "served\n");
-    CHECK_THAT(run.err(), contains("semactl: vsim: position 0, after"));
+    CHECK_THAT(run.err(), has_text("semactl: vsim: position 0, after"));
 }
 
 TEST_CASE("who doesn't have to wait sees nothing, and quiet says nothing even then") {
@@ -301,7 +301,7 @@ TEST_CASE("a server that is gone when the command ends changes nothing about the
     world.server.kill9();
     run.signal(SIGUSR2);
     CHECK(run.wait(std::chrono::seconds(5)) == 0);
-    CHECK_THAT(run.err(), contains("cannot return the slot") && contains("frees itself when its ttl ends"));
+    CHECK_THAT(run.err(), has_text("cannot return the slot") && has_text("frees itself when its ttl ends"));
 }
 
 TEST_CASE("a lease that the server no longer knows at the end is told of") {
@@ -311,5 +311,5 @@ TEST_CASE("a lease that the server no longer knows at the end is told of") {
     REQUIRE(world.semactl({"delete", "vsim"}).status == 0);
     run.signal(SIGUSR2);
     CHECK(run.wait() == 0);
-    CHECK_THAT(run.err(), contains("vsim: the lease was gone before it was returned"));
+    CHECK_THAT(run.err(), has_text("vsim: the lease was gone before it was returned"));
 }

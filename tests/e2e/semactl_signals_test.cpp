@@ -172,7 +172,7 @@ TEST_CASE("a grant that crosses the leaving is returned") {
     CHECK(queued.wait() == 128 + SIGTERM);
     CHECK(queued.out().empty());
     REQUIRE(server.requests().size() == 2);
-    CHECK_THAT(server.requests()[1], contains("/return HTTP/1.1") && contains(lease));
+    CHECK_THAT(server.requests()[1], has_text("/return HTTP/1.1") && has_text(lease));
 }
 
 TEST_CASE("leaving does not depend on a server that answers") {
@@ -220,7 +220,7 @@ TEST_CASE("a command that ends at a TERM takes what it started along before its 
     REQUIRE(run.prints("child "));
     run.signal(SIGTERM);
     CHECK(run.wait(10s) == 7);
-    CHECK_THAT(run.out(), contains("child stops"));
+    CHECK_THAT(run.out(), has_text("child stops"));
     CHECK_FALSE(is_alive(pid_in(run.out(), "child")));
     CHECK(world.semactl.in_use() == 0);
 }

@@ -12,7 +12,7 @@
 namespace sema::test {
 
 /// Matches a text that holds `part`. The generations have different names for it.
-inline auto contains(const std::string& part) {
+inline auto has_text(const std::string& part) {
 #if __has_include(<catch2/catch_all.hpp>)
     return Catch::Matchers::ContainsSubstring(part);
 #else

@@ -9,7 +9,6 @@
 #include <charconv>
 #include <csignal>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -41,7 +40,10 @@ std::vector<Process> all_processes(const std::string& proc) {
 
 std::optional<Process> find_process(pid_t pid, const std::string& proc) {
     std::ifstream file(proc + "/" + std::to_string(pid) + "/stat");
-    const std::string stat((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    // A process that ends between open and read makes the read fail: getline() takes that for the end of
+    // the file, where reading the buffer itself would throw.
+    std::string stat;
+    std::getline(file, stat, '\0');
     // proc(5): pid (name) state ppid ..., where the name may hold blanks and parentheses itself; the
     // starting time is the 22nd field.
     const auto open = stat.find('(');

@@ -92,3 +92,11 @@ TEST_CASE("a signal goes to the process that was seen, not to a later one of the
     CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
     CHECK(send_signal(*process, SIGKILL));
 }
+
+TEST_CASE("a process that ends while it is looked at is none, and no error") {
+    const test::TempDir proc;
+    // Reading a folder fails, as reading the file of a process that has just ended does.
+    std::filesystem::create_directories(proc.path() / "123" / "stat");
+    CHECK_FALSE(find_process(123, proc.path()));
+    CHECK(descendants(1, {}, proc.path()).empty());
+}

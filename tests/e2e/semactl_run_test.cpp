@@ -225,7 +225,10 @@ TEST_CASE("the slot is held while the command runs and free after it") {
 
 TEST_CASE("what the command leaves running is named, and the slot is free") {
     const World world;
-    const Finished left = world.semactl({"run", "vsim", "--", "sh", "-c", "sleep 600 >&- 2>&- & exit 4"});
+    // It ends only once its child has become the program that it leaves behind.
+    const Finished left = world.semactl(
+        {"run", "vsim", "--", "sh", "-c",
+         "sleep 20 >&- 2>&- & until grep -q '^sleep$' /proc/$!/comm; do :; done; exit 4"});
     CHECK(left.status == 4);
     CHECK_THAT(left.err, has_text("vsim: the command left running, now without a slot: sleep ("));
     CHECK(world.semactl.in_use() == 0);
@@ -234,7 +237,7 @@ TEST_CASE("what the command leaves running is named, and the slot is free") {
 TEST_CASE("children that semactl's process had before are not the command's") {
     const World world;
     const Finished run =
-        run_program({"sh", "-c", "sleep 600 >&- 2>&- & exec " SEMACTL " run vsim -- sh -c 'exit 5'"},
+        run_program({"sh", "-c", "sleep 20 >&- 2>&- & exec " SEMACTL " run vsim -- sh -c 'exit 5'"},
                     world.semactl.options());
     CHECK(run.status == 5);
     CHECK(run.err.empty());

@@ -28,7 +28,7 @@ constexpr Duration answer_margin = 2s;
 // How long a grant that crossed our leaving is waited for.
 constexpr Duration leaving_limit = 1s;
 // No answer of a semad is longer; what is, comes from something else.
-constexpr std::size_t longest_answer = 64 * 1024;
+constexpr std::size_t longest_answer = 65536;
 
 struct HttpAnswer {
     long status = 0;
@@ -72,7 +72,7 @@ bool is_temporary(long status) {
 
 // What every call makes of an answer that isn't the one it hopes for.
 template <class Result>
-Result unexpected(HttpAnswer answer) {
+Result unexpected(const HttpAnswer& answer) {
     const auto reason = error_reason(answer);
     const std::string status = "status " + std::to_string(answer.status);
     if (is_temporary(answer.status))
@@ -96,7 +96,7 @@ bool says_no_such_pool(const HttpAnswer& answer) {
 // Goes from what came over the wire to a call's result; `understand` gets every complete HTTP answer.
 template <class Result, class Understand>
 Result resolve(Exchange exchange, Understand understand) {
-    return std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(std::move(answer)); },
+    return std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
                                  [](Left&) -> Result {
                                      if constexpr (std::is_constructible_v<Result, Left>) return Left{};
                                      throw std::logic_error("only a borrower can leave");
@@ -316,36 +316,37 @@ Answer<wire::PoolState> Client::register_pool(const PoolId& pool, unsigned count
     using Result = Answer<wire::PoolState>;
     return resolve<Result>(
         connection_->exchange({"PUT", pool_path(pool), wire::to_json(wire::RegisterRequest{count})}),
-        [](HttpAnswer answer) {
+        [](const HttpAnswer& answer) {
             if (answer.status == 200) return parsed<Result>(answer, wire::parse_pool_state);
-            return unexpected<Result>(std::move(answer));
+            return unexpected<Result>(answer);
         });
 }
 
 PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
     using Result = PoolAnswer<wire::PoolState>;
     return resolve<Result>(connection_->exchange({"GET", pool_path(pool), ""}),
-                           [](HttpAnswer answer) -> Result {
+                           [](const HttpAnswer& answer) -> Result {
                                if (answer.status == 200)
                                    return parsed<Result>(answer, wire::parse_pool_state);
                                if (says_no_such_pool(answer)) return NoSuchPool{};
-                               return unexpected<Result>(std::move(answer));
+                               return unexpected<Result>(answer);
                            });
 }
 
 Answer<wire::Deleted> Client::remove(const PoolId& pool) {
     using Result = Answer<wire::Deleted>;
-    return resolve<Result>(connection_->exchange({"DELETE", pool_path(pool), ""}), [](HttpAnswer answer) {
-        if (answer.status == 200) return parsed<Result>(answer, wire::parse_deleted);
-        return unexpected<Result>(std::move(answer));
-    });
+    return resolve<Result>(connection_->exchange({"DELETE", pool_path(pool), ""}),
+                           [](const HttpAnswer& answer) {
+                               if (answer.status == 200) return parsed<Result>(answer, wire::parse_deleted);
+                               return unexpected<Result>(answer);
+                           });
 }
 
 Answer<wire::Version> Client::version() {
     using Result = Answer<wire::Version>;
-    return resolve<Result>(connection_->exchange({"GET", "/version", ""}), [](HttpAnswer answer) {
+    return resolve<Result>(connection_->exchange({"GET", "/version", ""}), [](const HttpAnswer& answer) {
         if (answer.status == 200) return parsed<Result>(answer, wire::parse_version);
-        return unexpected<Result>(std::move(answer));
+        return unexpected<Result>(answer);
     });
 }
 
@@ -360,17 +361,18 @@ BorrowAnswer Client::borrow(const PoolId& pool, Duration ttl, Duration wait, Wai
     request.waiter = &waiter;
 
     const Moment asked = BootClock::now();
-    return resolve<BorrowAnswer>(connection_->exchange(request), [&](HttpAnswer answer) -> BorrowAnswer {
-        if (answer.status == 200) {
-            const Moment answered = BootClock::now();
-            auto lease = wire::parse_lease_grant(answer.body);
-            if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
-            return Grant{*lease, asked, answered};
-        }
-        if (says_no_such_pool(answer)) return NoSuchPool{};
-        if (answer.status == 409 && error_reason(answer) == "no resource available") return NoSlot{};
-        return unexpected<BorrowAnswer>(std::move(answer));
-    });
+    return resolve<BorrowAnswer>(
+        connection_->exchange(request), [&](const HttpAnswer& answer) -> BorrowAnswer {
+            if (answer.status == 200) {
+                const Moment answered = BootClock::now();
+                auto lease = wire::parse_lease_grant(answer.body);
+                if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
+                return Grant{*lease, asked, answered};
+            }
+            if (says_no_such_pool(answer)) return NoSuchPool{};
+            if (answer.status == 409 && error_reason(answer) == "no resource available") return NoSlot{};
+            return unexpected<BorrowAnswer>(answer);
+        });
 }
 
 Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& lease, Duration limit) {
@@ -378,9 +380,9 @@ Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& leas
     Request request{"POST", pool_path(pool, "/return"), wire::to_json(wire::ReturnRequest{lease})};
     request.connect_limit = limit;
     request.limit = limit;
-    return resolve<Result>(connection_->exchange(request), [](HttpAnswer answer) {
+    return resolve<Result>(connection_->exchange(request), [](const HttpAnswer& answer) {
         if (answer.status == 200) return parsed<Result>(answer, wire::parse_returned);
-        return unexpected<Result>(std::move(answer));
+        return unexpected<Result>(answer);
     });
 }
 

@@ -93,8 +93,8 @@ class Reader {
         if (pools == nullptr) return refuse(node, "pools must be a table");
         for (const auto& [key, entry] : *pools) {
             PoolDefaults defaults;
-            const auto done = entry.is_table() ? read_pool(*entry.as_table(), defaults)
-                                               : read_string("the pool's UUID", entry, defaults.id);
+            auto done = entry.is_table() ? read_pool(*entry.as_table(), defaults)
+                                         : read_string("the pool's UUID", entry, defaults.id);
             if (!done) return done;
             const bool indirect = defaults.id.rfind("env:", 0) == 0 || defaults.id.rfind("file:", 0) == 0;
             if (!indirect && !PoolId::parse(defaults.id))

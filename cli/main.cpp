@@ -5,10 +5,10 @@
 
 #include <CLI/Config.hpp>
 
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <functional>
-#include <iostream>
 #include <map>
 #include <memory>
 
@@ -105,23 +105,24 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     }
 
     Console console(globals.verbosity, globals.output);
-    try {
-        return std::visit(
-            Overloaded{[&](const std::function<int(Session&)>& with_server) {
-                           return with_session(with_server, globals, console, inherited, usage_status());
-                       },
-                       [&](const std::function<int(Console&)>& alone) { return alone(console); }},
-            chosen);
-    } catch (const std::exception& error) {
-        console.error(error.what());
-        return exit_status::failed;
-    }
+    return std::visit(Overloaded{[&](const std::function<int(Session&)>& with_server) {
+                                     return with_session(with_server, globals, console, inherited,
+                                                         usage_status());
+                                 },
+                                 [&](const std::function<int(Console&)>& alone) { return alone(console); }},
+                      chosen);
 }
 
 }  // namespace
 }  // namespace sema
 
 int main(int argc, char** argv) {
-    const sema::InheritedDescriptors inherited;
-    return sema::main_with({argv + 1, argv + argc}, inherited);
+    try {
+        const sema::InheritedDescriptors inherited;
+        return sema::main_with({argv + 1, argv + argc}, inherited);
+    } catch (const std::exception& error) {
+        // Through C, which needs no memory for it.
+        std::fprintf(stderr, "semactl: %s\n", error.what());
+        return sema::exit_status::failed;
+    }
 }

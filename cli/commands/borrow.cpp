@@ -23,7 +23,7 @@ std::string render(const wire::LeaseGrant& lease, bool shell, Output output) {
         // Digits, letters and hyphens: nothing that a shell would read as more than text.
         std::string text;
         for (const auto& [name, value] : lease_variables(lease))
-            text += "export " + name + "=" + value + "\n";
+            text.append("export ").append(name).append("=").append(value).append("\n");
         return text;
     }
     if (output == Output::json) return wire::to_json(lease) + "\n";

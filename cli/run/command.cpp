@@ -43,7 +43,8 @@ ResolvedCommand resolve_command(const std::string& name, std::string_view search
     while (!name.empty()) {
         const auto end = search_path.find(':');
         std::string candidate(search_path.substr(0, end));
-        candidate = candidate.empty() ? "./" + name : candidate + "/" + name;
+        if (candidate.empty()) candidate = ".";
+        candidate.append("/").append(name);
         const int error = why_not_executable(candidate);
         if (error == 0) return candidate;
         // A directory that happens to have the command's name is no sign of a broken command.

@@ -22,7 +22,7 @@ std::vector<std::string> environment_with(const wire::LeaseGrant& lease, const c
         if (!ours) environment.emplace_back(entry);
     }
     for (const auto& [name, value] : variables)
-        environment.push_back(name + "=" + value);
+        environment.push_back(std::string(name).append("=").append(value));
     return environment;
 }
 

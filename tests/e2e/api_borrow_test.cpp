@@ -136,7 +136,7 @@ TEST_CASE("fractions of a second are lent and waited") {
     const Stopwatch since_asked;
     pool.take(0.3);
     const Stopwatch since_granted;
-    const HttpResponse next = pool.borrow(R"({"ttl":1,"wait":0.6})");
+    const HttpResponse next = pool.borrow(R"({"ttl":1,"wait":9.5})");
     CHECK(next.status == 200);
     CHECK(since_asked.elapsed() >= 300ms);
     CHECK(since_granted.elapsed() < 300ms + promptly);

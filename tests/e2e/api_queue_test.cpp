@@ -142,6 +142,19 @@ TEST_CASE("nothing is granted to a wait that has ended") {
     CHECK_FALSE(waiter.has_answer());
 }
 
+TEST_CASE("a wait that ended while the server slept gets nothing that came free meanwhile") {
+    const RunningServer server(one_thread);
+    const TestPool pool(server, 1);
+    pool.take(0.3);
+    const Stopwatch since_granted;
+    RawClient waiter = pool.queue_up(0.15);
+    kill(server.pid(), SIGSTOP);
+    REQUIRE(eventually([&] { return since_granted.elapsed() > 350ms; }));
+    kill(server.pid(), SIGCONT);
+    CHECK(waiter.receive().status == 409);
+    CHECK(pool.in_use() == 0);
+}
+
 TEST_CASE("a wait that ends before those ahead of it takes nobody else out of the queue") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 1);

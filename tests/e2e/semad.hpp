@@ -15,7 +15,7 @@
 namespace sema::test {
 
 /// For the latest that something may happen which should happen at once, on a machine that does much else.
-inline constexpr std::chrono::milliseconds promptly{250};
+inline constexpr std::chrono::milliseconds promptly{500};
 
 /// One thread serves all connections, so that what a test sends one after the other is done in that order.
 inline const std::vector<std::string> one_thread = {"--threads", "1"};

@@ -226,9 +226,9 @@ TEST_CASE("the slot is held while the command runs and free after it") {
 TEST_CASE("what the command leaves running is named, and the slot is free") {
     const World world;
     // It ends only once its child has become the program that it leaves behind.
-    const Finished left = world.semactl(
-        {"run", "vsim", "--", "sh", "-c",
-         "sleep 20 >&- 2>&- & until grep -q '^sleep$' /proc/$!/comm; do :; done; exit 4"});
+    const Finished left =
+        world.semactl({"run", "vsim", "--", "sh", "-c",
+                       "sleep 20 >&- 2>&- & until grep -q '^sleep$' /proc/$!/comm; do :; done; exit 4"});
     CHECK(left.status == 4);
     CHECK_THAT(left.err, has_text("vsim: the command left running, now without a slot: sleep ("));
     CHECK(world.semactl.in_use() == 0);

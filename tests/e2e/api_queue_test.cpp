@@ -145,11 +145,11 @@ TEST_CASE("nothing is granted to a wait that has ended") {
 TEST_CASE("a wait that ended while the server slept gets nothing that came free meanwhile") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 1);
-    pool.take(0.3);
+    pool.take(2);
     const Stopwatch since_granted;
-    RawClient waiter = pool.queue_up(0.15);
+    RawClient waiter = pool.queue_up(0.3);
     kill(server.pid(), SIGSTOP);
-    REQUIRE(eventually([&] { return since_granted.elapsed() > 350ms; }));
+    REQUIRE(eventually([&] { return since_granted.elapsed() > 2100ms; }));
     kill(server.pid(), SIGCONT);
     CHECK(waiter.receive().status == 409);
     CHECK(pool.in_use() == 0);

@@ -81,6 +81,9 @@ RawClient TestPool::queue_up(double wait, double ttl) const {
     RawClient client(port_);
     client.send(http_request("GET", "/") + borrow_request(ttl, wait));
     if (client.receive().status != 404) throw std::runtime_error("the path / is not to be found");
+    // The answer may leave before the borrow behind it is looked at. What one thread does next, it does
+    // after that.
+    in_use();
     return client;
 }
 

@@ -88,6 +88,7 @@ void Connection::start() {
 
 void Connection::read() {
     if (read_under_way_ || end_of_input_ || state_ == State::closed) return;
+    if (state_ == State::waiting && reader_.buffered() >= read_ahead) return;
     read_under_way_ = true;
     socket_.async_read_some(asio::buffer(input_),
                             [self = shared_from_this()](const error_code& error, std::size_t size) {
@@ -102,11 +103,7 @@ void Connection::received(const error_code& error, std::size_t size) {
     if (state_ == State::lingering) return read();
     if (state_ == State::reading && reader_.idle()) set_time_limit(transfer_limit);
     reader_.feed({input_.data(), size});
-    if (state_ == State::reading) {
-        serve();
-    } else if (reader_.buffered() < read_ahead) {
-        read();
-    }
+    state_ == State::reading ? serve() : read();
 }
 
 void Connection::hung_up(bool reset) {
@@ -136,7 +133,7 @@ void Connection::serve() {
         }
         if (const auto* rejected = std::get_if<Rejected>(&next)) {
             keep_alive_ = false;
-            head_only_ = false;
+            head_only_ = rejected->answer_without_body;
             respond(error_response(rejected->status, rejected->reason));
         } else if (const auto* message = std::get_if<Message>(&next)) {
             handle(*message);
@@ -147,7 +144,9 @@ void Connection::serve() {
             return read();
         }
     }
-    if (state_ == State::waiting) read();
+    if (state_ != State::waiting) return;
+    // What came with the last request may have been the client's last bytes.
+    end_of_input_ ? hung_up(false) : read();
 }
 
 void Connection::handle(const Message& message) {
@@ -156,7 +155,7 @@ void Connection::handle(const Message& message) {
     head_only_ = message.method() == "HEAD";
     if (!Engine::knows(message.method())) return respond(error_response(501, "method not implemented"));
     const bool handled =
-        worker_.engine().dispatch(message.head, message.body, [this](const Request& request) {
+        worker_.engine().dispatch(message.request_line, message.body, [this](const Request& request) {
             auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
                 self->worker_.deliver(self, answer);
             });
@@ -275,6 +274,9 @@ void Connection::close() {
 }
 
 void Connection::check_time(Time now) {
+    // While nothing is read, nothing tells that the client has gone.
+    if (state_ == State::waiting && !read_under_way_ && !end_of_input_ && peer_stopped_sending())
+        return hung_up(false);
     if (state_ == State::waiting || state_ == State::closed || now < time_limit_) return;
     if (state_ != State::reading || reader_.idle()) return close();
     keep_alive_ = false;

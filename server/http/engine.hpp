@@ -2,16 +2,15 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 
 namespace sema::http {
 
-/// A request as routes see it.
+/// A request as routes see it, for as long as it is being handled.
 struct Request {
-    std::string method;
+    std::string_view method;
     /// Decoded, without the query.
-    std::string path;
+    std::string_view path;
     std::string_view body;
 };
 
@@ -24,9 +23,9 @@ class Engine {
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Parses `head` (a request line and header section, complete and well-formed) and calls `handle`
-    /// with it, once. False: the library refused it, and `handle` was not called.
-    [[nodiscard]] bool dispatch(std::string_view head, std::string_view body,
+    /// Parses `request_line` (well-formed, without its CRLF) and calls `handle` with what it says, once.
+    /// False: the library refused it, and `handle` was not called.
+    [[nodiscard]] bool dispatch(std::string_view request_line, std::string_view body,
                                 const std::function<void(const Request&)>& handle);
 
     /// Whether the library takes requests with this method at all.

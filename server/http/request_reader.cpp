@@ -10,9 +10,6 @@
 namespace sema::http {
 namespace {
 
-// Most heads fit, so that most are put together in one allocation.
-constexpr std::size_t usual_head = 512;
-
 // A 64-bit size in hex. A longer one could only be zeros in front of a size, or a size beyond any limit.
 constexpr std::size_t longest_chunk_size = 16;
 
@@ -102,12 +99,12 @@ std::string in_words(std::size_t bytes) {
 }  // namespace
 
 std::string_view Message::method() const {
-    return std::string_view(head).substr(0, head.find(' '));
+    return std::string_view(request_line).substr(0, request_line.find(' '));
 }
 
 std::string_view Message::target() const {
-    const auto begin = head.find(' ') + 1;
-    return std::string_view(head).substr(begin, head.find(' ', begin) - begin);
+    const auto begin = request_line.find(' ') + 1;
+    return std::string_view(request_line).substr(begin, request_line.find(' ', begin) - begin);
 }
 
 RequestReader::RequestReader(const Limits& limits) : limits_(limits) {
@@ -136,7 +133,7 @@ bool RequestReader::idle() const {
 }
 
 std::size_t RequestReader::buffered() const {
-    return input_.size() - used_ + head_.size() + body_.size();
+    return input_.size() - used_ + request_line_.size() + body_.size();
 }
 
 bool RequestReader::step() {
@@ -225,15 +222,14 @@ bool RequestReader::read_request_line() {
     if (version[5] != '1') return reject(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     // RFC 9110, section 2.5: a higher minor version is read as the highest one known.
     facts_.http_1_0 = version[7] == '0';
-    head_.reserve(std::min(line->size() + input_.size() - used_, usual_head));
-    if (!append_request_line(method, target)) return false;
+    if (!keep_request_line(method, target)) return false;
     state_ = State::header;
     allowance_ = limits_.headers;
     return true;
 }
 
-// Section 3.2.2: the absolute form (`http://host/path`) must be accepted. The routes know paths alone.
-bool RequestReader::append_request_line(std::string_view method, std::string_view target) {
+// Section 3.2.2: the absolute form (`http://host/path`) must be accepted.
+bool RequestReader::keep_request_line(std::string_view method, std::string_view target) {
     bool slash_is_missing = false;
     for (const std::string_view scheme : {"http://", "https://"}) {
         if (!same_word(target.substr(0, scheme.size()), scheme)) continue;
@@ -244,8 +240,10 @@ bool RequestReader::append_request_line(std::string_view method, std::string_vie
         slash_is_missing = !target.starts_with('/');
         break;
     }
-    head_.append(method).append(slash_is_missing ? " /" : " ").append(target);
-    head_.append(facts_.http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+    target = target.substr(0, target.find('?'));
+    request_line_.reserve(method.size() + target.size() + 11);
+    request_line_.append(method).append(slash_is_missing ? " /" : " ").append(target);
+    request_line_.append(facts_.http_1_0 ? " HTTP/1.0" : " HTTP/1.1");
     return true;
 }
 
@@ -270,7 +268,7 @@ std::optional<RequestReader::Field> RequestReader::split_field(std::string_view 
     const auto end = std::find_if_not(line.begin(), line.end(), [](char c) { return is(c, token_char); });
     const auto length = static_cast<std::size_t>(end - line.begin());
     if (end != line.end() && *end == ':' && length > 0) {
-        return Field{line, line.substr(0, length), trimmed(line.substr(length + 1))};
+        return Field{line.substr(0, length), trimmed(line.substr(length + 1))};
     }
     if (is_blank(line.front())) {
         reject(400, "a header field is folded over several lines");  // section 5.2
@@ -282,12 +280,11 @@ std::optional<RequestReader::Field> RequestReader::split_field(std::string_view 
     return std::nullopt;
 }
 
-// Notes what the field says of the framing, and passes it on to the head unless the head is better
-// without it.
+// Notes what the field says of the framing.
 bool RequestReader::read_field(const Field& field) {
     switch (field.name.size()) {
         case 4:
-            if (same_word(field.name, "host") && !read_host(field.value)) return false;
+            if (same_word(field.name, "host")) return read_host(field.value);
             break;
         case 6:
             if (same_word(field.name, "expect")) return read_expect(field.value);
@@ -299,8 +296,7 @@ bool RequestReader::read_field(const Field& field) {
             if (same_word(field.name, "content-length")) return read_content_length(field.value);
             break;
         case 16:
-            if (same_word(field.name, "content-encoding") && !read_content_encoding(field.value))
-                return false;
+            if (same_word(field.name, "content-encoding")) return read_content_encoding(field.value);
             break;
         case 17:
             if (same_word(field.name, "transfer-encoding")) return read_transfer_encoding(field.value);
@@ -308,7 +304,6 @@ bool RequestReader::read_field(const Field& field) {
         default:
             break;
     }
-    head_.append(field.line).append("\r\n");
     return true;
 }
 
@@ -465,24 +460,18 @@ bool RequestReader::read_trailer_line() {
     return split_field(*line).has_value();
 }
 
-// Section 7.1.3: once its chunks are joined, a body has a length. Section 9.3: what persists.
+// Section 9.3: what persists.
 Message RequestReader::take_message() {
-    if (facts_.content_length || facts_.chunked) {
-        std::array<char, std::numeric_limits<std::size_t>::digits10 + 1> digits;
-        const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), body_.size()).ptr;
-        head_.append("Content-Length: ").append(digits.data(), end).append("\r\n");
-    }
-    head_.append("\r\n");
-    Message message{std::exchange(head_, {}), std::exchange(body_, {}), facts_.http_1_0,
+    Message message{std::exchange(request_line_, {}), std::exchange(body_, {}), facts_.http_1_0,
                     !facts_.close && (!facts_.http_1_0 || facts_.keep_alive)};
     begin_request();
     return message;
 }
 
 bool RequestReader::reject(int status, std::string reason) {
-    rejected_ = Rejected{status, std::move(reason)};
+    rejected_ = Rejected{status, std::move(reason), request_line_.starts_with("HEAD ")};
     state_ = State::rejected;
-    for (std::string* buffer : {&input_, &head_, &body_}) {
+    for (std::string* buffer : {&input_, &request_line_, &body_}) {
         std::string().swap(*buffer);
     }
     used_ = 0;

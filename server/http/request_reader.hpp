@@ -21,22 +21,19 @@ struct Limits {
     std::size_t body = 65536;
 };
 
-/// One whole request, reduced to the plainest form that means the same: a parser behind that knows only
-/// `Content-Length`, HTTP/1.0 and HTTP/1.1 reads `head` + `body` as it was meant.
+/// One whole request. Of its header fields nothing is left: no call here asks for one, and what they say of
+/// the request's end and of the connection is dealt with by the reader.
 struct Message {
-    /// From the request line to the empty line, inclusive. Field lines stand as they came, but for these:
-    /// empty lines before the request line are gone; a target in absolute form is reduced to its path and
-    /// query; HTTP/1.2 to 1.9 became HTTP/1.1; Expect (dealt with by the reader), Transfer-Encoding and
-    /// every Content-Length are gone, and where there was one of the latter two, one Content-Length that is
-    /// the size of `body` comes last.
-    std::string head;
+    /// `METHOD TARGET HTTP/1.x` without its CRLF. The target is reduced to its path: no call here has a
+    /// query. HTTP/1.2 to 1.9 became HTTP/1.1.
+    std::string request_line;
     /// Empty where the request has none.
     std::string body;
     bool http_1_0 = false;
     /// Whether the connection may serve another request after this one.
     bool keep_alive = true;
 
-    /// Views into `head`.
+    /// Views into `request_line`.
     std::string_view method() const;
     std::string_view target() const;
 };
@@ -47,6 +44,8 @@ struct Message {
 struct Rejected {
     int status = 0;
     std::string reason;
+    /// It was a HEAD (RFC 9110, section 9.3.2).
+    bool answer_without_body = false;
 };
 
 /// No whole request is there yet: feed more.
@@ -100,7 +99,6 @@ class RequestReader {
     enum class Bound { request_line, header, chunk_extensions, chunk_data, trailer };
 
     struct Field {
-        std::string_view line;
         std::string_view name;
         std::string_view value;
     };
@@ -130,7 +128,7 @@ class RequestReader {
     bool read_trailer_line();
 
     bool end_head();
-    bool append_request_line(std::string_view method, std::string_view target);
+    bool keep_request_line(std::string_view method, std::string_view target);
     bool read_field(const Field& field);
     bool read_host(std::string_view value);
     bool read_content_length(std::string_view value);
@@ -161,7 +159,7 @@ class RequestReader {
     // What of the body, or of the chunk, is still to come.
     std::size_t remaining_ = 0;
     Facts facts_;
-    std::string head_;
+    std::string request_line_;
     std::string body_;
     Rejected rejected_;
 };

@@ -238,6 +238,41 @@ TEST_CASE("a waiter that hangs up makes room for another waiter at once") {
     CHECK(granted(fourth.receive()).position == 1);
 }
 
+TEST_CASE("a waiter that hangs up in the same moment in which it asks leaves the queue all the same") {
+    const RunningServer server({"--threads", "1", "--max-waiters", "2"});
+    const TestPool pool(server, 0);
+    for (int i = 0; i < 10; ++i) {
+        RawClient client(server.port());
+        // The first call is still being stored when the end of the second arrives.
+        client.send(http_request("PUT", "/l/" + sema::PoolId::random().str(), R"({"count":1})") +
+                    pool.borrow_request(60, 60));
+        i % 2 == 0 ? client.close() : client.half_close();
+        RawClient next = pool.queue_up();
+        CHECK(eventually([&] { return !next.has_answer(); }));
+    }
+    RawClient last = pool.queue_up();
+    pool.get();
+    CHECK_FALSE(last.has_answer());
+}
+
+TEST_CASE("a waiter that hangs up behind more than is read of it leaves the queue soon") {
+    const RunningServer server({"--threads", "1", "--max-waiters", "1"});
+    const TestPool pool(server, 0);
+    std::string much;
+    while (much.size() < 80'000)
+        much += http_request("GET", "/healthz");
+    for (const bool with_reset : {false, true}) {
+        RawClient client = pool.queue_up();
+        client.send(much);
+        with_reset ? client.abort() : client.close();
+        CHECK(eventually([&] {
+            RawClient next = pool.queue_up();
+            pool.get();
+            return !next.has_answer();
+        }));
+    }
+}
+
 // The closing client's side of the connection is gone before the return is even sent, whichever thread
 // then hears of which first.
 TEST_CASE("a slot returned right after its waiter hung up is not lost") {

@@ -30,7 +30,7 @@ struct Outcome {
 
 bool same(const Outcome& a, const Outcome& b) {
     const auto same_message = [](const Message& x, const Message& y) {
-        return x.head == y.head && x.body == y.body && x.http_1_0 == y.http_1_0 &&
+        return x.request_line == y.request_line && x.body == y.body && x.http_1_0 == y.http_1_0 &&
                x.keep_alive == y.keep_alive;
     };
     return a.rejected.status == b.rejected.status && a.rejected.reason == b.rejected.reason &&
@@ -38,46 +38,18 @@ bool same(const Outcome& a, const Outcome& b) {
                       same_message);
 }
 
-std::size_t count(std::string_view text, std::string_view part) {
-    std::size_t found = 0;
-    for (auto at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) {
-        ++found;
-    }
-    return found;
-}
-
 // What the parser behind relies on, found without any of the reader's own means.
 void hold_promises(const Message& message) {
-    const std::string_view head = message.head;
-    hold(head.ends_with("\r\n\r\n") && head.find("\r\n\r\n") == head.size() - 4, "a head ends once");
-    hold(count(head, "\r") == count(head, "\r\n") && count(head, "\n") == count(head, "\r\n"),
-         "no bare CR or LF");
-    hold(std::none_of(
-             head.begin(), head.end(),
-             [](unsigned char c) { return (c < 0x20 && c != '\t' && c != '\r' && c != '\n') || c == 0x7f; }),
-         "no control character in a head");
-    hold(head.find("\r\n ") == head.npos && head.find("\r\n\t") == head.npos, "no folded field");
-    const std::string_view request_line = head.substr(0, head.find("\r\n"));
-    hold(count(request_line, " ") == 2, "three words in a request line");
-    hold(request_line.ends_with(message.http_1_0 ? " HTTP/1.0" : " HTTP/1.1"), "a known version");
-    hold(message.method() == request_line.substr(0, request_line.find(' ')), "the method is the first word");
-    hold(message.target() == request_line.substr(message.method().size() + 1,
-                                                 request_line.size() - message.method().size() - 10),
+    const std::string_view line = message.request_line;
+    hold(std::none_of(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }),
+         "no control character in a request line");
+    hold(std::count(line.begin(), line.end(), ' ') == 2, "three words in a request line");
+    hold(line.find('?') == line.npos, "no query in a request line");
+    hold(line.ends_with(message.http_1_0 ? " HTTP/1.0" : " HTTP/1.1"), "a known version");
+    hold(message.method() == line.substr(0, line.find(' ')), "the method is the first word");
+    hold(message.target() ==
+             line.substr(message.method().size() + 1, line.size() - message.method().size() - 10),
          "the target is the second word");
-
-    std::string lower(head);
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    hold(count(lower, "\r\ntransfer-encoding:") == 0, "no Transfer-Encoding left");
-    hold(count(lower, "\r\nexpect:") == 0, "no Expect left");
-    hold(count(lower, "\r\nhost:") <= 1, "at most one Host");
-    hold(message.http_1_0 || count(lower, "\r\nhost:") == 1, "a Host in HTTP/1.1");
-    const auto lengths = count(lower, "\r\ncontent-length:");
-    hold(lengths <= 1, "at most one Content-Length");
-    hold(lengths == 1 || message.body.empty(), "no body without a Content-Length");
-    hold(lengths == 0 ||
-             head.ends_with("\r\nContent-Length: " + std::to_string(message.body.size()) + "\r\n\r\n"),
-         "Content-Length is the size of the body");
     hold(message.body.size() <= limits.body, "a body within its limit");
 }
 
@@ -108,7 +80,7 @@ Outcome read(const std::vector<std::string_view>& parts) {
 }  // namespace
 
 // Reads the input in one piece, in single bytes and in pieces of varying size, which must come out the
-// same; and reads each message again as it would be passed on, which must change nothing.
+// same.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string input(data, data + size);
     const std::string_view view = input;
@@ -134,16 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         constexpr std::array statuses = {400, 413, 414, 415, 417, 431, 501, 505};
         hold(std::count(statuses.begin(), statuses.end(), whole.rejected.status) == 1, "a known status");
     }
-    for (const Message& message : whole.messages) {
+    for (const Message& message : whole.messages)
         hold_promises(message);
-        RequestReader again{Limits{}};
-        again.feed(message.head);
-        again.feed(message.body);
-        const auto next = again.next();
-        const auto* same_message = std::get_if<Message>(&next);
-        hold(same_message && same_message->head == message.head && same_message->body == message.body,
-             "a message passed on reads the same");
-        hold(same_message->keep_alive == message.keep_alive && again.idle(), "and ends where it did");
-    }
     return 0;
 }

@@ -33,13 +33,26 @@ TEST_CASE("a count is an integer from 0 to the maximum") {
     CHECK(register_reason(R"({"count": true})") == "count must be an integer");
     CHECK(register_reason(R"({"count": null})") == "count must be an integer");
     CHECK(register_reason(R"({})") == "count is required");
+    CHECK(parse_register_request(R"({"count": -0})", 1000)->count == 0);
+}
+
+TEST_CASE("a field counts at the top of the object alone, and the last of a name counts") {
+    CHECK(parse_register_request(R"({"a": {"count": 9}, "count": 1, "b": [{"count": 9}]})", 1000)->count ==
+          1);
+    CHECK(register_reason(R"({"a": {"count": 9}, "b": [{"count": 9}]})") == "count is required");
+    CHECK(register_reason(R"([{"count": 9}])") == "body must be a JSON object");
+    CHECK(register_reason(R"({"count": {"count": 9}})") == "count must be an integer");
+    CHECK(register_reason(R"({"count": [9]})") == "count must be an integer");
+    CHECK(parse_register_request(R"({"count": "x", "count": 2})", 1000)->count == 2);
 }
 
 TEST_CASE("a body that is no JSON object is refused without quoting it") {
     CHECK(register_reason("") == "body is not valid JSON");
     CHECK(register_reason("{") == "body is not valid JSON");
     CHECK(register_reason("{\"count\": 1} x") == "body is not valid JSON");
-    CHECK(register_reason("{\"count\": 1e999}") != "accepted");
+    CHECK(register_reason("{\"count\": 1e999}") == "body has a number that is out of range");
+    CHECK(reason(parse_register_request(std::string_view("{\"count\": 1}\0}", 14), 1000)) ==
+          "body is not valid JSON");
     CHECK(register_reason("{\"a\": \"\xff\"}") == "body is not valid JSON");
     CHECK(register_reason("[1]") == "body must be a JSON object");
     CHECK(register_reason("null") == "body must be a JSON object");

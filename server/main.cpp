@@ -44,14 +44,15 @@ std::size_t available_descriptors() {
     return limit.rlim_cur;
 }
 
-std::size_t connection_limit(std::size_t wanted, const Log& log) {
+// The others are left to the system, whose work for each request is as much again, and to the clients.
+unsigned default_threads() {
+    return std::max(1U, std::thread::hardware_concurrency() / 2);
+}
+
+std::size_t connection_limit(std::size_t wanted) {
     const std::size_t descriptors = available_descriptors();
     const std::size_t most =
         descriptors > 2 * reserved_descriptors ? descriptors - reserved_descriptors : descriptors / 2;
-    if (wanted > most) {
-        log.warn("--max-connections " + std::to_string(wanted) + " is more than the " +
-                 std::to_string(descriptors) + " file descriptors allow: taking " + std::to_string(most));
-    }
     return wanted == 0 ? most : std::min(wanted, most);
 }
 
@@ -82,8 +83,9 @@ Expected<void> serve(const Options& options) {
     http::Routes routes(service, clock, options.max_count);
     http::HttpOptions http_options;
     http_options.listen = options.listen;
-    http_options.threads = options.threads > 0 ? options.threads : std::thread::hardware_concurrency();
-    http_options.max_connections = connection_limit(options.max_connections, log);
+    http_options.threads = options.threads > 0 ? options.threads : default_threads();
+    const std::size_t connections = connection_limit(options.max_connections);
+    http_options.max_connections = connections;
     http::HttpServer server(routes, http_options);
     if (auto listening = server.listen(); !listening) return listening;
 
@@ -91,6 +93,10 @@ Expected<void> serve(const Options& options) {
     server.start();
     log.notice(std::string("semad ") + version + " listening on " + joined(server.addresses()) + ", store " +
                describe(options.store));
+    if (connections < options.max_connections) {
+        log.warn("--max-connections " + std::to_string(options.max_connections) +
+                 " is more than the file descriptors allow: taking " + std::to_string(connections));
+    }
     notify_supervisor("READY=1");
 
     signals_context.run();

@@ -72,6 +72,8 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     std::string max_ttl = "1d";
     std::string max_wait = "5m";
 
+    const CLI::Range is_limit(0, 1'000'000'000);
+
     CLI::App app("Lends numbered slots of pools for a bounded time, over HTTP.", "semad");
     app.set_version_flag("--version", std::string("semad ") + version, "Print the version and exit");
     app.set_help_flag("-h,--help", "Print this help and exit");
@@ -95,14 +97,17 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
         ->type_name("N")
         ->check(CLI::Range(0U, largest_max_count));
     app.add_option("--max-pools", options.limits.max_pools, "The most pools there may be (200000)")
+        ->check(is_limit)
         ->type_name("N");
     app.add_option("--max-waiters", options.limits.max_waiters,
                    "The most borrows that may wait at a time (100000)")
+        ->check(is_limit)
         ->type_name("N");
     app.add_option("--max-connections", options.max_connections,
                    "The most connections at a time (as many as file descriptors allow)")
+        ->check(is_limit)
         ->type_name("N");
-    app.add_option("--threads", options.threads, "Threads that serve connections (one per processor)")
+    app.add_option("--threads", options.threads, "Threads that serve connections (one per two processors)")
         ->type_name("N")
         ->check(CLI::Range(0U, 1024U));
     app.add_option("--log-format", log_format, "How the log on stderr is written: text or json (text)")

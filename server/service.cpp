@@ -15,6 +15,16 @@ constexpr std::size_t shard_count = 16;
 // which the machine was suspended, and the timeline does.
 constexpr Duration longest_sleep = std::chrono::seconds(1);
 
+// A refusal is due within 20 ms of the end of its wait, and needs no commit: a commit may delay it by no more
+// than this, unless the store became slow just now.
+constexpr std::chrono::milliseconds slow_commit(10);
+constexpr std::chrono::seconds slow_for(1);
+
+// A store in trouble is told of this often, and that it works again once it was well for this long: with a
+// full disk each call may fail, or every other one.
+constexpr Duration trouble_interval = std::chrono::minutes(1);
+constexpr Duration calm = std::chrono::seconds(1);
+
 Version fresh_version() {
     thread_local std::mt19937_64 generate{std::random_device{}()};
     Version version = 0;
@@ -60,6 +70,8 @@ struct Service::Entry {
         Ticket ticket{};
         Reply reply;
         Act act;
+        /// The borrower has left: it takes what is free, and does not wait.
+        bool left = false;
     };
 
     /// False until the store was read, and again after a failed commit until it was read anew: calls
@@ -104,8 +116,6 @@ struct Service::Batch {
     /// Answers that rested on an earlier batch.
     std::vector<Answered> settled;
     std::vector<PoolId> to_load;
-
-    bool empty() const { return changes.empty() && settled.empty() && to_load.empty(); }
 };
 
 Service::Service(Store& store, Clock& clock, const ServiceLimits& limits,
@@ -146,17 +156,20 @@ void Service::drain() {
 
 void Service::stop() {
     stopping_ = true;
-    wake_committer();
     {
         const MutexLock lock(timer_mutex_);
         wake_at_ = TimePoint::min();
     }
     timer_changed_.notify_all();
-    if (committer_.joinable()) committer_.join();
     if (timer_.joinable()) timer_.join();
+    wake_committer();
+    if (committer_.joinable()) committer_.join();
+    while (flush()) {
+    }
 }
 
 void Service::put(const PoolId& pool, unsigned count, Reply reply) {
+    if (draining_) return reply(Refusal::shutting_down);
     perform(pool, Ticket{}, reply, [this, count](Entry& entry, const Reply& to, Ready& ready) {
         if (entry.pool) {
             Outcome outcome;
@@ -173,6 +186,7 @@ void Service::put(const PoolId& pool, unsigned count, Reply reply) {
 }
 
 void Service::inspect(const PoolId& pool, Reply reply) {
+    if (draining_) return reply(Refusal::shutting_down);
     perform(pool, Ticket{}, reply, [this](Entry& entry, const Reply& to, Ready& ready) {
         if (!entry.pool) return answer(entry, to, Refusal::no_such_pool, ready);
         Outcome outcome;
@@ -183,6 +197,7 @@ void Service::inspect(const PoolId& pool, Reply reply) {
 }
 
 void Service::remove(const PoolId& pool, Reply reply) {
+    if (draining_) return reply(Refusal::shutting_down);
     perform(pool, Ticket{}, reply, [this](Entry& entry, const Reply& to, Ready& ready) {
         if (!entry.pool) return answer(entry, to, PoolDeleted{false}, ready);
         for (const Ticket ticket : entry.pool->cancel_all()) {
@@ -198,6 +213,7 @@ void Service::remove(const PoolId& pool, Reply reply) {
 }
 
 void Service::borrow(const PoolId& pool, Ticket ticket, Duration ttl, Duration wait, Reply reply) {
+    if (draining_) return reply(Refusal::shutting_down);
     const TimePoint asked_at = clock_.now();
     const Claim claim{ticket, LeaseId::random(), std::min(ttl, limits_.max_ttl),
                       asked_at + std::min(wait, limits_.max_wait)};
@@ -243,7 +259,10 @@ bool Service::leave(const PoolId& pool, Ticket ticket) {
         --waiters_;
         return true;
     }
-    return std::erase_if(entry.deferred, [&](const auto& call) { return call.ticket == ticket; }) > 0;
+    for (auto& call : entry.deferred) {
+        if (call.ticket == ticket) call.left = true;
+    }
+    return false;
 }
 
 std::optional<TimePoint> Service::advance() {
@@ -271,16 +290,25 @@ std::optional<TimePoint> Service::advance() {
     return next;
 }
 
+bool Service::settle() {
+    if (!slow_) return flush();
+    if (work_) wake_committer();
+    return false;
+}
+
 bool Service::flush() {
+    // Whoever is turned away here left its work where the thread that is at it looks once more.
+    if (!work_ || flushing_.exchange(true)) return false;
+    work_ = false;
     Batch batch;
     batch.number = ++taken_;
     for (const auto& shard : shards_)
         take(*shard, batch);
-    if (batch.empty()) return false;
     commit(batch);
     for (const PoolId& id : batch.to_load)
         load(id);
-    return true;
+    flushing_ = false;
+    return work_;
 }
 
 Service::Shard& Service::shard_of(const PoolId& pool) {
@@ -292,12 +320,11 @@ void Service::perform(const PoolId& pool, Ticket ticket, const Reply& reply, Any
     Ready ready;
     Shard& shard = shard_of(pool);
     const MutexLock lock(shard.mutex);
-    if (draining_) return ready.add(reply, Refusal::shutting_down);
     const auto [found, is_new] = shard.entries.try_emplace(pool);
     Entry& entry = found->second;
     if (is_new) {
         shard.to_load.push_back(pool);
-        wake_committer();
+        work_ = true;
     }
     if (!entry.loaded) {
         entry.deferred.push_back({ticket, reply, std::move(act)});
@@ -312,7 +339,7 @@ void Service::finish(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(sh
     if (!entry.dirty && (!entry.changes.empty() || !entry.answers.empty())) {
         entry.dirty = true;
         shard.dirty.push_back(pool);
-        wake_committer();
+        work_ = true;
     }
     const auto next = entry.pool ? entry.pool->next_deadline() : std::nullopt;
     if (next && (!entry.scheduled || *next < *entry.scheduled)) {
@@ -392,7 +419,11 @@ void Service::commit(Batch& batch) {
     ready.add(std::move(batch.settled));
     if (!batch.changes.empty()) {
         const auto anchor = clock_.anchor_to_store();
+        const auto begun = std::chrono::steady_clock::now();
         const CommitResult result = store_.commit(batch.changes, anchor);
+        const auto ended = std::chrono::steady_clock::now();
+        if (ended - begun > slow_commit) last_slow_commit_ = ended;
+        slow_ = ended - last_slow_commit_ < slow_for;
         if (!std::holds_alternative<Committed>(result)) {
             const auto* failure = std::get_if<StoreFailure>(&result);
             report(failure ? failure->message : "another server changed a pool at the same time");
@@ -420,6 +451,7 @@ void Service::roll_back(Batch& batch, Ready& ready) {
         entry.answers.clear();
         entry.changes = {};
         entry.loaded = false;
+        set_present(entry, batch.changes[i].base != 0);
         batch.to_load.push_back(id);
     }
     committed_ = batch.number;
@@ -460,6 +492,7 @@ void Service::load(const PoolId& pool) {
         for (const auto& call : entry.deferred)
             ready.add(call.reply, Refusal::store_failed);
         if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
+        std::erase(shard.dirty, pool);
         shard.entries.erase(pool);
         return;
     }
@@ -479,19 +512,42 @@ void Service::load(const PoolId& pool) {
         entry.pool->advance_to(now, entry.changes, outcome);
         tell(entry, outcome, ready);
     }
-    for (const auto& call : std::exchange(entry.deferred, {}))
+    for (const auto& call : std::exchange(entry.deferred, {})) {
         call.act(entry, call.reply, ready);
+        if (call.left && entry.pool && entry.pool->cancel(call.ticket)) {
+            ready.add(entry.waiters.extract(call.ticket).mapped(), Refusal::no_resource);
+            --waiters_;
+        }
+    }
     finish(shard, pool, entry);
 }
 
 void Service::report(const std::string& trouble) {
-    if (trouble.empty() && !in_trouble_) return;
-    in_trouble_ = !trouble.empty();
+    const TimePoint now = clock_.now();
+    if (!trouble.empty()) {
+        const bool is_known = in_trouble_ && now < told_at_ + trouble_interval;
+        in_trouble_ = true;
+        if (is_known) return;
+    } else if (in_trouble_ && now >= told_at_ + calm) {
+        in_trouble_ = false;
+    } else {
+        return;
+    }
+    told_at_ = now;
     if (on_store_trouble_) on_store_trouble_(trouble);
 }
 
 void Service::wake_committer() {
-    if (work_.exchange(1) == 0) work_.notify_one();
+    if (committer_wanted_.exchange(1) == 0) committer_wanted_.notify_one();
+}
+
+void Service::run_committer() {
+    while (!stopping_) {
+        committer_wanted_.wait(0);
+        committer_wanted_ = 0;
+        while (flush()) {
+        }
+    }
 }
 
 void Service::schedule(TimePoint deadline) {
@@ -499,16 +555,6 @@ void Service::schedule(TimePoint deadline) {
     if (deadline >= wake_at_) return;
     wake_at_ = deadline;
     timer_changed_.notify_one();
-}
-
-void Service::run_committer() {
-    for (;;) {
-        work_.wait(0);
-        work_ = 0;
-        while (flush()) {
-        }
-        if (stopping_) return;
-    }
 }
 
 void Service::run_timer() {
@@ -523,6 +569,8 @@ void Service::run_timer() {
             wake_at_ = TimePoint::max();
         }
         if (const auto next = advance()) schedule(*next);
+        while (flush()) {
+        }
     }
 }
 

@@ -59,28 +59,30 @@ using Reply = std::function<void(const Answer&)>;
 ///   PoolCounts, LeaseReturned or PoolDeleted tells nothing that is not on stable storage: it is held
 ///   back until every change that it rests on is committed. If that commit fails, the answer is
 ///   store_failed, and the pools concerned go back to what the store says.
-/// - Changes are committed in groups: one thread commits what was collected while it was busy with the
-///   commit before.
+/// - Changes are committed in groups: what is asked for while a commit is under way goes into the next one.
 /// - Pools are loaded when first used, and stay loaded.
 ///
-/// Thread-safe. Until start() nothing happens by itself: a test calls flush() and advance() instead.
+/// Thread-safe. A thread that made calls goes on to settle(), or their answers may never come. Deadlines
+/// are kept from start() on; before it, a test calls advance() and flush() instead.
 class Service {
   public:
-    /// `store` and `clock` must outlive the service. `on_store_trouble` is told of each failure of the
-    /// store (a text without secrets), and gets an empty text when it works again.
+    /// `store` and `clock` must outlive the service. `on_store_trouble` is told of failures of the
+    /// store (a text without secrets; once a minute while it lasts), and gets an empty text when it works
+    /// again.
     Service(Store& store, Clock& clock, const ServiceLimits& limits,
             std::function<void(const std::string&)> on_store_trouble = {});
     ~Service();
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
-    /// Starts the thread that commits and the one that watches deadlines.
+    /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
 
-    /// Answers every waiter, and from now on every call, with shutting_down. What is in flight is finished.
+    /// Answers every waiter, and from now on every call but give_back(), with shutting_down. What is in
+    /// flight is finished.
     void drain();
 
-    /// Commits what is left and ends the threads. No call may come after it.
+    /// Commits what is left and ends the threads. No call may come during it or after it.
     void stop();
 
     Ticket next_ticket() { return Ticket{tickets_.fetch_add(1, std::memory_order_relaxed)}; }
@@ -97,13 +99,20 @@ class Service {
     void give_back(const PoolId& pool, const LeaseId& lease, Reply reply);
 
     /// The borrower is gone. True: it was waiting, is out of the queue, and its Reply is never called.
-    /// False: its answer is under way.
+    /// False: its answer is under way, and comes without any wait.
     bool leave(const PoolId& pool, Ticket ticket);
 
     /// Does what is due by now; the next deadline, if there is one.
     std::optional<TimePoint> advance();
 
-    /// Commits and loads what is due, once. False when there was nothing.
+    /// Sees to it that what is due is committed: with flush(), in this thread, which spares every answer two
+    /// changes of thread; or, while the store is slow, in a thread of its own, so that the caller goes on
+    /// with what needs no commit.
+    bool settle();
+
+    /// Commits and loads what is due, once, and gives the answers that waited for it. True: more came up
+    /// meanwhile, and the caller has to call again, be it after other work. Blocks for as long as the store
+    /// takes, but not while another thread is at it: that one will see to everything.
     bool flush();
 
   private:
@@ -132,8 +141,8 @@ class Service {
     void report(const std::string& trouble);
 
     void wake_committer();
-    void schedule(TimePoint deadline);
     void run_committer();
+    void schedule(TimePoint deadline);
     void run_timer();
 
     Store& store_;
@@ -141,6 +150,7 @@ class Service {
     const ServiceLimits limits_;
     const std::function<void(const std::string&)> on_store_trouble_;
     bool in_trouble_ = false;
+    TimePoint told_at_;
 
     std::vector<std::unique_ptr<Shard>> shards_;
     std::atomic<std::uint64_t> tickets_{1};
@@ -153,8 +163,15 @@ class Service {
     /// not above this.
     std::atomic<std::uint64_t> committed_{0};
     std::uint64_t taken_ = 0;
-    /// 1 while there is something to commit or load. (An int: the kernel can wait on it directly.)
-    std::atomic<int> work_{0};
+    /// There may be something to commit or load.
+    std::atomic<bool> work_{false};
+    /// A thread is in flush().
+    std::atomic<bool> flushing_{false};
+    /// A commit took long, not long ago.
+    std::atomic<bool> slow_{false};
+    std::chrono::steady_clock::time_point last_slow_commit_;
+    /// 1 while the committer is called for. (An int: the kernel can wait on it directly.)
+    std::atomic<int> committer_wanted_{0};
     std::thread committer_;
 
     Mutex timer_mutex_;

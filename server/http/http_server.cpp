@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -42,6 +43,25 @@ Expected<void> cannot_listen(const std::string& where, const error_code& error) 
     }
     return failure("cannot listen on " + where + ": " + error.message() + advice);
 }
+
+/// The file of a Unix socket that was bound just now.
+class SocketFile {
+  public:
+    explicit SocketFile(std::string path) : path_(std::move(path)) { stat(path_.c_str(), &bound_); }
+
+    /// Unless another server has put its own there meanwhile.
+    void remove() const {
+        struct stat now {};
+        if (stat(path_.c_str(), &now) != 0 || now.st_dev != bound_.st_dev || now.st_ino != bound_.st_ino)
+            return;
+        std::error_code ignored;
+        std::filesystem::remove(path_, ignored);
+    }
+
+  private:
+    std::string path_;
+    struct stat bound_ {};
+};
 
 }  // namespace
 
@@ -79,7 +99,7 @@ class HttpServer::ProtocolListener final : public Listener {
         }
         if (!error) acceptor_.bind(endpoint, error);
         if constexpr (std::is_same_v<Protocol, Local>) {
-            if (!error) path_ = endpoint.path();
+            if (!error) socket_file_ = SocketFile(endpoint.path());
         }
         if (!error) acceptor_.listen(backlog, error);
         return error;
@@ -112,15 +132,15 @@ class HttpServer::ProtocolListener final : public Listener {
         error_code ignored;
         acceptor_.close(ignored);
         pause_.cancel();
-        if (!path_.empty()) std::filesystem::remove(std::exchange(path_, {}), ignored_);
+        if (socket_file_) socket_file_->remove();
+        socket_file_.reset();
     }
 
   private:
     HttpServer& server_;
     typename Protocol::acceptor acceptor_;
     asio::steady_timer pause_;
-    std::string path_;
-    std::error_code ignored_;
+    std::optional<SocketFile> socket_file_;
 };
 
 HttpServer::HttpServer(Routes& routes, const HttpOptions& options) : options_(options) {

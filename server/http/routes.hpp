@@ -40,6 +40,9 @@ class Routes {
     std::variant<Response, Pending> handle(const Request& request, Reply reply);
     Response respond(const PoolId& pool, const Answer& answer) const;
 
+    /// Sees to it that calls are answered: see Service::settle(). Each thread that uses handle() calls it.
+    bool settle() { return service_.settle(); }
+
     /// The borrower hung up. False: its answer is under way all the same.
     bool leave(const PoolId& pool, Ticket ticket) { return service_.leave(pool, ticket); }
 

@@ -11,6 +11,15 @@ namespace sema::http {
 
 namespace asio = boost::asio;
 
+namespace {
+
+thread_local Worker* this_thread_worker = nullptr;
+
+// Handlers that run before the disk is seen to. More than a thread has busy connections, as a rule.
+constexpr int longest_round = 1024;
+
+}  // namespace
+
 Worker::Worker(Routes& routes, const Limits& limits, std::atomic<std::size_t>& connections)
     : routes_(routes),
       limits_(limits),
@@ -24,7 +33,7 @@ Worker::~Worker() {
 
 void Worker::start() {
     watch_time();
-    thread_ = std::thread([this] { context_.run(); });
+    thread_ = std::thread([this] { run(); });
 }
 
 void Worker::stop() {
@@ -42,7 +51,26 @@ void Worker::drain() {
     });
 }
 
+// First whatever is ready, then the disk, once for all of that. A client that sends one request after the
+// other cannot keep the others waiting: the rounds are bounded.
+void Worker::run() {
+    this_thread_worker = this;
+    bool more = false;
+    while (!context_.stopped()) {
+        if (!more) context_.run_one();
+        for (int i = 0; i < longest_round && context_.poll_one() > 0; ++i) {
+        }
+        hand_out_own();
+        more = routes_.settle();
+        if (hand_out_own()) more = true;
+    }
+}
+
 void Worker::deliver(std::shared_ptr<Connection> connection, const Answer& answer) {
+    if (this_thread_worker == this) {
+        own_.push_back({std::move(connection), answer});
+        return;
+    }
     bool is_first = false;
     {
         const MutexLock lock(inbox_mutex_);
@@ -50,10 +78,10 @@ void Worker::deliver(std::shared_ptr<Connection> connection, const Answer& answe
         inbox_.push_back({std::move(connection), answer});
     }
     // One wake-up serves for a whole group of answers.
-    if (is_first) asio::post(context_, [this] { hand_out(); });
+    if (is_first) asio::post(context_, [this] { hand_out_inbox(); });
 }
 
-void Worker::hand_out() {
+void Worker::hand_out_inbox() {
     std::vector<Delivery> deliveries;
     {
         const MutexLock lock(inbox_mutex_);
@@ -61,6 +89,14 @@ void Worker::hand_out() {
     }
     for (const auto& [connection, answer] : deliveries)
         connection->answered(answer);
+}
+
+/// False when there was nothing. What comes up while it is at it, is left for the next time.
+bool Worker::hand_out_own() {
+    const std::vector<Delivery> deliveries = std::exchange(own_, {});
+    for (const auto& [connection, answer] : deliveries)
+        connection->answered(answer);
+    return !deliveries.empty();
 }
 
 void Worker::serve(Connection::Socket socket) {

@@ -53,7 +53,9 @@ class Worker {
         Answer answer;
     };
 
-    void hand_out();
+    void run();
+    void hand_out_inbox();
+    bool hand_out_own();
     void watch_time();
 
     Routes& routes_;
@@ -70,7 +72,10 @@ class Worker {
     boost::asio::steady_timer clock_tick_;
     std::thread thread_;
 
+    /// Answers that this thread has for its own connections.
+    std::vector<Delivery> own_;
     Mutex inbox_mutex_;
+    /// Answers from other threads.
     std::vector<Delivery> inbox_ GUARDED_BY(inbox_mutex_);
 };
 

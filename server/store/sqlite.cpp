@@ -62,10 +62,28 @@ std::string describe(const sqlite::Failure& error) {
     }
 }
 
+/// Which file a path leads to.
+struct FileIdentity {
+    dev_t device;
+    ino_t number;
+
+    bool operator==(const FileIdentity&) const = default;
+};
+
+std::optional<FileIdentity> identity_of(const fs::path& path) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0) return std::nullopt;
+    return FileIdentity{status.st_dev, status.st_ino};
+}
+
 class SqliteStore : public Store {
   public:
     /// REQUIRES: `database` holds the schema, and its lock.
-    SqliteStore(Database database, fs::path path) : database_(std::move(database)), path_(std::move(path)) {}
+    SqliteStore(Database database, fs::path path)
+        : database_(std::move(database)),
+          path_(std::move(path)),
+          log_path_(path_.string() + "-wal"),
+          file_(identity_of(path_)) {}
 
     LoadResult load(const PoolId& pool) override {
         try {
@@ -96,6 +114,11 @@ class SqliteStore : public Store {
     CommitResult commit(const std::vector<PoolChange>& batch,
                         const std::optional<ClockAnchor>& anchor) override {
         if (batch.empty() && !anchor) return Committed{};
+        // What goes into a file that was removed is lost when the server ends.
+        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) {
+            return StoreFailure{"the store " + path_.string() +
+                                " was removed or replaced: put its files back, or start semad anew"};
+        }
         try {
             Transaction transaction(database_);
             for (const PoolChange& change : batch) {
@@ -104,6 +127,7 @@ class SqliteStore : public Store {
             }
             if (anchor) put(*anchor);
             transaction.commit();
+            if (!log_) log_ = identity_of(log_path_);
             return Committed{};
         } catch (const sqlite::Failure& error) {
             return failed_to("commit", error);
@@ -180,6 +204,10 @@ class SqliteStore : public Store {
 
     Database database_;
     fs::path path_;
+    fs::path log_path_;
+    std::optional<FileIdentity> file_;
+    /// Known once something was written to it.
+    std::optional<FileIdentity> log_;
 
     sqlite::Statement select_pool_{database_, "SELECT version, count FROM pools WHERE id = ?1"};
     sqlite::Statement select_leases_{
@@ -210,7 +238,7 @@ class SqliteStore : public Store {
 // values (2 MB, 1000 pages) and keep most commits free of a checkpoint's pause; with one pool they cost
 // nothing. 64 MiB of cache hold a million leases, and are only taken up as needed. A log of 8000 pages
 // (32 MiB) is read back in well under a second when a killed server starts again.
-constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8000";
+constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 1000";
 
 enum class Content { nothing, store };
 
@@ -225,6 +253,10 @@ Expected<Content> inspect(const Database& database) {
     const std::int64_t mark = ask_number(database, "PRAGMA application_id");
     const std::int64_t format = ask_number(database, "PRAGMA user_version");
     if (mark == application_id) {
+        const char* tables =
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('pools', 'leases', 'clock_anchor')";
+        if (format == format_version && ask_number(database, tables) != 3)
+            return failure("it is damaged: restore it from a backup or name another file");
         if (format == format_version) return Content::store;
         return failure("its format is " + std::to_string(format) + " and this semad knows format " +
                        std::to_string(format_version) + ": use the semad that wrote it or name another file");

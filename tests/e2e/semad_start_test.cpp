@@ -203,6 +203,18 @@ TEST_CASE("a Unix socket that another server listens on is left to it") {
     CHECK(client.receive().status == 200);
 }
 
+TEST_CASE("a Unix socket that another server has taken over meanwhile outlives this one") {
+    const TempDir folder;
+    const fs::path socket = folder.path() / "semad.sock";
+    RunningServer first({"--listen", "unix:" + socket.string()});
+    fs::remove(socket);
+    const RunningServer second({"--listen", "unix:" + socket.string()});
+    CHECK(first.terminate() == 0);
+    RawClient client(socket);
+    client.send(http_request("GET", "/healthz"));
+    CHECK(client.receive().status == 200);
+}
+
 TEST_CASE("a file that is no socket is not taken for one") {
     const TempDir folder;
     const fs::path file = folder.path() / "notes";

@@ -214,7 +214,12 @@ TEST_CASE("a full disk fails what must be stored, changes nothing, and passes") 
     CHECK(pool.returns(held));
     CHECK(pool.take().position == 0);
     CHECK(unmade.put(R"({"count":1})").status == 200);
-    CHECK_THAT(server.log(), has_text("the store works again"));
+    // Told with the first commit that succeeds a second after the trouble.
+    CHECK(eventually([&] {
+        pool.set_count(3);
+        pool.set_count(2);
+        return server.log().find("the store works again") != std::string::npos;
+    }));
     server.kill9();
     server.start();
     CHECK(pool.in_use() == 1);
@@ -237,4 +242,26 @@ TEST_CASE("a full disk during a hand-off answers the waiter, and the lease stays
     const HttpResponse response = waiter.receive();
     CHECK((response.status == 502 || response.status == 200));
     CHECK(pool.in_use() == (response.status == 200 ? 1 : 0));
+}
+
+TEST_CASE(
+    "nothing is stored in a file that was removed, and what was stored before is safe once it is back") {
+    RunningServer server;
+    const TestPool pool(server, 2);
+    const Slot held = pool.take();
+    for (const std::string suffix : {"", "-wal"}) {
+        const std::filesystem::path file = server.store().string() + suffix;
+        const std::filesystem::path elsewhere = file.string() + ".moved";
+        std::filesystem::rename(file, elsewhere);
+        const HttpResponse response = pool.borrow(R"({"ttl":60})");
+        CHECK(response.status == 502);
+        CHECK(response.body == error_body("database command failed"));
+        CHECK(pool.in_use() == 1);
+        std::ofstream(file) << "something else";
+        CHECK(pool.borrow(R"({"ttl":60})").status == 502);
+        std::filesystem::rename(elsewhere, file);
+        CHECK(pool.returns(pool.take()));
+    }
+    CHECK(pool.returns(held));
+    CHECK_THAT(server.log(), has_text("was removed or replaced"));
 }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 using namespace sema;
 using namespace sema::test;
@@ -61,6 +62,17 @@ class Server {
     }
 
     StoreFaults& faults() { return *faults_; }
+    /// Has the server take its store for a slow one, on which no thread of connections waits, for a second.
+    void slow_down() {
+        StoreFaults::Gate gate(faults());
+        RawClient client = connect();
+        client.send(request("PUT", "", R"({"count":2})") + request("PUT", "", R"({"count":1})"));
+        gate.await_commit();
+        std::this_thread::sleep_for(15ms);
+        gate.open();
+        client.receive();
+        client.receive();
+    }
 
   private:
     static http::HttpOptions options() {
@@ -89,6 +101,7 @@ TEST_CASE("no answer is sent before what it tells is stored") {
     Server server;
     RawClient borrower = server.connect();
     RawClient onlooker = server.connect();
+    server.slow_down();
     {
         StoreFaults::Gate gate(server.faults());
         borrower.send(server.request("POST", "/borrow", R"({"ttl":60})"));
@@ -124,6 +137,7 @@ TEST_CASE("the slot of a borrower that goes while its answer is being stored goe
     for (const bool with_reset : {false, true}) {
         RawClient borrower = server.connect();
         RawClient next = server.connect();
+        server.slow_down();
         {
             StoreFaults::Gate gate(server.faults());
             borrower.send(server.request("POST", "/borrow", R"({"ttl":60})"));

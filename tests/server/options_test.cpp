@@ -106,6 +106,9 @@ TEST_CASE("what semad does not understand is refused in one line") {
                                                {"--max-ttl", "soon"},
                                                {"--max-count", "-1"},
                                                {"--max-count", "x"},
+                                               {"--max-pools", "-1"},
+                                               {"--max-waiters", "99999999999999999999"},
+                                               {"--max-connections", "-1"},
                                                {"--log-format", "xml"},
                                                {"--log-level", "loud"},
                                                {"--threads"}}) {

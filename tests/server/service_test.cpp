@@ -302,10 +302,105 @@ TEST_CASE("trouble with the store is reported, and its end too") {
     bench.flush();
     REQUIRE(bench.trouble.size() == 1);
     CHECK_FALSE(bench.trouble[0].empty());
+    bench.clock.pass(1s);
     bench.borrow();
     bench.flush();
     REQUIRE(bench.trouble.size() == 2);
     CHECK(bench.trouble[1].empty());
+}
+
+TEST_CASE("trouble with the store is told once a minute, however often it fails or works in between") {
+    Bench bench;
+    bench.made(100);
+    for (int i = 0; i < 50; ++i) {
+        bench.faults->fail_commits(1);
+        for (int call = 0; call < 2; ++call) {
+            bench.borrow();
+            bench.flush();
+        }
+    }
+    CHECK(bench.trouble.size() == 1);
+    bench.clock.pass(60s - 1us);
+    bench.faults->fail_all_commits();
+    bench.borrow();
+    bench.flush();
+    CHECK(bench.trouble.size() == 1);
+    bench.clock.pass(1us);
+    bench.borrow();
+    bench.flush();
+    REQUIRE(bench.trouble.size() == 2);
+    CHECK_FALSE(bench.trouble[1].empty());
+}
+
+TEST_CASE("a store that fails to read as well as to write loses nothing, and no call is left unanswered") {
+    Bench bench;
+    bench.made(2);
+    const Lease held = bench.granted();
+    const auto first = bench.borrow();
+    bench.faults->fail_commits(1);
+    bench.faults->fail_loads();
+    Bench::Call second;
+    {
+        StoreFaults::Gate gate(*bench.faults);
+        std::thread committer([&] { bench.service.flush(); });
+        gate.await_commit();
+        second = bench.give_back(held.id);
+        gate.open();
+        committer.join();
+    }
+    bench.flush();
+    CHECK(first.is(Refusal::store_failed));
+    CHECK(second.is(Refusal::store_failed));
+    bench.faults->heal();
+    CHECK(bench.in_use() == 1);
+}
+
+TEST_CASE("a pool that could not be stored takes no place among the pools") {
+    ServiceLimits limits;
+    limits.max_pools = 1;
+    Bench bench(limits);
+    bench.faults->fail_commits(1);
+    bench.faults->fail_loads();
+    bench.inspect();
+    bench.flush();
+    bench.faults->heal();
+    bench.inspect();
+    bench.flush();
+
+    bench.faults->fail_all_commits();
+    const auto unmade = bench.put(1);
+    bench.faults->fail_loads();
+    bench.flush();
+    CHECK(unmade.is(Refusal::store_failed));
+    bench.faults->heal();
+    const auto made = bench.put(1);
+    bench.flush();
+    CHECK(made.as<PoolCounts>().count == 1);
+}
+
+TEST_CASE("while the store is slow, a caller does not wait for it") {
+    Bench bench;
+    bench.service.start();
+    bench.put(1);
+    {
+        StoreFaults::Gate gate(*bench.faults);
+        std::thread caller([&] {
+            while (bench.service.settle()) {
+            }
+        });
+        gate.await_commit();
+        std::this_thread::sleep_for(15ms);
+        gate.open();
+        caller.join();
+    }
+    StoreFaults::Gate gate(*bench.faults);
+    const auto slow = bench.put(2);
+    CHECK_FALSE(bench.service.settle());
+    gate.await_commit();
+    CHECK_FALSE(slow.answered());
+    gate.open();
+    bench.service.stop();
+    CHECK(slow.as<PoolCounts>().count == 2);
 }
 
 TEST_CASE("a slot given back is handed to the longest waiter, stored before it is told") {
@@ -394,19 +489,29 @@ TEST_CASE("who leaves the queue is never answered and never granted") {
     CHECK(stays.answered());
 }
 
-TEST_CASE("who leaves before the pool was even loaded borrows nothing") {
+TEST_CASE("who leaves before the pool was even loaded takes what is free") {
     Bench bench;
     bench.made(1);
     Service restarted(*bench.store, bench.clock, {});
     Bench::Call gone;
     const Ticket ticket = restarted.next_ticket();
     restarted.borrow(bench.pool, ticket, 30s, 0s, gone.reply());
-    CHECK(restarted.leave(bench.pool, ticket));
-    Bench::Call look;
-    restarted.inspect(bench.pool, look.reply());
+    CHECK_FALSE(restarted.leave(bench.pool, ticket));
+    while (restarted.flush()) {
+    }
+    CHECK(gone.as<Lease>().position == 0);
+}
+
+TEST_CASE("who leaves before the pool was even loaded does not wait") {
+    Bench bench;
+    bench.made(0);
+    Service restarted(*bench.store, bench.clock, {});
+    Bench::Call gone;
+    const Ticket ticket = restarted.next_ticket();
+    restarted.borrow(bench.pool, ticket, 30s, 300s, gone.reply());
+    CHECK_FALSE(restarted.leave(bench.pool, ticket));
     restarted.flush();
-    CHECK_FALSE(gone.answered());
-    CHECK(look.as<PoolCounts>().in_use == 0);
+    CHECK(gone.is(Refusal::no_resource));
 }
 
 TEST_CASE("who leaves after the grant is still answered, so that the lease can be given back") {
@@ -428,6 +533,16 @@ TEST_CASE("draining answers every waiter and every new call with shutting_down, 
     CHECK(bench.inspect().is(Refusal::shutting_down));
     bench.flush();
     CHECK(granted.as<Lease>().position == 0);
+}
+
+TEST_CASE("a lease can be given back while the service drains") {
+    Bench bench;
+    bench.made(1);
+    const Lease held = bench.granted();
+    bench.service.drain();
+    const auto back = bench.give_back(held.id);
+    bench.flush();
+    CHECK(back.as<LeaseReturned>().returned);
 }
 
 TEST_CASE("ttl and wait are cut to their limits") {

@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <random>
 
 namespace sema::bench {
 namespace {
@@ -24,11 +25,15 @@ namespace {
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
 
-/// The server under test and the pool in it that the load uses.
+/// The server under test and the pools in it that the load uses.
 struct Target {
     unsigned short port = 0;
-    std::string pool;
+    std::vector<std::string> pools;
 
+    const std::string& any_pool() const {
+        static std::mt19937 random;
+        return pools[std::uniform_int_distribution<std::size_t>(0, pools.size() - 1)(random)];
+    }
     tcp::endpoint endpoint() const { return {boost::asio::ip::address_v4::loopback(), port}; }
 };
 
@@ -37,18 +42,17 @@ struct Target {
                              std::string(answer.body));
 }
 
-/// One client of a pool with a connection of its own.
+/// One client with a connection of its own. Each time it borrows from any of the target's pools.
 class Borrower {
   public:
     Borrower(boost::asio::io_context& io, const Target& target)
-        : connection_(io, target.endpoint()),
-          borrow_target_("/l/" + target.pool + "/borrow"),
-          return_target_("/l/" + target.pool + "/return") {}
+        : target_(target), connection_(io, target.endpoint()) {}
 
     /// Calls `granted` once a slot is held, `refused` where none came free within `wait`.
     void borrow(Duration wait, std::function<void()> granted, std::function<void()> refused) {
+        pool_ = "/l/" + target_.any_pool();
         const auto body = wire::to_json(wire::BorrowRequest{60s, wait});
-        connection_.call("POST", borrow_target_, body,
+        connection_.call("POST", pool_ + "/borrow", body,
                          [this, granted = std::move(granted), refused = std::move(refused)](Answer answer) {
                              if (answer.status == 409) return refused();
                              const auto grant = wire::parse_lease_grant(answer.body);
@@ -60,7 +64,7 @@ class Borrower {
 
     /// REQUIRES: a slot is held.
     void give_back(std::function<void()> done) {
-        connection_.call("POST", return_target_, wire::to_json(wire::ReturnRequest{lease_}),
+        connection_.call("POST", pool_ + "/return", wire::to_json(wire::ReturnRequest{lease_}),
                          [done = std::move(done)](Answer answer) {
                              const auto returned = wire::parse_returned(answer.body);
                              if (answer.status != 200 || !returned || !returned->returned)
@@ -70,9 +74,9 @@ class Borrower {
     }
 
   private:
+    const Target& target_;
     Connection connection_;
-    std::string borrow_target_;
-    std::string return_target_;
+    std::string pool_;
     LeaseId lease_;
 };
 
@@ -180,8 +184,6 @@ class Wake {
     Samples samples_;
 };
 
-// ---- crowd: very many waiters on a pool of one slot --------------------------------------------------
-
 /// What the operating system says of the server's process.
 class Process {
   public:
@@ -213,6 +215,57 @@ class Process {
   private:
     std::string folder_;
 };
+
+// ---- register: very many pools -----------------------------------------------------------------------
+
+/// Registers new pools of one slot over 64 connections, and writes their ids to a file, one per line.
+class Registration {
+  public:
+    Registration(const Target& target, int count, int server_process)
+        : target_(target), left_(count), count_(count), server_(server_process) {}
+
+    void run(const std::string& file) {
+        const double before = server_.resident_kilobytes();
+        for (int i = 0; i < 64; ++i) {
+            clients_.push_back(std::make_unique<Connection>(io_, target_.endpoint()));
+            next(*clients_.back());
+        }
+        run_within(io_, 120s);
+        std::ofstream(file) << ids_;
+        report("kilobytes_per_pool", (server_.resident_kilobytes() - before) / count_);
+    }
+
+  private:
+    void next(Connection& client) {
+        if (left_-- <= 0) return;
+        const std::string id = PoolId::random().str();
+        ids_ += id + "\n";
+        client.call("PUT", "/l/" + id, wire::to_json(wire::RegisterRequest{1}),
+                    [this, &client](Answer answer) {
+                        if (answer.status != 200) refuse("register", answer);
+                        next(client);
+                    });
+    }
+
+    const Target& target_;
+    int left_;
+    int count_;
+    Process server_;
+    boost::asio::io_context io_{1};
+    std::vector<std::unique_ptr<Connection>> clients_;
+    std::string ids_;
+};
+
+std::vector<std::string> lines_of(const std::string& file) {
+    std::ifstream in(file);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(in, line);)
+        lines.push_back(line);
+    if (lines.empty()) throw std::runtime_error("no pools in " + file);
+    return lines;
+}
+
+// ---- crowd: very many waiters on a pool of one slot --------------------------------------------------
 
 class Crowd {
   public:
@@ -307,7 +360,7 @@ int run(int argc, char** argv) {
     const auto of_pool = [&](const char* name, const char* what) {
         auto* mode = app.add_subcommand(name, what);
         mode->add_option("--port", target.port)->required();
-        mode->add_option("--pool", target.pool)->required();
+        mode->add_option("--pool", target.pools);
         mode->add_option("--count", count, "how many clients, rounds or waiters")->required();
         return mode;
     };
@@ -315,7 +368,11 @@ int run(int argc, char** argv) {
     auto* pairs = of_pool("pairs", "clients that borrow and return without a pause");
     pairs->add_option("--wait", wait, "seconds that a borrow may wait");
     pairs->add_option("--seconds", seconds);
-    pairs->callback([&] { run_pairs(target, count, from_seconds(wait), from_seconds(seconds)); });
+    pairs->add_option("--pools", folder, "a file with the pools to use, instead of --pool");
+    pairs->callback([&] {
+        if (!folder.empty()) target.pools = lines_of(folder);
+        run_pairs(target, count, from_seconds(wait), from_seconds(seconds));
+    });
 
     auto* wake = of_pool("wake", "from a return to the waiter's answer");
     wake->callback([&] { Wake(target, count).run(); });
@@ -323,6 +380,13 @@ int run(int argc, char** argv) {
     auto* crowd = of_pool("crowd", "many waiters on a pool of one slot");
     crowd->add_option("--process", process, "the server's process id")->required();
     crowd->callback([&] { Crowd(target, count, process).run(); });
+
+    auto* registration = app.add_subcommand("register", "register very many pools");
+    registration->add_option("--port", target.port)->required();
+    registration->add_option("--count", count, "how many")->required();
+    registration->add_option("--process", process, "the server's process id")->required();
+    registration->add_option("file", folder, "where to write their ids")->required();
+    registration->callback([&] { Registration(target, count, process).run(folder); });
 
     auto* disk = app.add_subcommand("disk", "a lone fdatasync");
     disk->add_option("folder", folder)->required();

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 
 namespace sema {
 namespace {
@@ -120,9 +121,11 @@ int main(int argc, char** argv) {
     try {
         const sema::InheritedDescriptors inherited;
         return sema::main_with({argv + 1, argv + argc}, inherited);
-    } catch (const std::exception& error) {
+    } catch (const std::bad_alloc&) {
         // Through C, which needs no memory for it.
-        std::fprintf(stderr, "semactl: %s\n", error.what());
-        return sema::exit_status::failed;
+        std::fputs("semactl: out of memory\n", stderr);
+    } catch (const std::exception& error) {
+        sema::Console(sema::Verbosity::normal, sema::Output::text).error(error.what());
     }
+    return sema::exit_status::failed;
 }

@@ -154,9 +154,10 @@ bool Supervisor::reached_command_already(const Signal& signal) const {
 
 void Supervisor::forward(int number) {
     if (status_) return;
-    console_.detail(pool_ + ": passing " + name_of(number) + " on");
     if (kill(command_, number) != 0 && errno != ESRCH)
         console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(errno));
+    else
+        console_.detail(pool_ + ": passed " + name_of(number) + " on");
 }
 
 // ---- the tree
@@ -201,8 +202,8 @@ void Supervisor::uphold_lease(Moment now) {
         lease_ending_ = true;
         lost_ = !status_;
         if (lost_) {
-            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
             if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
+            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
         }
     }
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
@@ -210,11 +211,10 @@ void Supervisor::uphold_lease(Moment now) {
 
 void Supervisor::enforce_limit(Moment now) {
     if (!kill_at_ || now < *kill_at_) return;
-    if (!killing_since_) {
-        killing_since_ = now;
-        console_.detail(pool_ + ": killing what still runs");
-    }
     send_to_tree(SIGKILL);
+    if (killing_since_) return;
+    killing_since_ = now;
+    console_.detail(pool_ + ": killing what still runs");
 }
 
 std::optional<Ended> Supervisor::finished(Moment now) {

@@ -40,7 +40,8 @@ TEST_CASE("a slot is borrowed and returned by a shell script") {
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
     const std::string script =
-        "eval \"$(" SEMACTL " borrow vsim --ttl 60 --shell)\" && echo $SEMA_POSITION && " SEMACTL
+        "lease=$(" SEMACTL
+        " borrow vsim --ttl 60 --shell) && eval \"$lease\" && echo $SEMA_POSITION && " SEMACTL
         " borrow vsim --ttl 60; echo $?; " SEMACTL " return vsim env:SEMA_LEASE; echo $?; " SEMACTL
         " return vsim env:SEMA_LEASE; echo $?";
     const Finished run = run_program({"sh", "-c", script}, semactl.options());
@@ -187,13 +188,42 @@ TEST_CASE("no message repeats a pool's UUID") {
     const RunningServer server;
     const Semactl semactl(server.url());
     const std::string id = semactl.pool().str();
-    for (const Words& line : {Words{"inspect", id}, Words{"run", id, "--", "true"}, Words{"delete", id},
-                              Words{"borrow", id, "--ttl", "5"}, Words{"inspect", id + "0"},
-                              Words{"inspect", id.substr(1)}, Words{"register", id, "--count", "2000"},
-                              Words{"--server", nowhere, "inspect", id}, Words{"return", id, id + "0"}}) {
+    for (const Words& line : {Words{"inspect", id},
+                              Words{"run", id, "--", "true"},
+                              Words{"delete", id},
+                              Words{"borrow", id, "--ttl", "5"},
+                              Words{"inspect", id + "0"},
+                              Words{"inspect", id.substr(1)},
+                              Words{"register", id, "--count", "2000"},
+                              Words{"--server", nowhere, "inspect", id},
+                              Words{"return", id, id + "0"},
+                              Words{"inspect", "env:" + id},
+                              Words{"inspect", "file:" + id},
+                              Words{"inspect", "vsim", id},
+                              Words{id},
+                              Words{"--" + id},
+                              Words{"run", "vsim", "--", id},
+                              Words{"register", "vsim", "--count", id},
+                              Words{"borrow", "vsim", "--ttl", id},
+                              Words{"--output", id, "ping"},
+                              Words{"--server", nowhere + "/l/" + id, "ping"},
+                              Words{"--config", "/no/" + id, "inspect", id}}) {
         const Finished failed = semactl(line);
         CAPTURE(line, failed.err);
         CHECK(failed.status != 0);
         CHECK_THAT(failed.err, has_text("semactl: ") && !has_text(id.substr(1)));
+    }
+}
+
+TEST_CASE("a configuration file with a UUID in the wrong place is refused without repeating it") {
+    const Semactl semactl(nowhere);
+    const std::string id = semactl.pool().str();
+    for (const std::string& text : {"[pools]\n" + id + " = 'vsim'\n", id + " = 'vsim'\n",
+                                    "[pools.vsim]\nttl = '" + id + "'\n", "server = " + id + "\n"}) {
+        std::ofstream(semactl.folder() / "semactl/config.toml") << text;
+        const Finished refused = semactl({"ping"});
+        CAPTURE(text, refused.err);
+        CHECK(refused.status == 2);
+        CHECK_THAT(refused.err, has_text("config.toml:") && !has_text(id.substr(1)));
     }
 }

@@ -2,8 +2,44 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 using namespace sema::test;
 using namespace std::chrono_literals;
+
+namespace {
+
+// A named pipe that takes nothing more until it is drained.
+class FullPipe {
+  public:
+    explicit FullPipe(std::string path) : path_(std::move(path)) {
+        REQUIRE(mkfifo(path_.c_str(), 0600) == 0);
+        fd_ = open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        REQUIRE(fd_ >= 0);
+        while (write(fd_, "x", 1) == 1) {
+        }
+    }
+    ~FullPipe() { close(fd_); }
+    FullPipe(const FullPipe&) = delete;
+    FullPipe& operator=(const FullPipe&) = delete;
+
+    const std::string& path() const { return path_; }
+    std::string drain() const {
+        std::string all;
+        char bytes[4096];
+        for (ssize_t size = 0; (size = read(fd_, bytes, sizeof bytes)) > 0;)
+            all.append(bytes, static_cast<std::size_t>(size));
+        return all;
+    }
+
+  private:
+    std::string path_;
+    int fd_ = -1;
+};
+
+}  // namespace
 
 TEST_CASE("a command is stopped before its lease ends") {
     const RunningServer server;
@@ -64,4 +100,36 @@ TEST_CASE("a command that ends within its lease is not touched") {
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
     CHECK(semactl({"run", "vsim", "--ttl", "10", "--", "sleep", "0.5"}).status == 0);
+}
+
+TEST_CASE("a stderr that nobody reads neither keeps a command alive past its lease nor holds its slot") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const FullPipe pipe(semactl.folder() / "pipe");
+    const auto run_there = [&](const std::string& arguments) {
+        Program run({"sh", "-c", "exec " SEMACTL " run vsim " + arguments + " 2> " + pipe.path()},
+                    semactl.options());
+        return run.wait(10s);
+    };
+    CHECK(run_there("--ttl 2 -- sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'") == 79);
+    CHECK(semactl.in_use() == 0);
+    CHECK(run_there("-- sh -c 'sleep 20 >&- & exit 4'") == 4);
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("what stderr did not take at once is said once it does") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const FullPipe pipe(semactl.folder() / "pipe");
+    Program run({"sh", "-c", "exec " SEMACTL " -v run vsim -- " SIGNAL_COUNTER " 2> " + pipe.path()},
+                semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGUSR1);
+    REQUIRE(run.prints("got USR1"));
+    pipe.drain();
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK_THAT(pipe.drain(), has_text("semactl: vsim: passed USR1 on\nsemactl: vsim: passed USR2 on\n"));
 }

@@ -83,6 +83,7 @@ class Terminal {
 };
 
 constexpr char ctrl_c = 3;
+constexpr char ctrl_s = 19;
 constexpr char ctrl_z = 26;
 
 }  // namespace
@@ -323,4 +324,17 @@ TEST_CASE("a command that stops itself gives the terminal back to the shell") {
     REQUIRE(terminal.shows("resumed"));
     REQUIRE(terminal.shows("status 0"));
     CHECK(run.wait() == 0);
+}
+
+TEST_CASE("a terminal stopped with Ctrl-S does not keep a command alive past its lease") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run(Semactl::command({"run", "vsim", "--ttl", "2", "--", "sh", "-c", "echo ready; sleep 20"}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("ready"));
+    terminal.type(ctrl_s);
+    CHECK(run.wait(10s) == 79);
+    CHECK(world.semactl.in_use() == 0);
 }

@@ -27,6 +27,11 @@ constexpr Duration call_limit = 15s;
 constexpr Duration answer_margin = 2s;
 // How long a grant that crossed our leaving is waited for.
 constexpr Duration leaving_limit = 1s;
+// How often a borrower looks whether its answer has come, even if nothing wakes it: what may have gone by
+// since the last look is lost of the lease, so it is a small part of a short one.
+constexpr Duration longest_round = 1s;
+constexpr Duration shortest_round = 20ms;
+constexpr int rounds_in_ttl = 20;
 // No answer of a semad is longer; what is, comes from something else.
 constexpr std::size_t longest_answer = 65536;
 
@@ -34,6 +39,8 @@ struct HttpAnswer {
     long status = 0;
     std::string body;
     std::optional<Duration> retry_after;
+    /// The last moment at which nothing of it had come.
+    Moment unanswered;
 };
 
 using Exchange = std::variant<HttpAnswer, Left, Unavailable, Rejected>;
@@ -48,6 +55,7 @@ struct Request {
     Duration limit = call_limit;
     Reuse reuse = Reuse::allowed;
     Waiter* waiter = nullptr;
+    Duration round = longest_round;
 };
 
 std::string pool_path(const PoolId& pool, const char* call = "") {
@@ -113,6 +121,19 @@ std::size_t collect(char* data, std::size_t, std::size_t size, void* into) {
     return size;
 }
 
+// What came of an answer's header, as far as it matters here.
+struct Header {
+    bool begun = false;
+};
+
+std::size_t read_header_line(char* data, std::size_t, std::size_t size, void* into) {
+    auto& header = *static_cast<Header*>(into);
+    const std::string_view line(data, size);
+    // A proxy may send word that it is still at it (status 1xx) before the answer itself.
+    if (line.substr(0, 5) == "HTTP/") header.begun = line.find(" 1") == std::string_view::npos;
+    return size;
+}
+
 }  // namespace
 
 class Client::Connection {
@@ -142,20 +163,21 @@ class Client::Connection {
         std::string body;
         prepare(request, body);
         curl_multi_add_handle(multi_, easy_);
-        const Finish finish = transfer(request.waiter);
+        const Finish finish = transfer(request.waiter, request.round);
         // Removing an unfinished transfer closes its connection.
         curl_multi_remove_handle(multi_, easy_);
         if (finish.left) {
             fresh_next_ = true;
             if (!finish.code) return Left{};
         }
-        return outcome(*finish.code, finish.left, std::move(body));
+        return outcome(finish, std::move(body));
     }
 
   private:
     struct Finish {
         std::optional<CURLcode> code;
         bool left = false;
+        Moment unanswered = BootClock::now();
     };
 
     void prepare(const Request& request, std::string& body) {
@@ -189,14 +211,20 @@ class Client::Connection {
         set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ ? 1L : 0L);
         set(CURLOPT_WRITEFUNCTION, collect);
         set(CURLOPT_WRITEDATA, &body);
+        header_ = {};
+        set(CURLOPT_HEADERFUNCTION, read_header_line);
+        set(CURLOPT_HEADERDATA, &header_);
+        set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
         set(CURLOPT_ERRORBUFFER, error_);
         fresh_next_ = false;
     }
 
-    Finish transfer(Waiter* waiter) {
+    Finish transfer(Waiter* waiter, Duration round) {
         Finish finish;
         Moment patience{};
+        const auto round_ms = static_cast<int>(milliseconds(round));
         for (;;) {
+            const Moment looked = BootClock::now();
             int running = 0;
             curl_multi_perform(multi_, &running);
             int queued = 0;
@@ -204,10 +232,11 @@ class Client::Connection {
                 if (message->msg == CURLMSG_DONE) finish.code = message->data.result;
             }
             if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
+            if (!header_.begun) finish.unanswered = looked;
 
             curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
             const bool listening = wake.fd >= 0;
-            curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : 1000, nullptr);
+            curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : round_ms, nullptr);
             if (listening && !waiter->keep_waiting()) {
                 finish.left = true;
                 patience = BootClock::now() + leaving_limit;
@@ -238,18 +267,20 @@ class Client::Connection {
         return close(socket);
     }
 
-    Exchange outcome(CURLcode code, bool left, std::string body) {
+    Exchange outcome(const Finish& finish, std::string body) {
+        const CURLcode code = *finish.code;
         if (code == CURLE_OK) {
             HttpAnswer answer;
+            answer.unanswered = finish.unanswered;
             curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &answer.status);
             curl_off_t retry_after = 0;
             curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after);
             if (retry_after > 0) answer.retry_after = from_seconds(static_cast<double>(retry_after));
             answer.body = std::move(body);
-            if (left && answer.status != 200) return Left{};
+            if (finish.left && answer.status != 200) return Left{};
             return answer;
         }
-        if (left) return Left{};
+        if (finish.left) return Left{};
         switch (code) {
             case CURLE_WRITE_ERROR:
                 return Rejected{"gave an answer that no semad gives: it is too long"};
@@ -302,6 +333,7 @@ class Client::Connection {
     curl_slist* headers_ = nullptr;
     std::vector<curl_socket_t> sockets_;
     bool fresh_next_ = false;
+    Header header_;
     char error_[CURL_ERROR_SIZE] = "";
 };
 
@@ -359,15 +391,15 @@ BorrowAnswer Client::borrow(const PoolId& pool, Duration ttl, Duration wait, Wai
     // and so queue anew when we mean to leave.
     request.reuse = Reuse::never;
     request.waiter = &waiter;
+    request.round = std::clamp<Duration>(ttl / rounds_in_ttl, shortest_round, longest_round);
 
     const Moment asked = BootClock::now();
     return resolve<BorrowAnswer>(
         connection_->exchange(request), [&](const HttpAnswer& answer) -> BorrowAnswer {
             if (answer.status == 200) {
-                const Moment answered = BootClock::now();
                 auto lease = wire::parse_lease_grant(answer.body);
                 if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
-                return Grant{*lease, asked, answered};
+                return Grant{*lease, asked, answer.unanswered};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available") return NoSlot{};

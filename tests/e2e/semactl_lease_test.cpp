@@ -102,6 +102,35 @@ TEST_CASE("a command that ends within its lease is not touched") {
     CHECK(semactl({"run", "vsim", "--ttl", "10", "--", "sleep", "0.5"}).status == 0);
 }
 
+TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a fresh lease") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const auto borrow = [&] {
+        const std::string out = semactl({"borrow", "vsim", "--ttl", "1h", "--shell"}).out;
+        const std::string name = "SEMA_LEASE=";
+        return out.substr(out.find(name) + name.size(), 36);
+    };
+    const std::string before = borrow();
+    Program late(Semactl::command({"run", "vsim", "--ttl", "2", "--wait", "60", "--", "echo", "served"}),
+                 semactl.options());
+    REQUIRE(late.warns("waiting for vsim"));
+    late.signal(SIGSTOP);
+    REQUIRE(eventually([&] { return sema::find_process(late.pid())->state == 'T'; }));
+    REQUIRE(semactl({"return", "vsim", before}).status == 0);
+    REQUIRE(semactl.in_use() == 1);
+    REQUIRE(eventually([&] { return semactl.in_use() == 0; }));
+    const std::string meanwhile = borrow();
+
+    late.signal(SIGCONT);
+    REQUIRE(late.warns("vsim: the slot came too late to be used"));
+    CHECK(late.out().empty());
+    REQUIRE(semactl({"return", "vsim", meanwhile}).status == 0);
+    CHECK(late.wait() == 0);
+    CHECK(late.out() == "served\n");
+    CHECK(semactl.in_use() == 0);
+}
+
 TEST_CASE("a stderr that nobody reads neither keeps a command alive past its lease nor holds its slot") {
     const RunningServer server;
     const Semactl semactl(server.url());

@@ -1,6 +1,8 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -47,6 +49,34 @@ TEST_CASE("a slot is borrowed and returned by a shell script") {
     const Finished run = run_program({"sh", "-c", script}, semactl.options());
     CHECK(run.out == "0\n75\n0\n1\n");
     CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("the script of the README borrows and returns, and ends where it is refused a slot") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string readme = content(PROJECT_FOLDER "/README.md");
+    const auto begin = readme.find("lease=$(semactl borrow");
+    REQUIRE(begin != std::string::npos);
+    const std::string script = readme.substr(begin, readme.find("```", begin) - begin);
+    ProgramOptions options;
+    options.environment["PATH"] =
+        std::filesystem::path(SEMACTL).parent_path().string() + ":" + std::getenv("PATH");
+    options.environment["SEMA_POSITION"] = "stale";
+
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        const Finished refused = run_program({shell, "-c", script}, semactl.options(options));
+        CHECK(refused.status == 66);
+        CHECK(refused.out.empty());
+    }
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        const Finished served = run_program({shell, "-c", script}, semactl.options(options));
+        CHECK(served.status == 0);
+        CHECK(served.out == "seat 0\n");
+        CHECK(semactl.in_use() == 0);
+    }
 }
 
 TEST_CASE("a lease is printed for people and for programs") {

@@ -63,7 +63,7 @@ int run_holding(Session& session, const RunOptions& options, const PoolRef& pool
     const Duration kill_after = options.kill_after.value_or(default_kill_after);
     Supervisor::Limits limits;
     if (kill_after > 0s) limits.kill_after = kill_after;
-    limits.strangers = own_children();
+    limits.strangers = own_descendants();
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     const auto started = start_child(child, signals, session.inherited);

@@ -51,14 +51,10 @@ bool is_stopped(pid_t pid) {
 
 }  // namespace
 
-std::vector<pid_t> own_children() {
+std::vector<Process> own_descendants() {
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return {};
-    std::vector<pid_t> children;
-    for (const Process& process : descendants(getpid(), {})) {
-        if (process.parent == getpid()) children.push_back(process.pid);
-    }
-    return children;
+    return descendants(getpid(), {});
 }
 
 Supervisor::Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,

@@ -35,8 +35,8 @@ class Supervisor {
     struct Limits {
         /// None: never kill for a signal's sake.
         std::optional<Duration> kill_after;
-        /// Children that semactl had before the command: none of ours to stop.
-        std::vector<pid_t> strangers;
+        /// Descendants that semactl had before the command: none of ours to stop.
+        std::vector<Process> strangers;
     };
 
     /// `pool` is what messages call the pool.
@@ -86,9 +86,11 @@ class Supervisor {
     bool rest_told_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;
+    /// The command's own group, where it had the terminal when semactl stopped.
+    std::optional<pid_t> terminal_group_;
 };
 
-/// The children that this process has.
-std::vector<pid_t> own_children();
+/// The descendants that this process has.
+std::vector<Process> own_descendants();
 
 }  // namespace sema

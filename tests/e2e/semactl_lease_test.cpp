@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <fstream>
+
 using namespace sema::test;
 using namespace std::chrono_literals;
 
@@ -100,6 +103,26 @@ TEST_CASE("a command that ends within its lease is not touched") {
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
     CHECK(semactl({"run", "vsim", "--ttl", "10", "--", "sleep", "0.5"}).status == 0);
+}
+
+TEST_CASE("what semactl's process left behind before the command is not stopped with it") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    // A child of semactl's, with a child of its own that it leaves to semactl: nothing of the command's.
+    const std::string script =
+        "(sleep 30 >&- 2>&- & echo $! > orphan; until [ -e leave ]; do sleep 0.02; done) & "
+        "until [ -s orphan ]; do sleep 0.02; done; "
+        "exec " SEMACTL " run vsim --ttl 2 -- sh -c 'touch leave; sleep 20'";
+    ProgramOptions here;
+    here.directory = semactl.folder();
+    CHECK(run_program({"sh", "-c", script}, semactl.options(here)).status == 79);
+    pid_t orphan = -1;
+    std::ifstream(semactl.folder() / "orphan") >> orphan;
+    const auto process = sema::find_process(orphan);
+    REQUIRE(process);
+    CHECK(process->name == "sleep");
+    kill(orphan, SIGKILL);
 }
 
 TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a fresh lease") {

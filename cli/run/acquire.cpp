@@ -74,7 +74,9 @@ class Borrower : public Waiter {
                     signal_ = signal->number;
                     return false;
                 case SIGTSTP:
-                    signals_.stop_self();
+                case SIGTTIN:
+                case SIGTTOU:
+                    signals_.stop_self(signal->number);
                     break;
                 default:
                     // There is no command yet that the others could be for.

@@ -35,14 +35,23 @@ std::string name_of(int signal) {
     return name != nullptr ? name : std::to_string(signal);
 }
 
-// Whether semactl belongs to its terminal's foreground job, so that a shell waits for that job to stop.
-bool is_in_foreground() {
-    const int terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (terminal < 0) return false;
-    const bool foreground = tcgetpgrp(terminal) == getpgrp();
-    close(terminal);
-    return foreground;
-}
+// semactl's controlling terminal, where it has one.
+class Terminal {
+  public:
+    Terminal() : fd_(open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
+    ~Terminal() {
+        if (fd_ >= 0) close(fd_);
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+
+    // The process group in the foreground; no group has the number -1.
+    pid_t foreground() const { return fd_ >= 0 ? tcgetpgrp(fd_) : -1; }
+    void give_to(pid_t group) const { tcsetpgrp(fd_, group); }
+
+  private:
+    int fd_;
+};
 
 bool is_stopped(pid_t pid) {
     const auto process = find_process(pid);
@@ -99,6 +108,8 @@ void Supervisor::on_signal(const Signal& signal) {
         case SIGCHLD:
             break;
         case SIGTSTP:
+        case SIGTTIN:
+        case SIGTTOU:
             on_terminal_stop(signal);
             break;
         case SIGCONT:
@@ -129,21 +140,28 @@ void Supervisor::on_stop_request(Moment now) {
     }
 }
 
-// Ctrl-Z reaches the command from the kernel. A TSTP that somebody sent to semactl is passed on, as if the
-// command had been meant.
+// Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
+// the terminal. A TSTP that somebody sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
-    if (!reached_command_already(signal)) forward(SIGTSTP);
+    if (!reached_command_already(signal)) forward(signal.number);
     was_stopped_ = true;
-    signals_.stop_self();
+    signals_.stop_self(signal.number);
 }
 
-// A shell that continues a job continues all of its processes, so the command is running again by now.
+// A shell that continues a job continues all of its processes, so the command is running again by now,
+// unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
     const bool job_continued = std::exchange(was_stopped_, false);
+    if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
+        const Terminal terminal;
+        if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
+    }
     if (job_continued ? is_stopped(command_) : !reached_command_already(signal)) forward(SIGCONT);
 }
 
 bool Supervisor::reached_command_already(const Signal& signal) const {
+    const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
+    if (signal.from_kernel && hang_up && getsid(0) == getpid()) return false;
     if (signal.from_kernel) return getpgid(command_) == getpgrp();
     return signal.sender > 0 && is_descendant(signal.sender, getpid());
 }
@@ -186,7 +204,11 @@ void Supervisor::reap() {
 void Supervisor::follow_stopped_command(Moment now) {
     if (!command_stopped_ || now - *command_stopped_ < stop_settles) return;
     command_stopped_.reset();
-    if (!is_stopped(command_) || !is_in_foreground()) return;
+    if (!is_stopped(command_)) return;
+    const pid_t foreground = Terminal().foreground();
+    const pid_t group = getpgid(command_);
+    if (foreground != getpgrp() && foreground != group) return;
+    if (group != getpgrp()) terminal_group_ = group;
     was_stopped_ = true;
     raise(SIGSTOP);
 }

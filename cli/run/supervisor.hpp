@@ -23,11 +23,13 @@ struct Ended {
 ///
 /// - Signals that semactl gets are passed to the command, and to it alone, unless it got them from their
 ///   sender already, as it does with those of the terminal's keys: it is in the same process group.
-///   What the command and its descendants send to their process group is not sent back to them.
+///   Of the terminal's hang-up, a session's leader is told alone, so that is passed on. What the command and
+///   its descendants send to their process group is not sent back to them.
 /// - An INT or TERM that was passed on sets a limit: at `kill_after`, or at a second one, all is killed.
 /// - Whatever the lease demands (see Upkeep) is done to the whole tree.
 /// - A command that ends after any of the two takes its descendants with it: TERM, and later KILL.
-/// - A command that the terminal's user stopped stops semactl, and so gives the terminal back.
+/// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
+///   are continued it has the terminal again, even where it is a shell with a process group of its own.
 ///
 /// Signals must be taken, and semactl must be the subreaper of its descendants, before the command starts.
 class Supervisor {

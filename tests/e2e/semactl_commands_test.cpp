@@ -1,6 +1,8 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -26,6 +28,7 @@ TEST_CASE("a pool is registered, inspected, resized and deleted") {
     const Semactl semactl(server.url());
     CHECK(semactl({"inspect", "vsim"}).status == 66);
     CHECK(semactl({"register", "vsim", "--count", "4"}).out == "count      4\nin_use     0\navailable  4\n");
+    CHECK_THAT(semactl({"register", "vsim", "--count", "010"}).out, has_text("count      10\n"));
     CHECK(semactl({"register", "vsim", "--count=2"}).status == 0);
     CHECK(semactl({"--output", "json", "inspect", "vsim"}).out ==
           R"({"id":")" + semactl.pool().str() + R"(","count":2,"in_use":0,"available":2})" + "\n");
@@ -94,10 +97,40 @@ TEST_CASE("a lease that could not be printed is returned") {
     const RunningServer server;
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
-    const Finished full =
-        run_program({"sh", "-c", SEMACTL " borrow vsim --ttl 60 > /dev/full"}, semactl.options());
-    CHECK(full.status == 125);
-    CHECK(semactl.in_use() == 0);
+    for (const std::string stdout_of : {"> /dev/full", ">&-"}) {
+        const Finished lost =
+            run_program({"sh", "-c", SEMACTL " borrow vsim --ttl 60 " + stdout_of}, semactl.options());
+        CHECK(lost.status == 125);
+        CHECK(lost.err == "semactl: cannot write to the standard output\n");
+        CHECK(semactl.in_use() == 0);
+    }
+}
+
+TEST_CASE("a new pool that could not be printed is saved, or else deleted") {
+    const RunningServer server({"--max-pools", "1"});
+    const Semactl semactl(server.url());
+    CHECK(run_program({"sh", "-c", SEMACTL " new >&-"}, semactl.options()).status == 125);
+    // The server has room for one pool: the first one is gone.
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    close(ends[0]);
+    ProgramOptions unread;
+    unread.passed = {ends[1]};
+    const std::string stdout_of = " >&" + std::to_string(ends[1]);
+    CHECK(run_program({"sh", "-c", SEMACTL " new --save gpu" + stdout_of}, semactl.options(unread)).status ==
+          125);
+    close(ends[1]);
+    CHECK(semactl({"inspect", "gpu"}).status == 0);
+}
+
+TEST_CASE("pools that are made at the same time are all saved") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string script =
+        "for i in 1 2 3 4 5 6 7 8; do " SEMACTL " -q new --save a$i > /dev/null & done; wait";
+    REQUIRE(run_program({"sh", "-c", script}, semactl.options()).status == 0);
+    for (int i = 1; i <= 8; ++i)
+        CHECK(semactl({"inspect", "a" + std::to_string(i)}).status == 0);
 }
 
 TEST_CASE("a new pool is registered, printed and saved") {
@@ -204,9 +237,11 @@ TEST_CASE("bad usage is 2") {
     for (const Words& line :
          {Words{}, Words{"nonsense"}, Words{"--nonsense"}, Words{"register", "vsim"},
           Words{"register", "vsim", "--count", "-1"}, Words{"register", "vsim", "--count", "x"},
-          Words{"inspect"}, Words{"inspect", "no-such-alias"}, Words{"return", "vsim"},
-          Words{"return", "vsim", "no-lease"}, Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"},
-          Words{"ping", "extra"}, Words{"-q", "-v", "ping"}, Words{"--config"}}) {
+          Words{"register", "vsim", "--count", "0x10"}, Words{"register", "vsim", "--count", ""},
+          Words{"new", "--count", "4.0"},  Words{"inspect"},
+          Words{"inspect", "no-such-alias"}, Words{"return", "vsim"}, Words{"return", "vsim", "no-lease"},
+          Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"}, Words{"ping", "extra"},
+          Words{"-q", "-v", "ping"}, Words{"--config"}}) {
         const Finished refused = semactl(line);
         CAPTURE(line, refused.err, refused.out);
         CHECK(refused.status == 2);

@@ -106,6 +106,11 @@ TEST_CASE("a lease that could not be printed is returned") {
     }
 }
 
+TEST_CASE("help and the version that could not be printed are a failure") {
+    for (const std::string words : {"--help", "run --help", "--version"})
+        CHECK(run_program({"sh", "-c", SEMACTL " " + words + " > /dev/full"}).status == 125);
+}
+
 TEST_CASE("a new pool that could not be printed is saved, or else deleted") {
     const RunningServer server({"--max-pools", "1"});
     const Semactl semactl(server.url());
@@ -131,6 +136,17 @@ TEST_CASE("pools that are made at the same time are all saved") {
     REQUIRE(run_program({"sh", "-c", script}, semactl.options()).status == 0);
     for (int i = 1; i <= 8; ++i)
         CHECK(semactl({"inspect", "a" + std::to_string(i)}).status == 0);
+}
+
+TEST_CASE("a configuration file that is named must be there, unless it is to be made") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string named = semactl.folder() / "named.toml";
+    const Finished absent = semactl({"--config", named, "ping"});
+    CHECK(absent.status == 2);
+    CHECK(absent.err == "semactl: there is no configuration file " + named + "\n");
+    CHECK(semactl({"--config", named, "new", "--save", "gpu"}).status == 0);
+    CHECK(semactl({"--config", named, "inspect", "gpu"}).status == 0);
 }
 
 TEST_CASE("a new pool is registered, printed and saved") {
@@ -238,7 +254,7 @@ TEST_CASE("bad usage is 2") {
          {Words{}, Words{"nonsense"}, Words{"--nonsense"}, Words{"register", "vsim"},
           Words{"register", "vsim", "--count", "-1"}, Words{"register", "vsim", "--count", "x"},
           Words{"register", "vsim", "--count", "0x10"}, Words{"register", "vsim", "--count", ""},
-          Words{"new", "--count", "4.0"},  Words{"inspect"},
+          Words{"new", "--count", "4.0"}, Words{"--config", "/no/such/file", "ping"}, Words{"inspect"},
           Words{"inspect", "no-such-alias"}, Words{"return", "vsim"}, Words{"return", "vsim", "no-lease"},
           Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"}, Words{"ping", "extra"},
           Words{"-q", "-v", "ping"}, Words{"--config"}}) {

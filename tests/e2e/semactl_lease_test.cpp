@@ -1,6 +1,7 @@
 #include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/scripted_server.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -152,6 +153,21 @@ TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a 
     CHECK(late.wait() == 0);
     CHECK(late.out() == "served\n");
     CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("a return whose answer is slow or lost is no trouble") {
+    const std::string grant =
+        http("200 OK", R"({"lease":")" + sema::LeaseId::random().str() +
+                           R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})");
+    const auto err_with = [&](std::vector<Scene> returns) {
+        returns.insert(returns.begin(), {Scene::Wait::for_request, grant});
+        ScriptedServer server(returns);
+        return Semactl(server.url())({"run", "vsim", "--", "true"}).err;
+    };
+    CHECK(err_with({{Scene::Wait::for_request, http("200 OK", R"({"returned":true})"), 1000ms}}).empty());
+    CHECK(err_with({{Scene::Wait::for_request, ""},
+                    {Scene::Wait::for_request, http("200 OK", R"({"returned":false})")}})
+              .empty());
 }
 
 TEST_CASE("a stderr that nobody reads neither keeps a command alive past its lease nor holds its slot") {

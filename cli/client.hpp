@@ -41,9 +41,10 @@ struct Grant {
     wire::LeaseGrant lease;
     /// When the request went out: the lease was not granted before.
     Moment asked;
-    /// The last moment at which nothing of the answer had come: the lease was granted after it, or before
-    /// it by no more than the time that the answer was on its way. Between this moment and the one at
-    /// which the grant is handed out, semactl or the whole machine may have stood still for any time.
+    /// The lease was granted after this, or before it by no more than the time that an answer is usually
+    /// on its way: the last moment at which nothing of the answer had come, or an earlier one where the
+    /// network held it back. Between this moment and the one at which the grant is handed out, semactl or
+    /// the whole machine may have stood still for any time.
     Moment unanswered;
 };
 

@@ -72,6 +72,7 @@ TEST_CASE("only the server's own words make a pool absent or a slot missing") {
     as<NoSuchPool>(borrow_from(http("404 Not Found", R"({"error":"no such pool"})")));
     as<Rejected>(borrow_from(http("404 Not Found", "<html>nginx</html>")));
     as<Rejected>(borrow_from(http("404 Not Found", "")));
+    as<Rejected>(borrow_from(http("404 Not Found", R"({"error":"no such path"})")));
     as<NoSlot>(borrow_from(http("409 Conflict", R"({"error":"no resource available"})")));
     as<Rejected>(borrow_from(http("409 Conflict", R"({"error":"lease id in use"})")));
     as<Rejected>(borrow_from(http("204 No Content", "")));
@@ -89,12 +90,14 @@ TEST_CASE("trouble that may pass is told from trouble that stays") {
     as<Unavailable>(borrow_from(http("429 Too Many Requests", "")));
     CHECK(as<Unavailable>(borrow_from("")).reason == "the connection was closed without an answer");
     as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"));
+    as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nConte"));
 
     CHECK(as<Rejected>(borrow_from(http("400 Bad Request", R"({"error":"ttl is required"})"))).reason ==
           "refused: ttl is required (status 400)");
     as<Rejected>(borrow_from("220 smtp.example ESMTP\r\n"));
     as<Rejected>(borrow_from(http("200 OK", R"({"lease":"nonsense"})")));
     as<Rejected>(borrow_from(http("200 OK", std::string(70'000, ' '))));
+    as<Rejected>(borrow_from(http("200 OK", "{}", "Filler: " + std::string(310'000, 'x') + "\r\n")));
 }
 
 TEST_CASE("a server that never answers is given up on soon after the wait") {

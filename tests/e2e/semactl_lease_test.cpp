@@ -155,6 +155,41 @@ TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a 
     CHECK(semactl.in_use() == 0);
 }
 
+TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
+    const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                              R"(","position":0,"expires_at_unix":2000000000,"expires_in":3})";
+    const std::string returned = http("200 OK", R"({"returned":true})");
+    const auto dated = [](const std::string& second) {
+        return "Date: Sun, 01 Nov 2026 12:00:" + second + " GMT\r\n";
+    };
+    // Two seconds old when it comes, as the next answer's date shows.
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, dated("10")), 2100ms},
+                           {Scene::Wait::for_request, http("200 OK", "{}", dated("12"))},
+                           {Scene::Wait::for_request, returned},
+                           {Scene::Wait::for_request, http("200 OK", grant, dated("13"))},
+                           {Scene::Wait::for_request, returned}});
+    const Finished run =
+        Semactl(server.url())({"run", "vsim", "--ttl", "3", "--wait", "60", "--", "echo", "served"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "served\n");
+    CHECK_THAT(run.err, has_text("vsim: the slot came too late to be used"));
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 5);
+    CHECK_THAT(requests[1], has_text("GET /version "));
+    CHECK_THAT(requests[2], has_text("/return "));
+    CHECK_THAT(requests[3], has_text("/borrow "));
+}
+
+TEST_CASE("a grant that was waited for and is fresh by its date is used") {
+    const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                              R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})";
+    const std::string date = "Date: Sun, 01 Nov 2026 12:00:10 GMT\r\n";
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, date), 2100ms},
+                           {Scene::Wait::for_request, http("404 Not Found", "<html>", date)},
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    CHECK(Semactl(server.url())({"run", "vsim", "--wait", "60", "--", "echo", "served"}).out == "served\n");
+}
+
 TEST_CASE("a return whose answer is slow or lost is no trouble") {
     const std::string grant =
         http("200 OK", R"({"lease":")" + sema::LeaseId::random().str() +

@@ -195,6 +195,26 @@ TEST_CASE("leaving does not depend on a server that answers") {
     CHECK(queued.wait(5s) == 128 + SIGINT);
 }
 
+// A sanitizer's library wants to be loaded before any other.
+#if !SANITIZED
+TEST_CASE("a name server that does not answer holds back neither a TERM nor the end of the wait") {
+    const Semactl semactl("http://seats.example.net:7717");
+    ProgramOptions options;
+    options.environment["LD_PRELOAD"] = SLOW_NAMES;
+    options.environment["http_proxy"] = "";
+    const auto command = [](const std::string& wait) {
+        return Semactl::command({"run", "vsim", "--wait", wait, "--", "true"});
+    };
+    Program left(command("60"), semactl.options(options));
+    REQUIRE(left.warns("waiting for vsim"));
+    left.signal(SIGTERM);
+    CHECK(left.wait(5s) == 128 + SIGTERM);
+
+    Program impatient(command("1"), semactl.options(options));
+    CHECK(impatient.wait(8s) == 69);
+}
+#endif
+
 TEST_CASE("a second TERM kills the whole tree, and the slot is free") {
     const World world;
     Program run(

@@ -19,7 +19,8 @@ constexpr auto tick = 5ms;
 
 void do_nothing(int) {}
 
-// While it lives, each blocking call is interrupted after a tick at most. A file that polls as writable can
+// While it lives, each blocking call is interrupted after a tick at most, and a pipe without a reader is an
+// error and no signal. A file that polls as writable can
 // still block the writer: another program may have been quicker, or there is room for a part only.
 class Interruptions {
   public:
@@ -28,10 +29,13 @@ class Interruptions {
         // Without SA_RESTART, and with a handler: else the call would go on.
         action.sa_handler = do_nothing;
         sigaction(SIGRTMAX, &action, &old_action_);
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, SIGRTMAX);
-        pthread_sigmask(SIG_UNBLOCK, &set, &old_mask_);
+        sigset_t interruption;
+        sigemptyset(&interruption);
+        sigaddset(&interruption, SIGRTMAX);
+        pthread_sigmask(SIG_UNBLOCK, &interruption, &old_mask_);
+        sigemptyset(&broken_pipe_);
+        sigaddset(&broken_pipe_, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &broken_pipe_, nullptr);
 
         sigevent event{};
         // A library's thread that got the signal would leave this one in its call.
@@ -46,6 +50,8 @@ class Interruptions {
     }
     ~Interruptions() {
         if (running_) timer_delete(timer_);
+        const timespec at_once{};
+        sigtimedwait(&broken_pipe_, nullptr, &at_once);
         pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
         sigaction(SIGRTMAX, &old_action_, nullptr);
     }
@@ -57,6 +63,7 @@ class Interruptions {
   private:
     struct sigaction old_action_ {};
     sigset_t old_mask_{};
+    sigset_t broken_pipe_{};
     timer_t timer_{};
     bool running_ = false;
 };

@@ -9,7 +9,7 @@ namespace sema {
 
 /// Writes as much of `text` as the file takes within `patience`, and tells how much that was; with a
 /// patience of zero, what it takes at once. None where it takes nothing any more, as a pipe without a
-/// reader.
+/// reader, which raises no signal here.
 ///
 /// A descriptor may be shared with other programs, so its own mode stays as it is: it may block. That the
 /// call returns nonetheless, a few milliseconds late at most, does not depend on what the file is or who

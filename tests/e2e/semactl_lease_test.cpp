@@ -9,6 +9,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <memory>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -235,4 +236,20 @@ TEST_CASE("what stderr did not take at once is said once it does") {
     run.signal(SIGUSR2);
     CHECK(run.wait() == 0);
     CHECK_THAT(pipe.drain(), has_text("semactl: vsim: passed USR1 on\nsemactl: vsim: passed USR2 on\n"));
+}
+
+TEST_CASE("a stderr that is closed unread changes nothing about the command's status") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    auto pipe = std::make_unique<FullPipe>(semactl.folder() / "pipe");
+    Program run(
+        {"sh", "-c",
+         "exec " SEMACTL " run vsim -- sh -c 'sleep 20 >&- 2>&- & sleep 0.3; exit 4' 2> " + pipe->path()},
+        semactl.options());
+    REQUIRE(eventually([&] { return semactl.in_use() == 1; }));
+    REQUIRE(eventually([&] { return semactl.in_use() == 0; }));
+    // It still has something to say of what was left running.
+    pipe.reset();
+    CHECK(run.wait() == 4);
 }

@@ -3,22 +3,46 @@
 #include <CLI/Error.hpp>
 #include <CLI/Option.hpp>
 
-#include <utility>
+#include <charconv>
+#include <system_error>
 
 namespace sema {
 namespace {
 
-// How many of the words from this option on belong to it; 0 where no such option is known.
-std::size_t option_length(const CLI::App& app, const CLI::App* subcommand, const std::string& word) {
-    const bool is_long = word.rfind("--", 0) == 0;
-    const std::string name = is_long ? word.substr(0, word.find('=')) : word.substr(0, 2);
-    const CLI::Option* option = subcommand != nullptr ? subcommand->get_option_no_throw(name) : nullptr;
-    if (option == nullptr) option = app.get_option_no_throw(name);
-    if (option == nullptr) return 0;
-    const bool takes_value = option->get_expected_max() > 0;
-    const bool value_attached = is_long ? word.size() > name.size() : word.size() > 2;
-    return takes_value && !value_attached ? 2 : 1;
-}
+class Options {
+  public:
+    Options(const CLI::App& app, const CLI::App* subcommand) : app_(app), subcommand_(subcommand) {}
+
+    // How many of the words from this one on belong to its options; 0 where one of them is not known.
+    std::size_t length(const std::string& word) const {
+        if (word.rfind("--", 0) != 0) return length_of_bundle(word);
+        const std::string name = word.substr(0, word.find('='));
+        const CLI::Option* option = find(name);
+        if (option == nullptr) return 0;
+        return takes_value(*option) && word.size() == name.size() ? 2 : 1;
+    }
+
+  private:
+    // One letter after the other, until there is one whose value is the rest or the next word.
+    std::size_t length_of_bundle(const std::string& word) const {
+        for (std::size_t i = 1; i < word.size(); ++i) {
+            const CLI::Option* option = find(std::string("-") + word[i]);
+            if (option == nullptr) return 0;
+            if (takes_value(*option)) return i + 1 == word.size() ? 2 : 1;
+        }
+        return 1;
+    }
+
+    const CLI::Option* find(const std::string& name) const {
+        const CLI::Option* option = subcommand_ != nullptr ? subcommand_->get_option_no_throw(name) : nullptr;
+        return option != nullptr ? option : app_.get_option_no_throw(name);
+    }
+
+    static bool takes_value(const CLI::Option& option) { return option.get_expected_max() > 0; }
+
+    const CLI::App& app_;
+    const CLI::App* subcommand_;
+};
 
 }  // namespace
 
@@ -30,7 +54,7 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
         const std::string& word = words[i];
         if (word == "--") break;
         if (word.size() > 1 && word.front() == '-') {
-            const std::size_t length = option_length(app, run, word);
+            const std::size_t length = Options(app, run).length(word);
             // The parser has the better words for an option that doesn't exist.
             if (length == 0) return {words, {}};
             i += length;
@@ -71,6 +95,24 @@ CLI::Option* add_duration(CLI::App& app, const std::string& names, std::optional
             },
             help)
         ->type_name("T");
+}
+
+CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
+                        NumberRange range) {
+    return app
+        .add_option_function<std::string>(
+            names,
+            [&target, names, range](const std::string& text) {
+                const char* end = text.data() + text.size();
+                const auto [rest, status] = std::from_chars(text.data(), end, target);
+                if (status != std::errc() || rest != end)
+                    throw CLI::ValidationError(names, "'" + text + "' is not a whole number");
+                if (target < range.least || target > range.most)
+                    throw CLI::ValidationError(names, text + " is not from " + std::to_string(range.least) +
+                                                          " to " + std::to_string(range.most));
+            },
+            help)
+        ->type_name("N");
 }
 
 CLI::Option* add_pool(CLI::App& app, std::string& target) {

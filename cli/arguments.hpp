@@ -5,6 +5,7 @@
 
 #include <CLI/App.hpp>
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,16 @@ class CommandHelpFormatter : public HelpFormatter {
 /// Adds an option that takes a duration.
 CLI::Option* add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
                           const std::string& help);
+
+/// Which numbers an option takes.
+struct NumberRange {
+    unsigned least = 0;
+    unsigned most = std::numeric_limits<unsigned>::max();
+};
+
+/// Adds an option that takes a whole number, written in decimal digits alone.
+CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
+                        NumberRange range = {});
 
 /// Adds the positional POOL; $SEMACTL_POOL stands in where it is left out.
 CLI::Option* add_pool(CLI::App& app, std::string& target);

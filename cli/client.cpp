@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -21,12 +22,21 @@ using namespace std::chrono_literals;
 
 // Long enough for a lost SYN to be sent again (after 1 s, and after 2 s more), short enough to sit out.
 constexpr Duration connect_limit = 5s;
-// What a call that doesn't wait may take in all; the server syncs a disk before it answers.
+// What a call may take that nobody is kept waiting by; the server syncs a disk before it answers.
 constexpr Duration call_limit = 15s;
+// What a borrow that doesn't wait may take in all.
+constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
 constexpr Duration answer_margin = 2s;
+// How long a server that has just granted a slot is asked for the time.
+constexpr Duration check_limit = 2s;
 // How long a grant that crossed our leaving is waited for.
 constexpr Duration leaving_limit = 1s;
+// How often a borrower looks whether its answer has come, even if nothing wakes it: what may have gone by
+// since the last look is lost of the lease, so it is a small part of a short one.
+constexpr Duration longest_round = 1s;
+constexpr Duration shortest_round = 20ms;
+constexpr int rounds_in_ttl = 20;
 // No answer of a semad is longer; what is, comes from something else.
 constexpr std::size_t longest_answer = 65536;
 
@@ -34,6 +44,10 @@ struct HttpAnswer {
     long status = 0;
     std::string body;
     std::optional<Duration> retry_after;
+    /// The last moment at which nothing of it had come.
+    Moment unanswered;
+    /// When it was made, by the clock of the server or of a proxy.
+    std::optional<std::time_t> date;
 };
 
 using Exchange = std::variant<HttpAnswer, Left, Unavailable, Rejected>;
@@ -48,6 +62,7 @@ struct Request {
     Duration limit = call_limit;
     Reuse reuse = Reuse::allowed;
     Waiter* waiter = nullptr;
+    Duration round = longest_round;
 };
 
 std::string pool_path(const PoolId& pool, const char* call = "") {
@@ -88,9 +103,9 @@ Result parsed(const HttpAnswer& answer, Parse parse) {
     return std::move(*value);
 }
 
-// A 404 that carries our kind of error: one of a proxy or of another web server is no news of the pool.
+// A 404 of a proxy, of another web server, or of a semad that knows no such path, is no news of the pool.
 bool says_no_such_pool(const HttpAnswer& answer) {
-    return answer.status == 404 && error_reason(answer);
+    return answer.status == 404 && error_reason(answer) == "no such pool";
 }
 
 // Goes from what came over the wire to a call's result; `understand` gets every complete HTTP answer.
@@ -110,6 +125,30 @@ std::size_t collect(char* data, std::size_t, std::size_t size, void* into) {
     auto& body = *static_cast<std::string*>(into);
     if (body.size() + size > longest_answer) return 0;
     body.append(data, size);
+    return size;
+}
+
+// What came of an answer's header, as far as it matters here.
+struct Header {
+    bool begun = false;
+    bool complete = false;
+    std::optional<std::time_t> date;
+};
+
+std::size_t read_header_line(char* data, std::size_t, std::size_t size, void* into) {
+    auto& header = *static_cast<Header*>(into);
+    const std::string_view line(data, size);
+    // A proxy may send word that it is still at it (status 1xx) before the answer itself.
+    if (line.substr(0, 5) == "HTTP/") {
+        header = {};
+        header.begun = line.find(" 1") == std::string_view::npos;
+    }
+    header.complete = header.complete || line == "\r\n" || line == "\n";
+    constexpr std::string_view date = "date:";
+    if (size > date.size() && curl_strnequal(data, date.data(), date.size()) != 0) {
+        const std::time_t time = curl_getdate(std::string(line.substr(date.size())).c_str(), nullptr);
+        if (time != -1) header.date = time;
+    }
     return size;
 }
 
@@ -142,20 +181,42 @@ class Client::Connection {
         std::string body;
         prepare(request, body);
         curl_multi_add_handle(multi_, easy_);
-        const Finish finish = transfer(request.waiter);
+        const Finish finish = transfer(request.waiter, request.round);
         // Removing an unfinished transfer closes its connection.
         curl_multi_remove_handle(multi_, easy_);
         if (finish.left) {
             fresh_next_ = true;
             if (!finish.code) return Left{};
         }
-        return outcome(*finish.code, finish.left, std::move(body));
+        return outcome(finish, std::move(body));
+    }
+
+    // The moment after which the answer to a borrow was surely made, apart from the time that answers take on
+    // their way. Of a network or a proxy that held the answer back, nothing is to be seen here; so another
+    // answer is asked for, and whoever dated both tells how much time lies between them.
+    Moment granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter) {
+        // Dates are whole seconds: they tell nothing of less than two.
+        constexpr Duration unclear = 2s;
+        const Moment checked = BootClock::now();
+        if (checked - asked <= unclear || !answer.date) return answer.unanswered;
+        Request request{"GET", "/version", ""};
+        request.connect_limit = request.limit = check_limit;
+        request.waiter = &waiter;
+        const Exchange check = exchange(request);
+        const auto* now = std::get_if<HttpAnswer>(&check);
+        // All that is known then is that the network is not to be trusted.
+        if (now == nullptr) return asked;
+        if (!now->date) return answer.unanswered;
+        const Duration between = std::chrono::seconds(*now->date - *answer.date);
+        if (between < unclear) return answer.unanswered;
+        return std::clamp(checked - between - 1s, asked, answer.unanswered);
     }
 
   private:
     struct Finish {
         std::optional<CURLcode> code;
         bool left = false;
+        Moment unanswered = BootClock::now();
     };
 
     void prepare(const Request& request, std::string& body) {
@@ -189,14 +250,22 @@ class Client::Connection {
         set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ ? 1L : 0L);
         set(CURLOPT_WRITEFUNCTION, collect);
         set(CURLOPT_WRITEDATA, &body);
+        header_ = {};
+        set(CURLOPT_HEADERFUNCTION, read_header_line);
+        set(CURLOPT_HEADERDATA, &header_);
+        set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+        // A name server that doesn't answer is not waited for by who gave up or left.
+        set(CURLOPT_QUICK_EXIT, 1L);
         set(CURLOPT_ERRORBUFFER, error_);
         fresh_next_ = false;
     }
 
-    Finish transfer(Waiter* waiter) {
+    Finish transfer(Waiter* waiter, Duration round) {
         Finish finish;
         Moment patience{};
+        const auto round_ms = static_cast<int>(milliseconds(round));
         for (;;) {
+            const Moment looked = BootClock::now();
             int running = 0;
             curl_multi_perform(multi_, &running);
             int queued = 0;
@@ -204,10 +273,11 @@ class Client::Connection {
                 if (message->msg == CURLMSG_DONE) finish.code = message->data.result;
             }
             if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
+            if (!header_.begun) finish.unanswered = looked;
 
             curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
             const bool listening = wake.fd >= 0;
-            curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : 1000, nullptr);
+            curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : round_ms, nullptr);
             if (listening && !waiter->keep_waiting()) {
                 finish.left = true;
                 patience = BootClock::now() + leaving_limit;
@@ -238,19 +308,24 @@ class Client::Connection {
         return close(socket);
     }
 
-    Exchange outcome(CURLcode code, bool left, std::string body) {
-        if (code == CURLE_OK) {
+    Exchange outcome(const Finish& finish, std::string body) {
+        const CURLcode code = *finish.code;
+        if (code == CURLE_OK && header_.complete) {
             HttpAnswer answer;
+            answer.date = header_.date;
+            answer.unanswered = finish.unanswered;
             curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &answer.status);
             curl_off_t retry_after = 0;
             curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after);
             if (retry_after > 0) answer.retry_after = from_seconds(static_cast<double>(retry_after));
             answer.body = std::move(body);
-            if (left && answer.status != 200) return Left{};
+            if (finish.left && answer.status != 200) return Left{};
             return answer;
         }
-        if (left) return Left{};
+        if (finish.left) return Left{};
         switch (code) {
+            case CURLE_OK:
+                return Unavailable{reason(CURLE_PARTIAL_FILE), std::nullopt};
             case CURLE_WRITE_ERROR:
                 return Rejected{"gave an answer that no semad gives: it is too long"};
             case CURLE_UNSUPPORTED_PROTOCOL:
@@ -264,7 +339,8 @@ class Client::Connection {
             case CURLE_BAD_FUNCTION_ARGUMENT:
                 return Rejected{"cannot be used: " + reason(code)};
             case CURLE_OUT_OF_MEMORY:
-                throw std::bad_alloc();
+                // What libcurl says of a header that is too long for it, too.
+                return Rejected{"gave an answer that does not fit in memory"};
             default:
                 return Unavailable{reason(code), std::nullopt};
         }
@@ -302,6 +378,7 @@ class Client::Connection {
     curl_slist* headers_ = nullptr;
     std::vector<curl_socket_t> sockets_;
     bool fresh_next_ = false;
+    Header header_;
     char error_[CURL_ERROR_SIZE] = "";
 };
 
@@ -354,20 +431,20 @@ BorrowAnswer Client::borrow(const PoolId& pool, Duration ttl, Duration wait, Wai
     Request request{"POST", pool_path(pool, "/borrow"), wire::to_json(wire::BorrowRequest{ttl, wait})};
     // Somebody who waits for 2 s isn't kept for 5 by a host that swallows packets.
     if (wait > 0s) request.connect_limit = std::clamp<Duration>(wait, 1s, connect_limit);
-    request.limit = wait > 0s ? wait + answer_margin : call_limit;
+    request.limit = std::max(wait + answer_margin, wait > 0s ? Duration::zero() : try_limit);
     // On a connection that was used before, curl would send the request again once the server hangs up,
     // and so queue anew when we mean to leave.
     request.reuse = Reuse::never;
     request.waiter = &waiter;
+    request.round = std::clamp<Duration>(ttl / rounds_in_ttl, shortest_round, longest_round);
 
     const Moment asked = BootClock::now();
     return resolve<BorrowAnswer>(
         connection_->exchange(request), [&](const HttpAnswer& answer) -> BorrowAnswer {
             if (answer.status == 200) {
-                const Moment answered = BootClock::now();
                 auto lease = wire::parse_lease_grant(answer.body);
                 if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
-                return Grant{*lease, asked, answered};
+                return Grant{*lease, asked, connection_->granted_after(answer, asked, waiter)};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available") return NoSlot{};

@@ -36,12 +36,16 @@ struct Rejected {
 /// The borrower left the queue before there was a slot.
 struct Left {};
 
-/// A lease, and between which moments the server granted it: `asked` is when the request went out,
-/// `answered` when its answer was here.
+/// A lease, and what is known of the moment at which the server granted it.
 struct Grant {
     wire::LeaseGrant lease;
+    /// When the request went out: the lease was not granted before.
     Moment asked;
-    Moment answered;
+    /// The lease was granted after this, or before it by no more than the time that an answer is usually
+    /// on its way: the last moment at which nothing of the answer had come, or an earlier one where the
+    /// network held it back. Between this moment and the one at which the grant is handed out, semactl or
+    /// the whole machine may have stood still for any time.
+    Moment unanswered;
 };
 
 template <class T>
@@ -56,8 +60,8 @@ class Waiter {
     virtual ~Waiter() = default;
     /// A descriptor that becomes readable when there is something to look at.
     virtual int wake_fd() const = 0;
-    /// Called when `wake_fd` is readable, and about once a second anyway. False makes the borrower leave
-    /// the queue.
+    /// Called when `wake_fd` is readable, and at least about once a second anyway. False makes the borrower
+    /// leave the queue.
     virtual bool keep_waiting() = 0;
 };
 

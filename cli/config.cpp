@@ -3,6 +3,7 @@
 #include "common/ids.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
 #include <unistd.h>
@@ -208,6 +209,43 @@ class NewFile {
     bool placed_ = false;
 };
 
+// Keeps others who save an alias in the same folder waiting. A lock on the file itself would stay behind with
+// the old one. Where the file system has no locks there is none.
+class FolderLock {
+  public:
+    explicit FolderLock(const fs::path& folder)
+        : fd_(open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+        while (fd_ >= 0 && flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
+        }
+    }
+    ~FolderLock() {
+        if (fd_ >= 0) close(fd_);
+    }
+    FolderLock(const FolderLock&) = delete;
+    FolderLock& operator=(const FolderLock&) = delete;
+
+  private:
+    int fd_;
+};
+
+// Where a link leads, and the next one, whether or not there is a file at the end.
+fs::path behind_links(fs::path path) {
+    constexpr int most_links = 40;
+    std::error_code error;
+    for (int i = 0; i < most_links && fs::is_symlink(path, error); ++i)
+        path = path.parent_path() / fs::read_symlink(path, error);
+    return path;
+}
+
+Expected<void> make_folder(const fs::path& folder) {
+    std::error_code error;
+    if (folder.empty() || fs::exists(folder, error)) return {};
+    fs::create_directories(folder, error);
+    if (!error) fs::permissions(folder, fs::perms::owner_all, error);
+    if (error) return failure("cannot make " + folder.string() + ": " + error.message());
+    return {};
+}
+
 }  // namespace
 
 fs::path default_config_path() {
@@ -237,18 +275,10 @@ Expected<Config> load_config(const fs::path& path) {
 }
 
 Expected<void> save_alias(const fs::path& path, const std::string& alias, const std::string& id) {
-    const auto failed = [&](int error) {
-        return failure("cannot write " + path.string() + ": " + text_of(error));
-    };
-    std::error_code error;
-    if (path.has_parent_path() && !fs::exists(path.parent_path())) {
-        fs::create_directories(path.parent_path(), error);
-        if (!error) fs::permissions(path.parent_path(), fs::perms::owner_all, error);
-        if (error) return failed(error.value());
-    }
     // A link, as people who keep their configuration elsewhere have one, goes on being a link.
-    const fs::path target = fs::exists(path) ? fs::canonical(path, error) : path;
-    if (error) return failed(error.value());
+    const fs::path target = behind_links(path);
+    if (auto made = make_folder(target.parent_path()); !made) return made;
+    const FolderLock lock(target.parent_path());
 
     const auto text = read_file(target);
     if (!text) return tl::unexpected(text.error());
@@ -256,13 +286,16 @@ Expected<void> save_alias(const fs::path& path, const std::string& alias, const 
     const auto parsed = parse_toml(before, path);
     if (!parsed) return tl::unexpected(parsed.error());
 
+    if ((*parsed)["pools"][alias])
+        return failure(alias + ": " + path.string() + " has a pool of that name already");
     const std::string line = alias + " = \"" + id + "\"\n";
     const std::string after = with_alias(before, line);
     if (!holds(after, *parsed, alias, id))
         return failure("cannot add a line to " + path.string() +
                        ": its pools are written in a way that only "
                        "a person can add to");
-    if (!NewFile(target).place(after, target)) return failed(errno);
+    if (!NewFile(target).place(after, target))
+        return failure("cannot write " + path.string() + ": " + text_of(errno));
     return {};
 }
 

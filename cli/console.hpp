@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -8,12 +9,20 @@ namespace sema {
 enum class Verbosity { quiet, normal, verbose };
 enum class Output { text, json };
 
-/// Where semactl's own words go: diagnostics to stderr, results to stdout. What is written passes no
-/// control characters on, since some of it comes from a server.
+/// A message as it may be shown: on one line and without control characters, since some of it comes from a
+/// server, and with `<UUID>` in place of whatever looks like a UUID, a mistyped one included. Whoever has a
+/// pool's or a lease's UUID has its slots, and what people type in the wrong place ends up in messages.
+std::string presentable(std::string_view text);
+
+/// Where semactl's own words go: diagnostics to stderr, results to stdout.
+///
+/// Diagnostics are presentable(), and saying something never waits for a stderr that is not read: what it
+/// does not take at once is kept, and said together with the next words or at the end, as far as stderr
+/// takes it then.
 class Console {
   public:
     Console(Verbosity verbosity, Output output);
-    /// Wipes the live line, if there is one.
+    /// Wipes the live line, if there is one, and gives stderr half a second for what it has not taken yet.
     ~Console();
     Console(const Console&) = delete;
     Console& operator=(const Console&) = delete;
@@ -32,16 +41,20 @@ class Console {
     /// Puts `text` in place of the last live line. An empty text wipes it.
     void live(std::string_view text);
 
-    /// Writes a result to stdout as it is. False if it could not be written.
+    /// Writes a result to stdout as it is, and waits until it is taken. False if it could not be written.
     [[nodiscard]] bool print(std::string_view text);
 
   private:
     void say(std::string_view text);
+    void wipe_line();
+    /// Writes what is unsaid, and for the rest of it waits no longer than `patience`.
+    void flush(std::chrono::milliseconds patience = {});
 
     Verbosity verbosity_;
     Output output_;
     bool live_;
     bool line_shown_ = false;
+    std::string unsaid_;
 };
 
 }  // namespace sema

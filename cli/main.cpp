@@ -11,6 +11,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
+#include <sstream>
+#include <system_error>
 
 namespace sema {
 namespace {
@@ -45,6 +48,16 @@ void setup_globals(CLI::App& app, GlobalOptions& globals) {
         "  semactl run vsim --ttl 2h -- make sim");
 }
 
+// Help or the version.
+int print_what_was_asked(const CLI::App& app, const CLI::ParseError& request) {
+    std::ostringstream text;
+    app.exit(request, text, text);
+    Console console(Verbosity::normal, Output::text);
+    if (console.print(text.str())) return exit_status::done;
+    console.error("cannot write to the standard output");
+    return exit_status::failed;
+}
+
 // The configuration and the server's address, or why they are not to be had.
 int with_session(const std::function<int(Session&)>& command, const GlobalOptions& globals, Console& console,
                  const InheritedDescriptors& inherited, int usage_status) {
@@ -54,6 +67,10 @@ int with_session(const std::function<int(Session&)>& command, const GlobalOption
     };
     const std::filesystem::path path =
         globals.config.empty() ? default_config_path() : std::filesystem::path(globals.config);
+    // A file that somebody names and that is not there is one whose name is mistyped, or a new one.
+    std::error_code unknown;
+    if (!globals.config.empty() && !globals.creates_config && !std::filesystem::exists(path, unknown))
+        return refuse("there is no configuration file " + path.string());
     const auto config = load_config(path);
     if (!config) return refuse(config.error().message);
     if (config->exposed)
@@ -99,11 +116,13 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     try {
         app.parse(own);
     } catch (const CLI::ParseError& error) {
-        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);
+        if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
+            return print_what_was_asked(app, error);
         Console(Verbosity::normal, Output::text).error(error.what());
         return usage_status();
     }
 
+    globals.creates_config = app.get_subcommand("new")->parsed();
     Console console(globals.verbosity, globals.output);
     return std::visit(Overloaded{[&](const std::function<int(Session&)>& with_server) {
                                      return with_session(with_server, globals, console, inherited,
@@ -120,9 +139,11 @@ int main(int argc, char** argv) {
     try {
         const sema::InheritedDescriptors inherited;
         return sema::main_with({argv + 1, argv + argc}, inherited);
-    } catch (const std::exception& error) {
+    } catch (const std::bad_alloc&) {
         // Through C, which needs no memory for it.
-        std::fprintf(stderr, "semactl: %s\n", error.what());
-        return sema::exit_status::failed;
+        std::fputs("semactl: out of memory\n", stderr);
+    } catch (const std::exception& error) {
+        sema::Console(sema::Verbosity::normal, sema::Output::text).error(error.what());
     }
+    return sema::exit_status::failed;
 }

@@ -17,6 +17,8 @@ struct GlobalOptions {
     std::string config;
     Output output = Output::text;
     Verbosity verbosity = Verbosity::normal;
+    /// The subcommand may make a configuration file: a named one need not be there yet.
+    bool creates_config = false;
 };
 
 /// What a subcommand works with.

@@ -2,6 +2,7 @@
 #include "cli/exit_status.hpp"
 #include "cli/overloaded.hpp"
 
+#include <csignal>
 #include <memory>
 
 namespace sema {
@@ -14,9 +15,14 @@ struct NewOptions {
 
 int save_and_print(const NewOptions& options, Session& session, const wire::PoolState& state) {
     const bool json = session.console.output() == Output::json;
-    // Printed first: what could not be saved is not lost.
+    // Printed first: what could not be saved is not lost. And a reader that is gone is no reason not to save.
+    std::signal(SIGPIPE, SIG_IGN);
     const int status = print_result(session, json ? render(state, Output::json) : state.id.str() + "\n");
-    if (options.save.empty()) return status;
+    if (options.save.empty()) {
+        // A pool that nobody got to know of is of no use to anybody.
+        if (status != exit_status::done) session.client.remove(state.id);
+        return status;
+    }
     if (const auto saved = save_alias(session.config.path, options.save, state.id.str()); !saved) {
         session.console.error(saved.error().message);
         return exit_status::failed;
@@ -51,7 +57,7 @@ int run_new(const NewOptions& options, Session& session) {
 void setup_new(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<NewOptions>();
     CLI::App* command = app.add_subcommand("new", "Make a pool with a fresh UUID and print that");
-    command->add_option("--count", options->count, "How many slots the pool has (1)")->type_name("N");
+    add_number(*command, "--count", options->count, "How many slots the pool has (1)");
     command->add_option("--save", options->save, "Save the UUID in the configuration file, under this alias")
         ->type_name("NAME");
     command->footer(

@@ -31,7 +31,7 @@ void setup_register(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<RegisterOptions>();
     CLI::App* command = app.add_subcommand("register", "Make a pool, or change how many slots it has");
     add_pool(*command, options->pool);
-    command->add_option("--count", options->count, "How many slots the pool has")->required()->type_name("N");
+    add_number(*command, "--count", options->count, "How many slots the pool has")->required();
     command->footer(
         "Leases that are held stay valid, however small the count becomes.\n\n"
         "Example: a pool for four licences\n"

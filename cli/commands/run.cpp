@@ -33,7 +33,7 @@ struct RunOptions {
     std::optional<Duration> kill_after;
     std::optional<Duration> grace;
     std::string token;
-    int conflict_status = exit_status::no_slot;
+    unsigned conflict_status = exit_status::no_slot;
     bool dry_run = false;
 };
 
@@ -63,7 +63,7 @@ int run_holding(Session& session, const RunOptions& options, const PoolRef& pool
     const Duration kill_after = options.kill_after.value_or(default_kill_after);
     Supervisor::Limits limits;
     if (kill_after > 0s) limits.kill_after = kill_after;
-    limits.strangers = own_children();
+    limits.strangers = own_descendants();
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     const auto started = start_child(child, signals, session.inherited);
@@ -112,7 +112,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
                    [&](const NoSlot& none) {
                        explain(session, *pool, none);
-                       return options.conflict_status;
+                       return static_cast<int>(options.conflict_status);
                    },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
         acquired);
@@ -131,10 +131,8 @@ void setup_run(CLI::App& app, Invocation& chosen, const std::vector<std::string>
     add_duration(*run, "--wait", options->wait, "How long to wait for a slot (5m; 0 means one try)");
     run->add_option("-I", options->token, "Replace TOKEN with the slot's position in CMD's arguments")
         ->type_name("TOKEN");
-    run->add_option("-E,--conflict-exit-code", options->conflict_status,
-                    "Exit status when there was no slot (75)")
-        ->check(CLI::Range(1, 255))
-        ->type_name("N");
+    add_number(*run, "-E,--conflict-exit-code", options->conflict_status,
+               "Exit status when there was no slot (75)", {1, 255});
     add_duration(*run, "--kill-after", options->kill_after,
                  "Kill the command this long after an INT or TERM was passed on to it (5s; 0 means never)");
     add_duration(

@@ -1,5 +1,6 @@
 #include "cli/run/acquire.hpp"
 
+#include "cli/run/upkeep.hpp"
 #include "cli/run/waiting_line.hpp"
 
 #include <poll.h>
@@ -38,19 +39,21 @@ class Backoff {
 
 class Borrower : public Waiter {
   public:
-    Borrower(Client& client, Console& console, const PoolRef& pool, Duration wait, Signals& signals)
+    Borrower(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
+             Signals& signals)
         : client_(client),
           console_(console),
           pool_(pool),
+          ttl_(ttl),
           signals_(signals),
           line_(console, pool.name, wait),
           deadline_(BootClock::now() + wait) {}
 
-    Acquired run(Duration ttl) {
+    Acquired run() {
         for (;;) {
             const Moment asked = BootClock::now();
             const Duration left = std::max<Duration>(deadline_ - asked, 0s);
-            BorrowAnswer answer = client_.borrow(pool_.id, ttl, std::min(left, longest_call), *this);
+            BorrowAnswer answer = client_.borrow(pool_.id, ttl_, std::min(left, longest_call), *this);
             if (auto result = settle(answer)) return std::move(*result);
 
             pause_until(std::min(deadline_, next_try(answer, asked)));
@@ -71,7 +74,9 @@ class Borrower : public Waiter {
                     signal_ = signal->number;
                     return false;
                 case SIGTSTP:
-                    signals_.stop_self();
+                case SIGTTIN:
+                case SIGTTOU:
+                    signals_.stop_self(signal->number);
                     break;
                 default:
                     // There is no command yet that the others could be for.
@@ -85,21 +90,31 @@ class Borrower : public Waiter {
   private:
     // The result, where the answer is one that asking again would not better.
     std::optional<Acquired> settle(BorrowAnswer& answer) {
-        if (auto* grant = std::get_if<Grant>(&answer)) {
-            HeldLease lease(client_, console_, pool_, *grant);
-            keep_waiting();
-            if (signal_) return Stopped{*signal_};
-            line_.granted(BootClock::now(), grant->lease.position);
-            return lease;
-        }
+        if (auto* grant = std::get_if<Grant>(&answer)) return accept(*grant);
         if (signal_) return Stopped{*signal_};
         if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};
         if (auto* rejected = std::get_if<Rejected>(&answer)) return std::move(*rejected);
         return std::nullopt;
     }
 
-    // When to ask again, after there was no slot or no answer.
+    // The lease, unless there is a reason not to begin anything with it: then it is returned.
+    std::optional<Acquired> accept(const Grant& grant) {
+        HeldLease lease(client_, console_, pool_, grant);
+        // This may stop semactl for a while, so it comes before the look at the clock.
+        keep_waiting();
+        if (signal_) return Stopped{*signal_};
+        if (!is_useful(term_of(grant, ttl_), BootClock::now())) {
+            lease.give_back();
+            console_.note(pool_.name + ": the slot came too late to be used");
+            return std::nullopt;
+        }
+        line_.granted(BootClock::now(), grant.lease.position);
+        return lease;
+    }
+
+    // When to ask again, after there was no slot, one that came too late, or no answer.
     Moment next_try(const BorrowAnswer& answer, Moment asked) {
+        if (std::holds_alternative<Grant>(answer)) return BootClock::now() + backoff_.next();
         const auto* trouble = std::get_if<Unavailable>(&answer);
         if (trouble == nullptr) {
             backoff_.reset();
@@ -131,6 +146,7 @@ class Borrower : public Waiter {
     Client& client_;
     Console& console_;
     const PoolRef& pool_;
+    const Duration ttl_;
     Signals& signals_;
     WaitingLine line_;
     Moment deadline_;
@@ -142,7 +158,7 @@ class Borrower : public Waiter {
 
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
                  Signals& signals) {
-    return Borrower(client, console, pool, wait, signals).run(ttl);
+    return Borrower(client, console, pool, ttl, wait, signals).run();
 }
 
 }  // namespace sema

@@ -64,7 +64,8 @@ struct Handover {
 
 InheritedDescriptors::InheritedDescriptors() {
     for (int fd = 0; fd <= 2; ++fd) {
-        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", O_RDWR | O_CLOEXEC);
+        const int wrong_way = fd == 0 ? O_WRONLY : O_RDONLY;
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", wrong_way | O_CLOEXEC);
     }
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", error)) {

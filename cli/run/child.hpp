@@ -14,8 +14,8 @@ namespace sema {
 /// that are open now and not marked close-on-exec. To be taken before semactl opens any of its own.
 class InheritedDescriptors {
   public:
-    /// Also fills in for a missing stdin, stdout or stderr, lest another file gets its number; the child
-    /// still gets it missing.
+    /// Also fills in for a missing stdin, stdout or stderr, lest another file gets its number: with one on
+    /// which to read or write fails, as it would without. The child still gets it missing.
     InheritedDescriptors();
 
     /// Lets exactly these, of all that are open, through the coming exec. Async-signal-safe.

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 #include <system_error>
 
@@ -25,6 +27,51 @@ std::string text_of(int error) {
     return std::generic_category().message(error);
 }
 
+// Whether the system was told of more kinds of programs than its own (see binfmt_misc in the kernel's
+// documentation): which files these are, only the system knows.
+bool runs_foreign_programs() {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/sys/fs/binfmt_misc", error)) {
+        const std::string name = entry.path().filename().string();
+        if (name != "register" && name != "status") return true;
+    }
+    return false;
+}
+
+// The program that a script's first line names: what is between `#!` and the next blank.
+std::string interpreter_of(const std::string& line) {
+    const auto begin = line.find_first_not_of(" \t", 2);
+    if (begin == std::string::npos) return "";
+    return line.substr(begin, line.find_first_of(std::string(" \t\0", 3), begin) - begin);
+}
+
+// Why the system would refuse to execute a file that may be executed; none where it would not, or where
+// that cannot be known.
+std::optional<std::string> why_refused(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return std::nullopt;
+    std::string line;
+    std::getline(file, line);
+    if (line.rfind("\x7f"
+                   "ELF",
+                   0) == 0)
+        return std::nullopt;
+    if (line.rfind("#!", 0) == 0) {
+        const std::string interpreter = interpreter_of(line);
+        const int error = why_not_executable(interpreter);
+        if (error == 0) return std::nullopt;
+        return "its interpreter '" + interpreter + "': " + text_of(error);
+    }
+    if (runs_foreign_programs()) return std::nullopt;
+    return text_of(ENOEXEC) + " (a script begins with a line like #!/bin/sh)";
+}
+
+// The file, which may be executed, unless the system would refuse it all the same.
+ResolvedCommand checked(const std::string& path) {
+    if (auto why = why_refused(path)) return CommandNotExecutable{path + ": " + *why};
+    return path;
+}
+
 bool means_absent(int error) {
     return error == ENOENT || error == ENOTDIR;
 }
@@ -34,7 +81,7 @@ bool means_absent(int error) {
 ResolvedCommand resolve_command(const std::string& name, std::string_view search_path) {
     if (name.find('/') != std::string::npos) {
         const int error = why_not_executable(name);
-        if (error == 0) return name;
+        if (error == 0) return checked(name);
         if (means_absent(error)) return CommandNotFound{name + ": " + text_of(error)};
         return CommandNotExecutable{name + ": " + text_of(error)};
     }
@@ -46,7 +93,7 @@ ResolvedCommand resolve_command(const std::string& name, std::string_view search
         if (candidate.empty()) candidate = ".";
         candidate.append("/").append(name);
         const int error = why_not_executable(candidate);
-        if (error == 0) return candidate;
+        if (error == 0) return checked(candidate);
         // A directory that happens to have the command's name is no sign of a broken command.
         if (!means_absent(error) && error != EISDIR && !unusable)
             unusable = CommandNotExecutable{candidate + ": " + text_of(error)};

@@ -20,7 +20,7 @@ using ResolvedCommand = std::variant<std::string, CommandNotFound, CommandNotExe
 
 /// The file that a shell would execute for `name`: `name` itself where it has a slash, else the first
 /// executable file of that name in `search_path` (as in $PATH, where an empty entry is the working
-/// directory).
+/// directory). A file that is no program is not executable: semactl puts no shell around it.
 ResolvedCommand resolve_command(const std::string& name, std::string_view search_path);
 
 /// $PATH, or what the system uses for a PATH that isn't set.

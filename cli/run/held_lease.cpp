@@ -13,7 +13,6 @@ using namespace std::chrono_literals;
 
 // CI systems ask twice, 7.5 s apart, before they kill a job; stopping the command may have taken 5.
 constexpr Duration all_tries = 1800ms;
-constexpr Duration one_try = 700ms;
 constexpr Duration between_tries = 100ms;
 
 }  // namespace
@@ -41,10 +40,12 @@ void HeldLease::give_back() {
     if (!std::exchange(held_, false)) return;
     const Moment give_up = BootClock::now() + all_tries;
     std::string why;
+    bool tried_before = false;
     for (Duration left = all_tries; left > 0s; left = give_up - BootClock::now()) {
-        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, std::min(one_try, left));
+        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, left);
         if (const auto* done = std::get_if<wire::Returned>(&answer)) {
-            if (done->returned)
+            // What a try did whose answer was lost is not seen.
+            if (done->returned || tried_before)
                 console_->detail(pool_.name + ": returned position " + std::to_string(grant_.lease.position));
             else
                 console_->note(pool_.name +
@@ -57,10 +58,11 @@ void HeldLease::give_back() {
             break;
         }
         why = std::get<Unavailable>(answer).reason;
+        tried_before = true;
         poll(nullptr, 0, static_cast<int>(between_tries / 1ms));
     }
     console_->note(pool_.name + ": cannot return the slot to " + client_->server().name + ": " + why +
-                   " (it frees itself when its ttl ends)");
+                   " (unless it got there all the same, the slot frees itself when its ttl ends)");
 }
 
 }  // namespace sema

@@ -62,16 +62,19 @@ std::optional<Process> find_process(pid_t pid, const std::string& proc) {
     return process;
 }
 
-std::vector<Process> descendants(pid_t root, const std::vector<pid_t>& without, const std::string& proc) {
+std::vector<Process> descendants(pid_t root, const std::vector<Process>& without, const std::string& proc) {
     const std::vector<Process> all = all_processes(proc);
-    const std::set<pid_t> excluded(without.begin(), without.end());
+    std::set<std::pair<pid_t, std::uint64_t>> excluded;
+    for (const Process& process : without)
+        excluded.emplace(process.pid, process.started);
     std::set<pid_t> inside = {root};
     std::vector<Process> found;
     // Parents and children come in any order, so rounds are made until one finds nothing more.
     for (bool more = true; more;) {
         more = false;
         for (const Process& process : all) {
-            if (inside.count(process.parent) == 0 || excluded.count(process.pid) != 0) continue;
+            if (inside.count(process.parent) == 0) continue;
+            if (excluded.count({process.pid, process.started}) != 0) continue;
             if (!inside.insert(process.pid).second) continue;
             more = true;
             found.push_back(process);

@@ -23,10 +23,10 @@ struct Process {
 /// The process, if there is one of that pid.
 std::optional<Process> find_process(pid_t pid, const std::string& proc = "/proc");
 
-/// All descendants of `root`, except for the processes in `without` and their descendants. The dead that
-/// nobody has collected yet are among them (state Z): a process whose first thread ended looks the same
+/// All descendants of `root`, except for the processes in `without` and the descendants of these. The dead
+/// that nobody has collected yet are among them (state Z): a process whose first thread ended looks the same
 /// while its other threads run.
-std::vector<Process> descendants(pid_t root, const std::vector<pid_t>& without,
+std::vector<Process> descendants(pid_t root, const std::vector<Process>& without,
                                  const std::string& proc = "/proc");
 
 /// Whether `pid` descends from `root`.

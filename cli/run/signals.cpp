@@ -21,7 +21,7 @@ void set_disposition(int number, void (*handler)(int)) {
 Signals::Signals() {
     sigemptyset(&taken_);
     for (const int number :
-         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP}) {
+         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU}) {
         struct sigaction action {};
         sigaction(number, nullptr, &action);
         if (action.sa_handler != SIG_IGN) sigaddset(&taken_, number);
@@ -69,11 +69,11 @@ void Signals::restore() const {
     sigprocmask(SIG_SETMASK, &original_mask_, nullptr);
 }
 
-void Signals::stop_self() const {
+void Signals::stop_self(int number) const {
     sigset_t stop;
     sigemptyset(&stop);
-    sigaddset(&stop, SIGTSTP);
-    raise(SIGTSTP);
+    sigaddset(&stop, number);
+    raise(number);
     sigprocmask(SIG_UNBLOCK, &stop, nullptr);
     sigprocmask(SIG_BLOCK, &stop, nullptr);
 }

@@ -11,8 +11,8 @@ namespace sema {
 /// A signal that semactl got.
 struct Signal {
     int number = 0;
-    /// The kernel sent it, as it does for a key pressed at the terminal or for the terminal's end: the
-    /// whole foreground process group got it too.
+    /// The kernel sent it, as it does for a key pressed at the terminal: the whole process group got it
+    /// too. Only of a hang-up (HUP and CONT) it tells a session's leader alone.
     bool from_kernel = false;
     /// Who sent it, where it was not the kernel.
     pid_t sender = 0;
@@ -21,8 +21,8 @@ struct Signal {
 /// Takes the process's signals out of their usual way, so that they are read in an event loop, one by one
 /// and with their sender. One object at a time; while it lives no other thread may be started.
 ///
-/// Taken are INT, TERM, HUP, QUIT, USR1, USR2, CONT, WINCH, TSTP and CHLD, except for what was ignored when
-/// semactl was started (as by nohup): that stays ignored. PIPE is ignored.
+/// Taken are INT, TERM, HUP, QUIT, USR1, USR2, CONT, WINCH, TSTP, TTIN, TTOU and CHLD, except for what was
+/// ignored when semactl was started (as by nohup): that stays ignored. PIPE is ignored.
 class Signals {
   public:
     Signals();
@@ -41,8 +41,9 @@ class Signals {
     /// started with. Async-signal-safe.
     void restore_in_child() const;
 
-    /// Does what a TSTP does to a process that doesn't care: stops it, until somebody continues it.
-    void stop_self() const;
+    /// Does what a TSTP, TTIN or TTOU does to a process that doesn't care: stops it, until somebody
+    /// continues it.
+    void stop_self(int number) const;
 
   private:
     struct Disposition {

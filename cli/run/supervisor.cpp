@@ -35,14 +35,23 @@ std::string name_of(int signal) {
     return name != nullptr ? name : std::to_string(signal);
 }
 
-// Whether semactl belongs to its terminal's foreground job, so that a shell waits for that job to stop.
-bool is_in_foreground() {
-    const int terminal = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (terminal < 0) return false;
-    const bool foreground = tcgetpgrp(terminal) == getpgrp();
-    close(terminal);
-    return foreground;
-}
+// semactl's controlling terminal, where it has one.
+class Terminal {
+  public:
+    Terminal() : fd_(open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
+    ~Terminal() {
+        if (fd_ >= 0) close(fd_);
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+
+    // The process group in the foreground; no group has the number -1.
+    pid_t foreground() const { return fd_ >= 0 ? tcgetpgrp(fd_) : -1; }
+    void give_to(pid_t group) const { tcsetpgrp(fd_, group); }
+
+  private:
+    int fd_;
+};
 
 bool is_stopped(pid_t pid) {
     const auto process = find_process(pid);
@@ -51,14 +60,10 @@ bool is_stopped(pid_t pid) {
 
 }  // namespace
 
-std::vector<pid_t> own_children() {
+std::vector<Process> own_descendants() {
     siginfo_t info{};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return {};
-    std::vector<pid_t> children;
-    for (const Process& process : descendants(getpid(), {})) {
-        if (process.parent == getpid()) children.push_back(process.pid);
-    }
-    return children;
+    return descendants(getpid(), {});
 }
 
 Supervisor::Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,
@@ -103,6 +108,8 @@ void Supervisor::on_signal(const Signal& signal) {
         case SIGCHLD:
             break;
         case SIGTSTP:
+        case SIGTTIN:
+        case SIGTTOU:
             on_terminal_stop(signal);
             break;
         case SIGCONT:
@@ -133,30 +140,38 @@ void Supervisor::on_stop_request(Moment now) {
     }
 }
 
-// Ctrl-Z reaches the command from the kernel. A TSTP that somebody sent to semactl is passed on, as if the
-// command had been meant.
+// Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
+// the terminal. A TSTP that somebody sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
-    if (!reached_command_already(signal)) forward(SIGTSTP);
+    if (!reached_command_already(signal)) forward(signal.number);
     was_stopped_ = true;
-    signals_.stop_self();
+    signals_.stop_self(signal.number);
 }
 
-// A shell that continues a job continues all of its processes, so the command is running again by now.
+// A shell that continues a job continues all of its processes, so the command is running again by now,
+// unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
     const bool job_continued = std::exchange(was_stopped_, false);
+    if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
+        const Terminal terminal;
+        if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
+    }
     if (job_continued ? is_stopped(command_) : !reached_command_already(signal)) forward(SIGCONT);
 }
 
 bool Supervisor::reached_command_already(const Signal& signal) const {
+    const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
+    if (signal.from_kernel && hang_up && getsid(0) == getpid()) return false;
     if (signal.from_kernel) return getpgid(command_) == getpgrp();
     return signal.sender > 0 && is_descendant(signal.sender, getpid());
 }
 
 void Supervisor::forward(int number) {
     if (status_) return;
-    console_.detail(pool_ + ": passing " + name_of(number) + " on");
     if (kill(command_, number) != 0 && errno != ESRCH)
         console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(errno));
+    else
+        console_.detail(pool_ + ": passed " + name_of(number) + " on");
 }
 
 // ---- the tree
@@ -189,7 +204,11 @@ void Supervisor::reap() {
 void Supervisor::follow_stopped_command(Moment now) {
     if (!command_stopped_ || now - *command_stopped_ < stop_settles) return;
     command_stopped_.reset();
-    if (!is_stopped(command_) || !is_in_foreground()) return;
+    if (!is_stopped(command_)) return;
+    const pid_t foreground = Terminal().foreground();
+    const pid_t group = getpgid(command_);
+    if (foreground != getpgrp() && foreground != group) return;
+    if (group != getpgrp()) terminal_group_ = group;
     was_stopped_ = true;
     raise(SIGSTOP);
 }
@@ -201,8 +220,8 @@ void Supervisor::uphold_lease(Moment now) {
         lease_ending_ = true;
         lost_ = !status_;
         if (lost_) {
-            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
             if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
+            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
         }
     }
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
@@ -210,11 +229,10 @@ void Supervisor::uphold_lease(Moment now) {
 
 void Supervisor::enforce_limit(Moment now) {
     if (!kill_at_ || now < *kill_at_) return;
-    if (!killing_since_) {
-        killing_since_ = now;
-        console_.detail(pool_ + ": killing what still runs");
-    }
     send_to_tree(SIGKILL);
+    if (killing_since_) return;
+    killing_since_ = now;
+    console_.detail(pool_ + ": killing what still runs");
 }
 
 std::optional<Ended> Supervisor::finished(Moment now) {

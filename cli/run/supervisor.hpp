@@ -23,11 +23,13 @@ struct Ended {
 ///
 /// - Signals that semactl gets are passed to the command, and to it alone, unless it got them from their
 ///   sender already, as it does with those of the terminal's keys: it is in the same process group.
-///   What the command and its descendants send to their process group is not sent back to them.
+///   Of the terminal's hang-up, a session's leader is told alone, so that is passed on. What the command and
+///   its descendants send to their process group is not sent back to them.
 /// - An INT or TERM that was passed on sets a limit: at `kill_after`, or at a second one, all is killed.
 /// - Whatever the lease demands (see Upkeep) is done to the whole tree.
 /// - A command that ends after any of the two takes its descendants with it: TERM, and later KILL.
-/// - A command that the terminal's user stopped stops semactl, and so gives the terminal back.
+/// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
+///   are continued it has the terminal again, even where it is a shell with a process group of its own.
 ///
 /// Signals must be taken, and semactl must be the subreaper of its descendants, before the command starts.
 class Supervisor {
@@ -35,8 +37,8 @@ class Supervisor {
     struct Limits {
         /// None: never kill for a signal's sake.
         std::optional<Duration> kill_after;
-        /// Children that semactl had before the command: none of ours to stop.
-        std::vector<pid_t> strangers;
+        /// Descendants that semactl had before the command: none of ours to stop.
+        std::vector<Process> strangers;
     };
 
     /// `pool` is what messages call the pool.
@@ -86,9 +88,11 @@ class Supervisor {
     bool rest_told_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;
+    /// The command's own group, where it had the terminal when semactl stopped.
+    std::optional<pid_t> terminal_group_;
 };
 
-/// The children that this process has.
-std::vector<pid_t> own_children();
+/// The descendants that this process has.
+std::vector<Process> own_descendants();
 
 }  // namespace sema

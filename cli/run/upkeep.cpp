@@ -18,12 +18,17 @@ constexpr int kill_share = 20;
 }  // namespace
 
 LeaseTerm term_of(const Grant& grant, Duration asked_ttl) {
-    const Duration named = std::chrono::seconds(std::max<std::int64_t>(grant.lease.expires_in, 0));
+    const auto seconds = std::clamp<std::int64_t>(grant.lease.expires_in, 0, whole_seconds(longest_duration));
+    const Duration named = std::chrono::seconds(seconds);
     const bool cut = named + 1s <= asked_ttl;
     const Duration ttl = cut ? std::min(named, asked_ttl) : asked_ttl;
     const Duration transit = std::min(longest_transit, ttl / transit_share);
-    const Moment granted_at_the_earliest = std::max(grant.asked, grant.answered - transit);
+    const Moment granted_at_the_earliest = std::max(grant.asked, grant.unanswered - transit);
     return {granted_at_the_earliest + ttl, ttl};
+}
+
+bool is_useful(const LeaseTerm& term, Moment now) {
+    return term.ttl > 0s && term.safe_until - now >= term.ttl / 2;
 }
 
 Upkeep::Upkeep(const LeaseTerm& term, Duration grace) {

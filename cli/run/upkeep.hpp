@@ -15,12 +15,16 @@ struct LeaseTerm {
 
 /// Works out, from a grant and from the ttl that was asked for, until when the lease surely lasts.
 ///
-/// The ttl runs from the moment of the grant, and all that is known of it is that it lies between sending
-/// the request and receiving the answer. A borrower that queued may have sent its request long ago, so
-/// the grant is then taken to be at most one second, or a tenth of the ttl, older than its answer: the
-/// time that the answer may have been on its way. The server rounds the seconds it names down; they are
-/// only believed over the ttl asked for where they show that the server's limit cut it.
+/// The ttl runs from the moment of the grant. That lies after sending the request, and after the last
+/// moment at which there was no answer yet, except for the time that an answer is on its way: this is
+/// taken to be one second at most, or a tenth of the ttl. Nothing is assumed of how soon an answer was
+/// read. The server rounds the seconds it names down; they are only believed over the ttl asked for where
+/// they show that the server's limit cut it.
 LeaseTerm term_of(const Grant& grant, Duration asked_ttl);
+
+/// Whether enough of the lease is left at `now` to begin something with it: half of its ttl. Who asks for
+/// a ttl is likely to need it.
+bool is_useful(const LeaseTerm& term, Moment now);
 
 /// Decides when a command must go so that its slot is never lent to the next one while it still runs.
 /// Knows no clock and no process: it is told the time, and says what to do.

@@ -51,6 +51,13 @@ TEST_CASE("without one, the command begins at the first word after the pool that
     parts_into({"run", "vsim", ""}, {"run", "vsim"}, {""});
 }
 
+TEST_CASE("short options may share a word, and the last one's value may be the next") {
+    parts_into({"run", "-qI", "{}", "vsim", "make"}, {"run", "-qI", "{}", "vsim"}, {"make"});
+    parts_into({"run", "-qI{}", "vsim", "make"}, {"run", "-qI{}", "vsim"}, {"make"});
+    parts_into({"run", "-qq", "vsim", "make"}, {"run", "-qq", "vsim"}, {"make"});
+    parts_into({"run", "-qx", "vsim", "make"}, {"run", "-qx", "vsim", "make"}, {});
+}
+
 TEST_CASE("options for all subcommands are known before and behind run") {
     parts_into({"--server", "run", "-q", "run", "--server", "x", "vsim", "make"},
                {"--server", "run", "-q", "run", "--server", "x", "vsim"}, {"make"});

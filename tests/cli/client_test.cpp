@@ -54,7 +54,7 @@ TEST_CASE("a path in the server's URL goes before the call's") {
     CHECK_THAT(server.requests().at(0), Catch::Matchers::StartsWith("GET /sema/version HTTP/1.1\r\n"));
 }
 
-TEST_CASE("a grant comes with the moments it lies between") {
+TEST_CASE("a grant comes with the moments it lies after") {
     const std::string lease = LeaseId::random().str();
     const Moment before = BootClock::now();
     const auto answer =
@@ -64,14 +64,15 @@ TEST_CASE("a grant comes with the moments it lies between") {
     CHECK(grant.lease.lease.str() == lease);
     CHECK(grant.lease.position == 2);
     CHECK(before <= grant.asked);
-    CHECK(grant.asked <= grant.answered);
-    CHECK(grant.answered <= BootClock::now());
+    CHECK(grant.asked <= grant.unanswered);
+    CHECK(grant.unanswered <= BootClock::now());
 }
 
 TEST_CASE("only the server's own words make a pool absent or a slot missing") {
     as<NoSuchPool>(borrow_from(http("404 Not Found", R"({"error":"no such pool"})")));
     as<Rejected>(borrow_from(http("404 Not Found", "<html>nginx</html>")));
     as<Rejected>(borrow_from(http("404 Not Found", "")));
+    as<Rejected>(borrow_from(http("404 Not Found", R"({"error":"no such path"})")));
     as<NoSlot>(borrow_from(http("409 Conflict", R"({"error":"no resource available"})")));
     as<Rejected>(borrow_from(http("409 Conflict", R"({"error":"lease id in use"})")));
     as<Rejected>(borrow_from(http("204 No Content", "")));
@@ -89,12 +90,14 @@ TEST_CASE("trouble that may pass is told from trouble that stays") {
     as<Unavailable>(borrow_from(http("429 Too Many Requests", "")));
     CHECK(as<Unavailable>(borrow_from("")).reason == "the connection was closed without an answer");
     as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"));
+    as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nConte"));
 
     CHECK(as<Rejected>(borrow_from(http("400 Bad Request", R"({"error":"ttl is required"})"))).reason ==
           "refused: ttl is required (status 400)");
     as<Rejected>(borrow_from("220 smtp.example ESMTP\r\n"));
     as<Rejected>(borrow_from(http("200 OK", R"({"lease":"nonsense"})")));
     as<Rejected>(borrow_from(http("200 OK", std::string(70'000, ' '))));
+    as<Rejected>(borrow_from(http("200 OK", "{}", "Filler: " + std::string(310'000, 'x') + "\r\n")));
 }
 
 TEST_CASE("a server that never answers is given up on soon after the wait") {

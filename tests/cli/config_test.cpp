@@ -141,3 +141,20 @@ TEST_CASE("a configuration file that is a link stays one") {
     CHECK(fs::is_symlink(link));
     CHECK(file.content() == "# mine\n\n[pools]\ngpu = \"" + id + "\"\n");
 }
+
+TEST_CASE("a link whose file is not there yet stays one") {
+    const test::TempDir folder;
+    const fs::path link = folder.path() / "link.toml";
+    fs::create_symlink("sub/config.toml", link);
+    REQUIRE(save_alias(link, "gpu", id));
+    CHECK(fs::is_symlink(link));
+    CHECK(load_config(folder.path() / "sub/config.toml")->pools.count("gpu") == 1);
+}
+
+TEST_CASE("an alias that is there already is not saved again") {
+    const File file("[pools]\nvsim = 'env:X'\n");
+    const auto saved = save_alias(file.path(), "vsim", id);
+    REQUIRE_FALSE(saved);
+    CHECK(saved.error().message == "vsim: " + file.path().string() + " has a pool of that name already");
+    CHECK(file.content() == "[pools]\nvsim = 'env:X'\n");
+}

@@ -96,6 +96,21 @@ TEST_CASE("every subcommand's help has an example") {
     }
 }
 
+TEST_CASE("the script that borrows and returns is the same wherever it is shown") {
+    const std::string script =
+        "lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
+        "eval \"$lease\"\n"
+        "trap 'semactl return vsim env:SEMA_LEASE' EXIT\n";
+    const std::string man = std::regex_replace(content("man/semactl.1"), std::regex(R"(\\-)"), "-");
+    const std::string help = std::regex_replace(help_of("borrow"), std::regex("\n +"), "\n") + "\n";
+    CHECK(content("README.md").find(script) != std::string::npos);
+    CHECK(man.find(script) != std::string::npos);
+    CHECK(help.find(script) != std::string::npos);
+    // This form would go on without a slot: evaluating nothing is a success.
+    CHECK(content("README.md").find("eval \"$(") == std::string::npos);
+    CHECK(man.find("eval \"$(") == std::string::npos);
+}
+
 TEST_CASE("completion prints the installed scripts") {
     for (const std::string shell : {"bash", "zsh", "fish"})
         CHECK(run_program({SEMACTL, "completion", shell}).out == content("completions/semactl." + shell));

@@ -65,7 +65,11 @@ TEST_CASE("the descendants of a process are found at every depth and in any orde
     proc.add(11, 1);
     proc.add(12, 11);
     CHECK(pids(descendants(10, {}, proc.path())) == std::set<pid_t>{50, 20, 90});
-    CHECK(pids(descendants(10, {20}, proc.path())) == std::set<pid_t>{50});
+    const Process gone = *find_process(20, proc.path());
+    CHECK(pids(descendants(10, {gone}, proc.path())) == std::set<pid_t>{50});
+    Process earlier = gone;
+    earlier.started -= 1;
+    CHECK(pids(descendants(10, {earlier}, proc.path())) == std::set<pid_t>{50, 20, 90});
     CHECK(pids(descendants(90, {}, proc.path())).empty());
     CHECK(is_descendant(90, 10, proc.path()));
     CHECK_FALSE(is_descendant(12, 10, proc.path()));

@@ -2,6 +2,8 @@
 
 #include "tests/support/catch.hpp"
 
+#include <limits>
+
 using namespace sema;
 using namespace std::chrono_literals;
 
@@ -9,7 +11,8 @@ namespace {
 
 constexpr Moment start{1000s};
 
-// A grant that was asked for at `start` and answered `queued` later, with what the server said of its length.
+// A grant that was asked for at `start` and whose answer came after `queued`, with what the server said of
+// its length.
 Grant grant(Duration queued, std::int64_t expires_in) {
     return {{LeaseId::random(), 0, 1781337630, expires_in}, start, start + queued};
 }
@@ -26,7 +29,7 @@ TEST_CASE("a lease that came at once lasts its ttl from the asking") {
     CHECK(safe_for(1s, 60, 60s) == 60s);
 }
 
-TEST_CASE("a lease that came after queueing lasts its ttl from shortly before the answer") {
+TEST_CASE("a lease that came after queueing lasts its ttl from shortly before there was an answer") {
     CHECK(safe_for(300s, 60, 60s) == 300s - 1s + 60s);
     CHECK(safe_for(300s, 2, 2s) == 300s - 200ms + 2s);
     CHECK(safe_for(1s + 1us, 60, 60s) == 1us + 60s);
@@ -42,6 +45,16 @@ TEST_CASE("a ttl that the server's limit cut is the cut one") {
     CHECK(safe_for(0s, 10, 60s) == 10s);
     CHECK(safe_for(0s, 0, 60s) == 0s);
     CHECK(safe_for(0s, -5, 60s) == 0s);
+    CHECK(safe_for(0s, std::numeric_limits<std::int64_t>::max(), 60s) == 60s);
+}
+
+TEST_CASE("a lease is useful while half of it is left") {
+    const LeaseTerm term{start + 60s, 60s};
+    CHECK(is_useful(term, start));
+    CHECK(is_useful(term, start + 30s));
+    CHECK_FALSE(is_useful(term, start + 30s + 1us));
+    CHECK_FALSE(is_useful(term, start + 24h));
+    CHECK_FALSE(is_useful({start, 0s}, start));
 }
 
 TEST_CASE("a command is told to go early enough, and killed before the lease ends") {

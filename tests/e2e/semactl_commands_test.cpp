@@ -1,6 +1,10 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -24,6 +28,7 @@ TEST_CASE("a pool is registered, inspected, resized and deleted") {
     const Semactl semactl(server.url());
     CHECK(semactl({"inspect", "vsim"}).status == 66);
     CHECK(semactl({"register", "vsim", "--count", "4"}).out == "count      4\nin_use     0\navailable  4\n");
+    CHECK_THAT(semactl({"register", "vsim", "--count", "010"}).out, has_text("count      10\n"));
     CHECK(semactl({"register", "vsim", "--count=2"}).status == 0);
     CHECK(semactl({"--output", "json", "inspect", "vsim"}).out ==
           R"({"id":")" + semactl.pool().str() + R"(","count":2,"in_use":0,"available":2})" + "\n");
@@ -40,12 +45,41 @@ TEST_CASE("a slot is borrowed and returned by a shell script") {
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
     const std::string script =
-        "eval \"$(" SEMACTL " borrow vsim --ttl 60 --shell)\" && echo $SEMA_POSITION && " SEMACTL
+        "lease=$(" SEMACTL
+        " borrow vsim --ttl 60 --shell) && eval \"$lease\" && echo $SEMA_POSITION && " SEMACTL
         " borrow vsim --ttl 60; echo $?; " SEMACTL " return vsim env:SEMA_LEASE; echo $?; " SEMACTL
         " return vsim env:SEMA_LEASE; echo $?";
     const Finished run = run_program({"sh", "-c", script}, semactl.options());
     CHECK(run.out == "0\n75\n0\n1\n");
     CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("the script of the README borrows and returns, and ends where it is refused a slot") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string readme = content(PROJECT_FOLDER "/README.md");
+    const auto begin = readme.find("lease=$(semactl borrow");
+    REQUIRE(begin != std::string::npos);
+    const std::string script = readme.substr(begin, readme.find("```", begin) - begin);
+    ProgramOptions options;
+    options.environment["PATH"] =
+        std::filesystem::path(SEMACTL).parent_path().string() + ":" + std::getenv("PATH");
+    options.environment["SEMA_POSITION"] = "stale";
+
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        const Finished refused = run_program({shell, "-c", script}, semactl.options(options));
+        CHECK(refused.status == 66);
+        CHECK(refused.out.empty());
+    }
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        const Finished served = run_program({shell, "-c", script}, semactl.options(options));
+        CHECK(served.status == 0);
+        CHECK(served.out == "seat 0\n");
+        CHECK(semactl.in_use() == 0);
+    }
 }
 
 TEST_CASE("a lease is printed for people and for programs") {
@@ -63,10 +97,56 @@ TEST_CASE("a lease that could not be printed is returned") {
     const RunningServer server;
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
-    const Finished full =
-        run_program({"sh", "-c", SEMACTL " borrow vsim --ttl 60 > /dev/full"}, semactl.options());
-    CHECK(full.status == 125);
-    CHECK(semactl.in_use() == 0);
+    for (const std::string stdout_of : {"> /dev/full", ">&-"}) {
+        const Finished lost =
+            run_program({"sh", "-c", SEMACTL " borrow vsim --ttl 60 " + stdout_of}, semactl.options());
+        CHECK(lost.status == 125);
+        CHECK(lost.err == "semactl: cannot write to the standard output\n");
+        CHECK(semactl.in_use() == 0);
+    }
+}
+
+TEST_CASE("help and the version that could not be printed are a failure") {
+    for (const std::string words : {"--help", "run --help", "--version"})
+        CHECK(run_program({"sh", "-c", SEMACTL " " + words + " > /dev/full"}).status == 125);
+}
+
+TEST_CASE("a new pool that could not be printed is saved, or else deleted") {
+    const RunningServer server({"--max-pools", "1"});
+    const Semactl semactl(server.url());
+    CHECK(run_program({"sh", "-c", SEMACTL " new >&-"}, semactl.options()).status == 125);
+    // The server has room for one pool: the first one is gone.
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    close(ends[0]);
+    ProgramOptions unread;
+    unread.passed = {ends[1]};
+    const std::string stdout_of = " >&" + std::to_string(ends[1]);
+    CHECK(run_program({"sh", "-c", SEMACTL " new --save gpu" + stdout_of}, semactl.options(unread)).status ==
+          125);
+    close(ends[1]);
+    CHECK(semactl({"inspect", "gpu"}).status == 0);
+}
+
+TEST_CASE("pools that are made at the same time are all saved") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string script =
+        "for i in 1 2 3 4 5 6 7 8; do " SEMACTL " -q new --save a$i > /dev/null & done; wait";
+    REQUIRE(run_program({"sh", "-c", script}, semactl.options()).status == 0);
+    for (int i = 1; i <= 8; ++i)
+        CHECK(semactl({"inspect", "a" + std::to_string(i)}).status == 0);
+}
+
+TEST_CASE("a configuration file that is named must be there, unless it is to be made") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    const std::string named = semactl.folder() / "named.toml";
+    const Finished absent = semactl({"--config", named, "ping"});
+    CHECK(absent.status == 2);
+    CHECK(absent.err == "semactl: there is no configuration file " + named + "\n");
+    CHECK(semactl({"--config", named, "new", "--save", "gpu"}).status == 0);
+    CHECK(semactl({"--config", named, "inspect", "gpu"}).status == 0);
 }
 
 TEST_CASE("a new pool is registered, printed and saved") {
@@ -173,9 +253,11 @@ TEST_CASE("bad usage is 2") {
     for (const Words& line :
          {Words{}, Words{"nonsense"}, Words{"--nonsense"}, Words{"register", "vsim"},
           Words{"register", "vsim", "--count", "-1"}, Words{"register", "vsim", "--count", "x"},
-          Words{"inspect"}, Words{"inspect", "no-such-alias"}, Words{"return", "vsim"},
-          Words{"return", "vsim", "no-lease"}, Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"},
-          Words{"ping", "extra"}, Words{"-q", "-v", "ping"}, Words{"--config"}}) {
+          Words{"register", "vsim", "--count", "0x10"}, Words{"register", "vsim", "--count", ""},
+          Words{"new", "--count", "4.0"}, Words{"--config", "/no/such/file", "ping"}, Words{"inspect"},
+          Words{"inspect", "no-such-alias"}, Words{"return", "vsim"}, Words{"return", "vsim", "no-lease"},
+          Words{"completion", "tcsh"}, Words{"--output", "xml", "ping"}, Words{"ping", "extra"},
+          Words{"-q", "-v", "ping"}, Words{"--config"}}) {
         const Finished refused = semactl(line);
         CAPTURE(line, refused.err, refused.out);
         CHECK(refused.status == 2);
@@ -187,13 +269,42 @@ TEST_CASE("no message repeats a pool's UUID") {
     const RunningServer server;
     const Semactl semactl(server.url());
     const std::string id = semactl.pool().str();
-    for (const Words& line : {Words{"inspect", id}, Words{"run", id, "--", "true"}, Words{"delete", id},
-                              Words{"borrow", id, "--ttl", "5"}, Words{"inspect", id + "0"},
-                              Words{"inspect", id.substr(1)}, Words{"register", id, "--count", "2000"},
-                              Words{"--server", nowhere, "inspect", id}, Words{"return", id, id + "0"}}) {
+    for (const Words& line : {Words{"inspect", id},
+                              Words{"run", id, "--", "true"},
+                              Words{"delete", id},
+                              Words{"borrow", id, "--ttl", "5"},
+                              Words{"inspect", id + "0"},
+                              Words{"inspect", id.substr(1)},
+                              Words{"register", id, "--count", "2000"},
+                              Words{"--server", nowhere, "inspect", id},
+                              Words{"return", id, id + "0"},
+                              Words{"inspect", "env:" + id},
+                              Words{"inspect", "file:" + id},
+                              Words{"inspect", "vsim", id},
+                              Words{id},
+                              Words{"--" + id},
+                              Words{"run", "vsim", "--", id},
+                              Words{"register", "vsim", "--count", id},
+                              Words{"borrow", "vsim", "--ttl", id},
+                              Words{"--output", id, "ping"},
+                              Words{"--server", nowhere + "/l/" + id, "ping"},
+                              Words{"--config", "/no/" + id, "inspect", id}}) {
         const Finished failed = semactl(line);
         CAPTURE(line, failed.err);
         CHECK(failed.status != 0);
         CHECK_THAT(failed.err, has_text("semactl: ") && !has_text(id.substr(1)));
+    }
+}
+
+TEST_CASE("a configuration file with a UUID in the wrong place is refused without repeating it") {
+    const Semactl semactl(nowhere);
+    const std::string id = semactl.pool().str();
+    for (const std::string& text : {"[pools]\n" + id + " = 'vsim'\n", id + " = 'vsim'\n",
+                                    "[pools.vsim]\nttl = '" + id + "'\n", "server = " + id + "\n"}) {
+        std::ofstream(semactl.folder() / "semactl/config.toml") << text;
+        const Finished refused = semactl({"ping"});
+        CAPTURE(text, refused.err);
+        CHECK(refused.status == 2);
+        CHECK_THAT(refused.err, has_text("config.toml:") && !has_text(id.substr(1)));
     }
 }

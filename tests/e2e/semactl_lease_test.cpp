@@ -1,9 +1,50 @@
 #include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/scripted_server.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <memory>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
+
+namespace {
+
+// A named pipe that takes nothing more until it is drained.
+class FullPipe {
+  public:
+    explicit FullPipe(std::string path) : path_(std::move(path)) {
+        REQUIRE(mkfifo(path_.c_str(), 0600) == 0);
+        fd_ = open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        REQUIRE(fd_ >= 0);
+        while (write(fd_, "x", 1) == 1) {
+        }
+    }
+    ~FullPipe() { close(fd_); }
+    FullPipe(const FullPipe&) = delete;
+    FullPipe& operator=(const FullPipe&) = delete;
+
+    const std::string& path() const { return path_; }
+    std::string drain() const {
+        std::string all;
+        char bytes[4096];
+        for (ssize_t size = 0; (size = read(fd_, bytes, sizeof bytes)) > 0;)
+            all.append(bytes, static_cast<std::size_t>(size));
+        return all;
+    }
+
+  private:
+    std::string path_;
+    int fd_ = -1;
+};
+
+}  // namespace
 
 TEST_CASE("a command is stopped before its lease ends") {
     const RunningServer server;
@@ -64,4 +105,151 @@ TEST_CASE("a command that ends within its lease is not touched") {
     const Semactl semactl(server.url());
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
     CHECK(semactl({"run", "vsim", "--ttl", "10", "--", "sleep", "0.5"}).status == 0);
+}
+
+TEST_CASE("what semactl's process left behind before the command is not stopped with it") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    // A child of semactl's, with a child of its own that it leaves to semactl: nothing of the command's.
+    const std::string script =
+        "(sleep 30 >&- 2>&- & echo $! > orphan; until [ -e leave ]; do sleep 0.02; done) & "
+        "until [ -s orphan ]; do sleep 0.02; done; "
+        "exec " SEMACTL " run vsim --ttl 2 -- sh -c 'touch leave; sleep 20'";
+    ProgramOptions here;
+    here.directory = semactl.folder();
+    CHECK(run_program({"sh", "-c", script}, semactl.options(here)).status == 79);
+    pid_t orphan = -1;
+    std::ifstream(semactl.folder() / "orphan") >> orphan;
+    const auto process = sema::find_process(orphan);
+    REQUIRE(process);
+    CHECK(process->name == "sleep");
+    kill(orphan, SIGKILL);
+}
+
+TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a fresh lease") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const auto borrow = [&] {
+        const std::string out = semactl({"borrow", "vsim", "--ttl", "1h", "--shell"}).out;
+        const std::string name = "SEMA_LEASE=";
+        return out.substr(out.find(name) + name.size(), 36);
+    };
+    const std::string before = borrow();
+    Program late(Semactl::command({"run", "vsim", "--ttl", "2", "--wait", "60", "--", "echo", "served"}),
+                 semactl.options());
+    REQUIRE(late.warns("waiting for vsim"));
+    late.signal(SIGSTOP);
+    REQUIRE(eventually([&] { return sema::find_process(late.pid())->state == 'T'; }));
+    REQUIRE(semactl({"return", "vsim", before}).status == 0);
+    REQUIRE(semactl.in_use() == 1);
+    REQUIRE(eventually([&] { return semactl.in_use() == 0; }));
+    const std::string meanwhile = borrow();
+
+    late.signal(SIGCONT);
+    REQUIRE(late.warns("vsim: the slot came too late to be used"));
+    CHECK(late.out().empty());
+    REQUIRE(semactl({"return", "vsim", meanwhile}).status == 0);
+    CHECK(late.wait() == 0);
+    CHECK(late.out() == "served\n");
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
+    const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                              R"(","position":0,"expires_at_unix":2000000000,"expires_in":3})";
+    const std::string returned = http("200 OK", R"({"returned":true})");
+    const auto dated = [](const std::string& second) {
+        return "Date: Sun, 01 Nov 2026 12:00:" + second + " GMT\r\n";
+    };
+    // Two seconds old when it comes, as the next answer's date shows.
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, dated("10")), 2100ms},
+                           {Scene::Wait::for_request, http("200 OK", "{}", dated("12"))},
+                           {Scene::Wait::for_request, returned},
+                           {Scene::Wait::for_request, http("200 OK", grant, dated("13"))},
+                           {Scene::Wait::for_request, returned}});
+    const Finished run =
+        Semactl(server.url())({"run", "vsim", "--ttl", "3", "--wait", "60", "--", "echo", "served"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "served\n");
+    CHECK_THAT(run.err, has_text("vsim: the slot came too late to be used"));
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 5);
+    CHECK_THAT(requests[1], has_text("GET /version "));
+    CHECK_THAT(requests[2], has_text("/return "));
+    CHECK_THAT(requests[3], has_text("/borrow "));
+}
+
+TEST_CASE("a grant that was waited for and is fresh by its date is used") {
+    const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                              R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})";
+    const std::string date = "Date: Sun, 01 Nov 2026 12:00:10 GMT\r\n";
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, date), 2100ms},
+                           {Scene::Wait::for_request, http("404 Not Found", "<html>", date)},
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    CHECK(Semactl(server.url())({"run", "vsim", "--wait", "60", "--", "echo", "served"}).out == "served\n");
+}
+
+TEST_CASE("a return whose answer is slow or lost is no trouble") {
+    const std::string grant =
+        http("200 OK", R"({"lease":")" + sema::LeaseId::random().str() +
+                           R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})");
+    const auto err_with = [&](std::vector<Scene> returns) {
+        returns.insert(returns.begin(), {Scene::Wait::for_request, grant});
+        ScriptedServer server(returns);
+        return Semactl(server.url())({"run", "vsim", "--", "true"}).err;
+    };
+    CHECK(err_with({{Scene::Wait::for_request, http("200 OK", R"({"returned":true})"), 1000ms}}).empty());
+    CHECK(err_with({{Scene::Wait::for_request, ""},
+                    {Scene::Wait::for_request, http("200 OK", R"({"returned":false})")}})
+              .empty());
+}
+
+TEST_CASE("a stderr that nobody reads neither keeps a command alive past its lease nor holds its slot") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const FullPipe pipe(semactl.folder() / "pipe");
+    const auto run_there = [&](const std::string& arguments) {
+        Program run({"sh", "-c", "exec " SEMACTL " run vsim " + arguments + " 2> " + pipe.path()},
+                    semactl.options());
+        return run.wait(10s);
+    };
+    CHECK(run_there("--ttl 2 -- sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'") == 79);
+    CHECK(semactl.in_use() == 0);
+    CHECK(run_there("-- sh -c 'sleep 20 >&- & exit 4'") == 4);
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("what stderr did not take at once is said once it does") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const FullPipe pipe(semactl.folder() / "pipe");
+    Program run({"sh", "-c", "exec " SEMACTL " -v run vsim -- " SIGNAL_COUNTER " 2> " + pipe.path()},
+                semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGUSR1);
+    REQUIRE(run.prints("got USR1"));
+    pipe.drain();
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+    CHECK_THAT(pipe.drain(), has_text("semactl: vsim: passed USR1 on\nsemactl: vsim: passed USR2 on\n"));
+}
+
+TEST_CASE("a stderr that is closed unread changes nothing about the command's status") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    auto pipe = std::make_unique<FullPipe>(semactl.folder() / "pipe");
+    Program run(
+        {"sh", "-c",
+         "exec " SEMACTL " run vsim -- sh -c 'sleep 20 >&- 2>&- & sleep 0.3; exit 4' 2> " + pipe->path()},
+        semactl.options());
+    REQUIRE(eventually([&] { return semactl.in_use() == 1; }));
+    REQUIRE(eventually([&] { return semactl.in_use() == 0; }));
+    // It still has something to say of what was left running.
+    pipe.reset();
+    CHECK(run.wait() == 4);
 }

@@ -64,12 +64,26 @@ TEST_CASE("a command that cannot be run is reported before a slot is borrowed") 
     CHECK(plain.status == 126);
     CHECK(plain.err == "semactl: " + file + ": Permission denied\n");
     CHECK(semactl({"run", "vsim", "--", semactl.folder()}).status == 126);
+
+    const auto refused = [&](const std::string& content) {
+        std::ofstream(file) << content;
+        std::filesystem::permissions(file, std::filesystem::perms(0700));
+        const Finished run = semactl({"run", "vsim", "--", file});
+        CHECK(run.status == 126);
+        return run.err;
+    };
+    CHECK_THAT(refused("#! /no/such -x\n"), has_text(file + ": its interpreter '/no/such': No such file"));
+    // Other systems may have a program for files like these, and then a slot is borrowed.
+    if (std::filesystem::exists("/proc/sys/fs/binfmt_misc/status")) return;
+    CHECK_THAT(refused("echo never\n"), has_text(file + ": Exec format error"));
+    CHECK_THAT(refused(""), has_text(file + ": Exec format error"));
 }
 
 TEST_CASE("a file that the system refuses to execute returns the slot") {
     const World world;
     const std::string file = world.semactl.folder() / "nonsense";
-    std::ofstream(file) << "\x01\x02";
+    std::ofstream(file) << "\x7f"
+                           "ELF, but no more";
     std::filesystem::permissions(file, std::filesystem::perms(0700));
     const Finished refused = world.semactl({"run", "vsim", "--", file});
     CHECK(refused.status == 126);
@@ -95,6 +109,8 @@ TEST_CASE("no slot within the wait is 75, or what --conflict-exit-code says") {
     CHECK(world.semactl({"run", "vsim", "--wait", "0", "--", "true"}).status == 75);
     CHECK(world.semactl({"run", "vsim", "--wait", "300ms", "--", "true"}).status == 75);
     CHECK(world.semactl({"run", "vsim", "--wait", "0", "-E", "9", "--", "true"}).status == 9);
+    CHECK(world.semactl({"run", "-qE", "9", "vsim", "--wait", "0", "--", "true"}).status == 9);
+    CHECK(world.semactl({"run", "vsim", "--wait", "0", "-E", "010", "--", "true"}).status == 10);
     CHECK(world.semactl({"run", "vsim", "--wait", "0", "--conflict-exit-code=10", "--", "true"}).status ==
           10);
     CHECK(world.semactl.in_use() == 1);

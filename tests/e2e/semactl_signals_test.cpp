@@ -7,8 +7,10 @@
 #include <pty.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <utility>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -64,7 +66,15 @@ class Terminal {
     Terminal& operator=(const Terminal&) = delete;
 
     const std::string& name() const { return name_; }
-    void type(char key) const { REQUIRE(write(keyboard_, &key, 1) == 1); }
+    void type(char key) const { type(std::string(1, key)); }
+    void type(const std::string& keys) const {
+        REQUIRE(write(keyboard_, keys.data(), keys.size()) == static_cast<ssize_t>(keys.size()));
+    }
+    // As a window that is closed, or a connection that is lost.
+    void hang_up() {
+        close(std::exchange(keyboard_, -1));
+        close(std::exchange(other_, -1));
+    }
     bool shows(const std::string& text) {
         return eventually([&] { return screen().find(text) != std::string::npos; });
     }
@@ -83,6 +93,7 @@ class Terminal {
 };
 
 constexpr char ctrl_c = 3;
+constexpr char ctrl_s = 19;
 constexpr char ctrl_z = 26;
 
 }  // namespace
@@ -183,6 +194,26 @@ TEST_CASE("leaving does not depend on a server that answers") {
     queued.signal(SIGINT);
     CHECK(queued.wait(5s) == 128 + SIGINT);
 }
+
+// A sanitizer's library wants to be loaded before any other.
+#if !SANITIZED
+TEST_CASE("a name server that does not answer holds back neither a TERM nor the end of the wait") {
+    const Semactl semactl("http://seats.example.net:7717");
+    ProgramOptions options;
+    options.environment["LD_PRELOAD"] = SLOW_NAMES;
+    options.environment["http_proxy"] = "";
+    const auto command = [](const std::string& wait) {
+        return Semactl::command({"run", "vsim", "--wait", wait, "--", "true"});
+    };
+    Program left(command("60"), semactl.options(options));
+    REQUIRE(left.warns("waiting for vsim"));
+    left.signal(SIGTERM);
+    CHECK(left.wait(5s) == 128 + SIGTERM);
+
+    Program impatient(command("1"), semactl.options(options));
+    CHECK(impatient.wait(8s) == 69);
+}
+#endif
 
 TEST_CASE("a second TERM kills the whole tree, and the slot is free") {
     const World world;
@@ -323,4 +354,72 @@ TEST_CASE("a command that stops itself gives the terminal back to the shell") {
     REQUIRE(terminal.shows("resumed"));
     REQUIRE(terminal.shows("status 0"));
     CHECK(run.wait() == 0);
+}
+
+TEST_CASE("a terminal stopped with Ctrl-S does not keep a command alive past its lease") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run(Semactl::command({"run", "vsim", "--ttl", "2", "--", "sh", "-c", "echo ready; sleep 20"}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("ready"));
+    terminal.type(ctrl_s);
+    CHECK(run.wait(10s) == 79);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a hang-up of the terminal reaches the command of a semactl that leads the session") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.directory = world.semactl.folder();
+    const std::string script =
+        "trap 'echo hup >> signals; exit 3' HUP; echo ready; while :; do sleep 0.05; done";
+    Program run(Semactl::command({"run", "vsim", "--", "sh", "-c", script}), world.semactl.options(options));
+    REQUIRE(terminal.shows("ready"));
+    terminal.hang_up();
+    CHECK(run.wait(10s) == 3);
+    CHECK(std::filesystem::file_size(world.semactl.folder() / "signals") == 4);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a job that was stopped for reading in the background gets one CONT with the terminal") {
+    const World world;
+    Terminal terminal;
+    // What the shell says of the job holds its command line: what the command prints must not be in that.
+    const std::string command =
+        "trap \"echo continued \\$((6 * 7))\" CONT; read line; sleep 0.3; echo \"got $line\"";
+    const std::string shell = "set -m; " SEMACTL " run vsim -- bash -c '" + command +
+                              "' & until jobs %1 | grep -q Stopped; do sleep 0.05; done; echo stopped; fg";
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run({"bash", "-c", shell}, world.semactl.options(options));
+    REQUIRE(terminal.shows("stopped"));
+    terminal.type("word\n");
+    REQUIRE(terminal.shows("got word"));
+    CHECK(run.wait() == 0);
+    const std::string& screen = terminal.screen();
+    CHECK(screen.find("continued 42") != std::string::npos);
+    CHECK(screen.find("continued 42") == screen.rfind("continued 42"));
+}
+
+TEST_CASE("a shell under semactl can be suspended, and gets the terminal back") {
+    const World world;
+    Terminal terminal;
+    const std::string shell =
+        "set -m; " SEMACTL
+        " run vsim -- env PS1='inner> ' bash --norc -i; echo status $?; fg; echo status $?";
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run({"bash", "-c", shell}, world.semactl.options(options));
+    REQUIRE(terminal.shows("inner> "));
+    terminal.type("suspend\n");
+    // 128 + STOP
+    REQUIRE(terminal.shows("status 147"));
+    terminal.type("exit 5\n");
+    REQUIRE(terminal.shows("status 5"));
+    CHECK(run.wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,8 @@ struct Scene {
     Wait wait = Wait::for_request;
     /// Sent as it is, and then the connection is closed. Nothing is sent where it is empty.
     std::string answer;
+    /// How long the answer is held back, as a slow network does.
+    std::chrono::milliseconds delay{};
 };
 
 /// An HTTP answer.
@@ -92,6 +95,7 @@ class ScriptedServer {
             const std::lock_guard lock(mutex_);
             requests_[index] = request;
         }
+        if (scene.delay.count() > 0) std::this_thread::sleep_for(scene.delay);
         std::size_t sent = 0;
         while (sent < scene.answer.size()) {
             const ssize_t size =

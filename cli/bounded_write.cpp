@@ -1,0 +1,100 @@
+#include "cli/bounded_write.hpp"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long a write may block that was expected not to.
+constexpr auto tick = 5ms;
+
+void do_nothing(int) {}
+
+// While it lives, each blocking call is interrupted after a tick at most, and a pipe without a reader is an
+// error and no signal. A file that polls as writable can
+// still block the writer: another program may have been quicker, or there is room for a part only.
+class Interruptions {
+  public:
+    Interruptions() {
+        struct sigaction action {};
+        // Without SA_RESTART, and with a handler: else the call would go on.
+        action.sa_handler = do_nothing;
+        sigaction(SIGRTMAX, &action, &old_action_);
+        sigset_t interruption;
+        sigemptyset(&interruption);
+        sigaddset(&interruption, SIGRTMAX);
+        pthread_sigmask(SIG_UNBLOCK, &interruption, &old_mask_);
+        sigemptyset(&broken_pipe_);
+        sigaddset(&broken_pipe_, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &broken_pipe_, nullptr);
+
+        sigevent event{};
+        // A library's thread that got the signal would leave this one in its call.
+        event.sigev_notify = SIGEV_THREAD_ID;
+        event.sigev_signo = SIGRTMAX;
+        event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
+        running_ = timer_create(CLOCK_MONOTONIC, &event, &timer_) == 0;
+        // Again and again, since the first may come just before the call.
+        const timespec time{0, std::chrono::nanoseconds(tick).count()};
+        const itimerspec when{time, time};
+        if (running_) timer_settime(timer_, 0, &when, nullptr);
+    }
+    ~Interruptions() {
+        if (running_) timer_delete(timer_);
+        const timespec at_once{};
+        sigtimedwait(&broken_pipe_, nullptr, &at_once);
+        pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
+        sigaction(SIGRTMAX, &old_action_, nullptr);
+    }
+    Interruptions(const Interruptions&) = delete;
+    Interruptions& operator=(const Interruptions&) = delete;
+
+    bool running() const { return running_; }
+
+  private:
+    struct sigaction old_action_ {};
+    sigset_t old_mask_{};
+    sigset_t broken_pipe_{};
+    timer_t timer_{};
+    bool running_ = false;
+};
+
+}  // namespace
+
+std::optional<std::size_t> write_within(int fd, std::string_view text, std::chrono::milliseconds patience) {
+    using Clock = std::chrono::steady_clock;
+    const auto give_up = Clock::now() + patience;
+    std::size_t done = 0;
+    while (done < text.size()) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(give_up - Clock::now());
+        pollfd ready{fd, POLLOUT, 0};
+        const int found = poll(&ready, 1, static_cast<int>(std::max(left, 0ms) / 1ms));
+        if (found == 0) break;
+        if (found < 0) {
+            if (errno != EINTR) return std::nullopt;
+            continue;
+        }
+        const Interruptions interruptions;
+        if (!interruptions.running()) break;
+        const ssize_t written = write(fd, text.data() + done, text.size() - done);
+        if (written > 0) {
+            done += static_cast<std::size_t>(written);
+        } else if (errno != EINTR && errno != EAGAIN) {
+            return std::nullopt;
+        } else if (Clock::now() >= give_up) {
+            break;
+        }
+    }
+    return done;
+}
+
+}  // namespace sema

@@ -9,12 +9,9 @@
 PRAGMA application_id = 0x53454D41;
 PRAGMA user_version = 1;
 
--- The pools there are. `version` changes with every commit that touches the pool, so that a change made
--- from an outdated view of it is noticed. It is an unsigned 64-bit number kept in the same bits, so it
--- may show as negative; 0, which stands for "no such pool", is never stored.
+-- The pools there are.
 CREATE TABLE pools (
     id BLOB NOT NULL PRIMARY KEY,
-    version INTEGER NOT NULL,
     count INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

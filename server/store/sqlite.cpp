@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 namespace sema {
@@ -24,10 +25,8 @@ using sqlite::Transaction;
 constexpr std::int64_t application_id = 0x53454D41;
 constexpr std::int64_t format_version = 1;
 
-// SQLite's integers are signed; versions are only ever compared for equality, so their bits do.
-std::int64_t to_sql(Version version) {
-    return static_cast<std::int64_t>(version);
-}
+// Of a pool that this handle has not committed to yet. Any but 0 would do.
+constexpr Version first_version = 1;
 
 std::int64_t to_sql(TimePoint time) {
     return time.time_since_epoch().count();
@@ -90,7 +89,8 @@ class SqliteStore : public Store {
             std::optional<PoolRecord> record;
             select_pool_.query(
                 [&](const Row& row) {
-                    record = PoolRecord{static_cast<Version>(row.integer(0)), row.number(1), {}};
+                    record = PoolRecord{
+                        versions_.try_emplace(pool, first_version).first->second, row.number(0), {}};
                 },
                 pool.uuid());
             if (!record) return Absent{};
@@ -127,6 +127,8 @@ class SqliteStore : public Store {
             }
             if (anchor) put(*anchor);
             transaction.commit();
+            for (const PoolChange& change : batch)
+                keep_version(change);
             if (!log_) log_ = identity_of(log_path_);
             return Committed{};
         } catch (const sqlite::Failure& error) {
@@ -163,19 +165,28 @@ class SqliteStore : public Store {
                 Duration(row.integer(4))};
     }
 
-    // False when the pool is not at the base. The comparison is part of the write: one look-up, not two.
+    // False when the pool is not at the base.
     bool apply_to_pool(const PoolChange& change) {
         const auto& id = change.pool.uuid();
-        std::optional<std::int64_t> count;
-        if (change.changes.count) count = *change.changes.count;
         if (change.base == 0 && change.next == 0) {
             bool absent = true;
             select_pool_.query([&](const Row&) { absent = false; }, id);
             return absent;
         }
-        if (change.base == 0) return insert_pool_.run(id, to_sql(change.next), count) == 1;
-        if (change.next == 0) return delete_pool_.run(id, to_sql(change.base)) == 1;
-        return update_pool_.run(id, to_sql(change.base), to_sql(change.next), count) == 1;
+        const std::int64_t count = change.changes.count.value_or(0);
+        if (change.base == 0) return insert_pool_.run(id, count) == 1;
+        const auto known = versions_.find(change.pool);
+        if (known == versions_.end() || known->second != change.base) return false;
+        if (change.next == 0) return delete_pool_.run(id) == 1;
+        return !change.changes.count || update_pool_.run(id, count) == 1;
+    }
+
+    void keep_version(const PoolChange& change) {
+        if (change.next == 0) {
+            versions_.erase(change.pool);
+        } else {
+            versions_[change.pool] = change.next;
+        }
     }
 
     void apply_to_leases(const PoolChange& change) {
@@ -208,17 +219,19 @@ class SqliteStore : public Store {
     std::optional<FileIdentity> file_;
     /// Known once something was written to it.
     std::optional<FileIdentity> log_;
+    /// Of the pools loaded or committed so far. Nobody else has the file open, so versions need not be in it:
+    /// a commit that changes one lease then writes one page of it, and not two.
+    std::unordered_map<PoolId, Version> versions_;
 
-    sqlite::Statement select_pool_{database_, "SELECT version, count FROM pools WHERE id = ?1"};
+    sqlite::Statement select_pool_{database_, "SELECT count FROM pools WHERE id = ?1"};
     sqlite::Statement select_leases_{
         database_,
         "SELECT position, lease, granted_at_us, expires_at_us, ttl_us FROM leases"
         " WHERE pool = ?1 ORDER BY position"};
     sqlite::Statement insert_pool_{
-        database_, "INSERT INTO pools (id, version, count) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING"};
-    sqlite::Statement update_pool_{
-        database_, "UPDATE pools SET version = ?3, count = ifnull(?4, count) WHERE id = ?1 AND version = ?2"};
-    sqlite::Statement delete_pool_{database_, "DELETE FROM pools WHERE id = ?1 AND version = ?2"};
+        database_, "INSERT INTO pools (id, count) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING"};
+    sqlite::Statement update_pool_{database_, "UPDATE pools SET count = ?2 WHERE id = ?1"};
+    sqlite::Statement delete_pool_{database_, "DELETE FROM pools WHERE id = ?1"};
     sqlite::Statement put_lease_{
         database_,
         "REPLACE INTO leases (pool, position, lease, granted_at_us, expires_at_us, ttl_us)"
@@ -238,7 +251,7 @@ class SqliteStore : public Store {
 // values (2 MB, 1000 pages) and keep most commits free of a checkpoint's pause; with one pool they cost
 // nothing. 64 MiB of cache hold a million leases, and are only taken up as needed. A log of 8000 pages
 // (32 MiB) is read back in well under a second when a killed server starts again.
-constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 1000";
+constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8000";
 
 enum class Content { nothing, store };
 

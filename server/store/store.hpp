@@ -30,7 +30,8 @@ struct Lease {
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
-/// the pool. A pool that is made again starts at a fresh random value, so that a version never recurs.
+/// the pool. A pool that is made again starts at a fresh random value, so that a version never recurs. A
+/// store that nobody else can have open may keep versions to itself: opened again, it tells other ones.
 using Version = std::uint64_t;
 
 /// What is known of a pool on stable storage. Leases whose time has passed may still be among `leases`:

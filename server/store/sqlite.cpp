@@ -247,11 +247,10 @@ class SqliteStore : public Store {
         database_, "SELECT boot_id, boot_time_us, wall_time_us, timeline_us FROM clock_anchor"};
 };
 
-// With 100,000 pools in use at random, both together carry 1.6 times the rows per second of SQLite's own
-// values (2 MB, 1000 pages) and keep most commits free of a checkpoint's pause; with one pool they cost
-// nothing. 64 MiB of cache hold a million leases, and are only taken up as needed. A log of 8000 pages
-// (32 MiB) is read back in well under a second when a killed server starts again.
-constexpr const char* tuning = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8000";
+// 64 MiB hold a million leases, and are only taken up as needed. The log is left to be copied into the
+// database every 1000 pages, SQLite's own value: until it has that length once, each commit makes the file
+// longer, and its fdatasync has to store the new length too, which takes twice as long.
+constexpr const char* tuning = "PRAGMA cache_size = -65536";
 
 enum class Content { nothing, store };
 

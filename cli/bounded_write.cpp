@@ -20,8 +20,8 @@ constexpr auto tick = 5ms;
 void do_nothing(int) {}
 
 // While it lives, each blocking call is interrupted after a tick at most, and a pipe without a reader is an
-// error and no signal. A file that polls as writable can
-// still block the writer: another program may have been quicker, or there is room for a part only.
+// error and no signal. A file that polls as writable can still block the writer: another program may have
+// been quicker, or there is room for a part only.
 class Interruptions {
   public:
     Interruptions() {

@@ -107,6 +107,8 @@ void Connection::received(const error_code& error, std::size_t size) {
 }
 
 void Connection::hung_up(bool reset) {
+    // A waiter that does not read is kept by its place in the queue alone.
+    const auto self = shared_from_this();
     end_of_input_ = true;
     if (state_ == State::waiting) {
         if (call_->ticket && worker_.routes().leave(call_->pool, *call_->ticket)) return close();

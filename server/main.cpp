@@ -108,6 +108,9 @@ Expected<void> serve(const Options& options) {
     server.wait_until_drained(drain_patience);
     server.stop();
     service.stop();
+    // What those answers leased to clients that have gone is given back.
+    server.hand_out_rest();
+    service.stop();
     log.info("stopped");
     return {};
 }

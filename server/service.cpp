@@ -569,7 +569,7 @@ void Service::run_timer() {
             wake_at_ = TimePoint::max();
         }
         if (const auto next = advance()) schedule(*next);
-        while (flush()) {
+        while (settle()) {
         }
     }
 }

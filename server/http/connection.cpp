@@ -88,7 +88,8 @@ void Connection::start() {
 
 void Connection::read() {
     if (read_under_way_ || end_of_input_ || state_ == State::closed) return;
-    if (state_ == State::waiting && reader_.buffered() >= read_ahead) return;
+    const bool busy = state_ == State::waiting || state_ == State::writing;
+    if (busy && reader_.buffered() >= read_ahead) return;
     read_under_way_ = true;
     socket_.async_read_some(asio::buffer(input_),
                             [self = shared_from_this()](const error_code& error, std::size_t size) {

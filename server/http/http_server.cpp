@@ -237,6 +237,11 @@ void HttpServer::stop() {
         worker->stop();
 }
 
+void HttpServer::hand_out_rest() {
+    for (const auto& worker : workers_)
+        worker->hand_out_rest();
+}
+
 void HttpServer::serve(Connection::Socket socket, Worker& worker) {
     if (connections_.fetch_add(1) >= options_.max_connections) {
         --connections_;

@@ -45,6 +45,10 @@ class HttpServer {
     /// Ends the threads.
     void stop();
 
+    /// Once it is stopped: takes in the answers that came since then, so that leases that reach nobody are
+    /// given back.
+    void hand_out_rest();
+
   private:
     class Listener;
     template <class Protocol>

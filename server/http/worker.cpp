@@ -41,6 +41,12 @@ void Worker::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
+void Worker::hand_out_rest() {
+    hand_out_inbox();
+    while (hand_out_own()) {
+    }
+}
+
 void Worker::drain() {
     asio::post(context_, [this] {
         draining_ = true;

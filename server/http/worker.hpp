@@ -27,8 +27,11 @@ class Worker {
     Worker& operator=(const Worker&) = delete;
 
     void start();
-    /// Any thread. What was not finished by drain() is dropped.
+    /// Any thread. What was not finished by drain() is dropped, but for answers under way.
     void stop();
+    /// Once it is stopped: brings the answers that came since then, so that leases that reach nobody are
+    /// given back.
+    void hand_out_rest();
     /// Any thread: each connection finishes the call under way and closes.
     void drain();
 

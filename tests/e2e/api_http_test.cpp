@@ -479,6 +479,28 @@ TEST_CASE("what is sent ahead of its turn does not pile up in the server") {
     for (std::thread& sender : senders)
         sender.join();
 }
+
+TEST_CASE("what is sent while answers are left unread does not pile up in the server") {
+    const RunningServer server(one_thread);
+    const TestPool pool(server, 1);
+    std::string some;
+    for (int i = 0; i < 50; ++i)
+        some += http_request("GET", pool.path());
+    RawClient greedy(server.port());
+    greedy.receive_at_most(4096);
+    std::thread sender([&] {
+        // Slowly, so that the server waits for more when its answers no longer fit into the connection.
+        for (int i = 0; i < 800 && greedy.send(some); ++i)
+            std::this_thread::sleep_for(1ms);
+        while (greedy.send(some)) {
+        }
+    });
+    const auto before = resident_kilobytes(server.pid());
+    const Stopwatch watch;
+    CHECK_FALSE(eventually([&] { return resident_kilobytes(server.pid()) > before + 4096; }, 3s));
+    greedy.half_close();
+    sender.join();
+}
 #endif
 
 TEST_CASE("a connection above --max-connections is told so, and a later one is served") {

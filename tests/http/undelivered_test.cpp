@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,12 +30,26 @@ class Server {
         REQUIRE(call("PUT", "", R"({"count":1})").status == 200);
     }
     ~Server() {
-        service_.drain();
-        http_.stop();
-        service_.stop();
+        stop([] {});
     }
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
+
+    /// As semad does on TERM. `meanwhile` is done when nothing is read from connections any more.
+    void stop(const std::function<void()>& meanwhile) {
+        http_.drain();
+        service_.drain();
+        http_.stop();
+        meanwhile();
+        service_.stop();
+        http_.hand_out_rest();
+        service_.stop();
+    }
+    /// What the store holds.
+    std::size_t stored_leases() {
+        const auto record = store_->load(*PoolId::parse(pool_));
+        return std::get<PoolRecord>(record).leases.size();
+    }
 
     RawClient connect() const { return RawClient(port_); }
     std::string request(const std::string& method, const std::string& call,
@@ -191,6 +206,23 @@ TEST_CASE(
     CHECK(server.in_use() == 1);
     const std::string lease = nlohmann::json::parse(response.body).at("lease");
     CHECK(server.call("POST", "/return", lease_body(lease)).body == R"({"returned":true})");
+}
+
+TEST_CASE("a borrower that goes while its answer is being stored loses its lease though the server stops") {
+    for (const bool with_reset : {false, true}) {
+        Server server;
+        RawClient borrower = server.connect();
+        server.slow_down();
+        StoreFaults::Gate gate(server.faults());
+        borrower.send(server.request("POST", "/borrow", R"({"ttl":60})"));
+        gate.await_commit();
+        with_reset ? borrower.abort() : borrower.close();
+        RawClient other = server.connect();
+        other.send(http_request("GET", "/"));
+        other.receive();
+        server.stop([&] { gate.open(); });
+        CHECK(server.stored_leases() == 0);
+    }
 }
 
 TEST_CASE("a return is done though its client doesn't stay for the answer") {

@@ -101,6 +101,10 @@ void RawClient::connect(const void* address, unsigned size) {
     throw failure;
 }
 
+void RawClient::receive_at_most(int bytes) {
+    setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+}
+
 bool RawClient::send(std::string_view bytes) {
     while (!bytes.empty()) {
         const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);

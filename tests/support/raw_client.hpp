@@ -39,6 +39,9 @@ class RawClient {
     RawClient& operator=(RawClient&& other) noexcept;
     ~RawClient() { close(); }
 
+    /// Makes the system keep no more than about this many bytes that were not received yet.
+    void receive_at_most(int bytes);
+
     /// False where the server has closed the connection before it took everything.
     bool send(std::string_view bytes);
 

@@ -338,8 +338,11 @@ class Client::Connection {
             case CURLE_NOT_BUILT_IN:
             case CURLE_BAD_FUNCTION_ARGUMENT:
                 return Rejected{"cannot be used: " + reason(code)};
+            // What libcurl says of a header that is too long for it: before 8.6 the former.
             case CURLE_OUT_OF_MEMORY:
-                // What libcurl says of a header that is too long for it, too.
+#if LIBCURL_VERSION_NUM >= 0x080600
+            case CURLE_TOO_LARGE:
+#endif
                 return Rejected{"gave an answer that does not fit in memory"};
             default:
                 return Unavailable{reason(code), std::nullopt};

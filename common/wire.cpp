@@ -1,15 +1,12 @@
 #include "common/wire.hpp"
 
-#include <nlohmann/json.hpp>
+#include "common/fields.hpp"
 
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <initializer_list>
 #include <limits>
-#include <optional>
 #include <utility>
-#include <vector>
 
 namespace sema::wire {
 namespace {
@@ -18,160 +15,13 @@ using nlohmann::json;
 // Its keys stay in the order in which the reference lists them.
 using nlohmann::ordered_json;
 
-/// The fields asked for of an object. One that is not there is no value.
-class Fields {
-  public:
-    explicit Fields(std::initializer_list<std::string_view> names) {
-        for (const std::string_view name : names)
-            fields_.push_back({name, std::nullopt});
-    }
-
-    /// Null when nobody asked for it.
-    std::optional<json>* find(std::string_view name) {
-        for (auto& field : fields_) {
-            if (field.name == name) return &field.value;
-        }
-        return nullptr;
-    }
-    const std::optional<json>& operator[](std::string_view name) const {
-        return *const_cast<Fields*>(this)->find(name);
-    }
-
-  private:
-    struct Field {
-        std::string_view name;
-        std::optional<json> value;
-    };
-    std::vector<Field> fields_;
-};
-
-/// Fills in Fields as an object is read. Of an object or array in a field it keeps only that it is one, and
-/// nothing at all of other fields: a body costs no more than its length, whatever its shape.
-class FieldReader final : public json::json_sax_t {
-  public:
-    explicit FieldReader(Fields& fields) : fields_(fields) {}
-
-    bool is_object() const { return is_object_; }
-    /// Whether reading ended at a number that is none to this machine.
-    bool has_huge_number() const { return has_huge_number_; }
-
-    bool null() override { return take(nullptr); }
-    bool boolean(bool yes) override { return take(yes); }
-    bool number_integer(number_integer_t number) override { return take(number); }
-    bool number_unsigned(number_unsigned_t number) override { return take(number); }
-    bool number_float(number_float_t number, const string_t&) override { return take(number); }
-    bool string(string_t& text) override { return take(std::move(text)); }
-    bool binary(binary_t&) override { return take(nullptr); }
-    bool key(string_t& name) override {
-        if (depth_ == 1) field_ = fields_.find(name);
-        return true;
-    }
-    bool start_object(std::size_t) override {
-        if (depth_ == 0) is_object_ = true;
-        return open(json::value_t::object);
-    }
-    bool end_object() override { return close(); }
-    bool start_array(std::size_t) override { return open(json::value_t::array); }
-    bool end_array() override { return close(); }
-    bool parse_error(std::size_t, const std::string&, const json::exception& error) override {
-        has_huge_number_ = error.id == number_overflow;
-        return false;
-    }
-
-  private:
-    // nlohmann/json's json.exception.out_of_range.406.
-    static constexpr int number_overflow = 406;
-
-    template <class Value>
-    bool take(Value&& value) {
-        if (depth_ == 1 && field_) *field_ = json(std::forward<Value>(value));
-        return true;
-    }
-    bool open(json::value_t kind) {
-        take(kind);
-        ++depth_;
-        return true;
-    }
-    bool close() {
-        --depth_;
-        return true;
-    }
-
-    Fields& fields_;
-    std::optional<json>* field_ = nullptr;
-    std::size_t depth_ = 0;
-    bool is_object_ = false;
-    bool has_huge_number_ = false;
-};
-
-// The library's own messages quote the text at fault, which may hold a lease's UUID: ours do not.
-Expected<Fields> parse_object(std::string_view body, std::initializer_list<std::string_view> names) {
-    Fields fields(names);
-    FieldReader reader(fields);
-    // The library takes a NUL for the end.
-    const bool whole = body.find('\0') == body.npos;
-    if (!whole || !json::sax_parse(body.begin(), body.end(), &reader)) {
-        if (reader.has_huge_number()) return failure("body has a number that is out of range");
-        return failure("body is not valid JSON");
-    }
-    if (!reader.is_object()) return failure("body must be a JSON object");
-    return fields;
-}
-
-// The field as a count of something: a JSON integer in 0..max.
-Expected<unsigned> unsigned_field(const Fields& object, const char* name, unsigned max) {
-    const auto& field = object[name];
-    if (!field) return failure(std::string(name) + " is required");
-    const std::string out_of_range = std::string(name) + " out of range";
-    if (field->is_number_unsigned()) {
-        const auto value = field->get<std::uint64_t>();
-        if (value > max) return failure(out_of_range);
-        return static_cast<unsigned>(value);
-    }
-    if (field->is_number_integer() && field->get<std::int64_t>() == 0) return 0;  // as "-0"
-    if (field->is_number_integer()) return failure(out_of_range);
-    // An integer too large for 64 bits arrives as a floating-point number.
-    if (field->is_number_float() && std::abs(field->get<double>()) >= 9.2e18) return failure(out_of_range);
-    return failure(std::string(name) + " must be an integer");
-}
-
-// The field as a number of seconds, without judging its sign.
-Expected<double> seconds_field(const json& field, const char* name) {
-    if (!field.is_number()) return failure(std::string(name) + " must be a number of seconds");
-    return field.get<double>();
-}
-
-Expected<std::int64_t> integer_field(const Fields& object, const char* name) {
-    const auto& field = object[name];
-    if (!field || !field->is_number_integer()) return failure(std::string(name) + " is missing");
-    return field->get<std::int64_t>();
-}
-
-Expected<bool> bool_field(std::string_view body, const char* name) {
-    const auto object = parse_object(body, {name});
-    if (!object) return tl::unexpected(object.error());
-    const auto& field = (*object)[name];
-    if (!field || !field->is_boolean()) return failure(std::string(name) + " is missing");
-    return field->get<bool>();
-}
-
-Expected<std::string> string_field(std::string_view body, const char* name) {
-    const auto object = parse_object(body, {name});
-    if (!object) return tl::unexpected(object.error());
-    const auto& field = (*object)[name];
-    if (!field || !field->is_string()) return failure(std::string(name) + " is missing");
-    return field->get<std::string>();
-}
-
-template <class AnyId>
-Expected<AnyId> id_field(const Fields& object, const char* name) {
-    const auto& field = object[name];
-    if (!field) return failure(std::string(name) + " is required");
-    if (field->is_string()) {
-        if (auto id = AnyId::parse(field->template get_ref<const std::string&>())) return *id;
-    }
-    return failure(std::string(name) + " must be a UUID");
-}
+constexpr unsigned any_number = 0xffff'ffff;
+constexpr std::int64_t lowest_priority = -100;
+constexpr std::int64_t highest_priority = 100;
+constexpr std::size_t longest_name = 256;
+constexpr std::size_t longest_url = 2048;
+// Longer than any device rests.
+constexpr Duration longest_cooldown = std::chrono::hours(24 * 30);
 
 // For what is answered most: bodies of fixed shape, whose values need no escaping.
 void append(std::string& text, std::int64_t number) {
@@ -183,34 +33,172 @@ double seconds(Duration duration) {
     return std::chrono::duration<double>(duration).count();
 }
 
+// As a JSON integer where it is one.
+ordered_json seconds_json(Duration duration) {
+    if (duration == std::chrono::floor<std::chrono::seconds>(duration)) return whole_seconds(duration);
+    return seconds(duration);
+}
+
+std::string dump(const ordered_json& value) {
+    return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+Expected<Duration> ttl_field(const Fields& object) {
+    const auto& ttl = object["ttl"];
+    if (!ttl) return failure("ttl is required");
+    const auto number = seconds_field(*ttl, "ttl");
+    if (!number) return tl::unexpected(number.error());
+    if (!(*number > 0)) return failure("ttl must be greater than 0");
+    return from_seconds(*number);
+}
+
+Expected<std::shared_ptr<const Holder>> holder_field(const json& field) {
+    if (!field.is_object()) return failure("holder must be an object");
+    Holder holder;
+    for (const auto& [name, member, longest] :
+         {std::tuple{"name", &Holder::name, longest_name}, {"url", &Holder::url, longest_url}}) {
+        const auto found = field.find(name);
+        if (found == field.end()) continue;
+        auto text = text_field(*found, std::string("holder.") + name, longest);
+        if (!text) return tl::unexpected(text.error());
+        holder.*member = std::move(*text);
+    }
+    return std::make_shared<const Holder>(std::move(holder));
+}
+
+ordered_json to_value(const Holder* holder) {
+    if (!holder) return nullptr;
+    ordered_json value = ordered_json::object();
+    if (holder->name) value["name"] = *holder->name;
+    if (holder->url) value["url"] = *holder->url;
+    return value;
+}
+
+ordered_json to_value(const std::optional<std::int64_t>& number) {
+    return number ? ordered_json(*number) : ordered_json(nullptr);
+}
+
+Expected<std::vector<Payload>> payloads_field(const json& field, unsigned count) {
+    if (!field.is_array()) return failure("slots must be an array");
+    if (field.size() != count) return failure("slots must have one entry for each of the pool's slots");
+    std::vector<Payload> payloads;
+    for (const json& entry : field) {
+        if (!entry.is_string() && !entry.is_object())
+            return failure("slots must hold strings or objects only");
+        payloads.push_back(entry.dump());
+    }
+    return payloads;
+}
+
+// Payloads are JSON already.
+std::string joined(const std::vector<Payload>& payloads) {
+    std::string text = "[";
+    for (const Payload& payload : payloads) {
+        if (text.size() > 1) text += ',';
+        text += payload;
+    }
+    return text += ']';
+}
+
+std::string joined(const std::vector<unsigned>& positions) {
+    std::string text = "[";
+    for (const unsigned position : positions) {
+        if (text.size() > 1) text += ',';
+        append(text, position);
+    }
+    return text += ']';
+}
+
+std::optional<std::int64_t> optional_integer(const json& field) {
+    if (!field.is_number_integer()) return std::nullopt;
+    return field.get<std::int64_t>();
+}
+
+// For what the server says in lists: a list that is not as it should be throws the library's exception.
+std::shared_ptr<const Holder> holder_of(const json& entry) {
+    const json& field = entry.at("holder");
+    if (field.is_null()) return nullptr;
+    Holder holder;
+    if (field.contains("name")) holder.name = field["name"].get<std::string>();
+    if (field.contains("url")) holder.url = field["url"].get<std::string>();
+    return std::make_shared<const Holder>(std::move(holder));
+}
+
 }  // namespace
 
 Expected<RegisterRequest> parse_register_request(std::string_view body, unsigned max_count) {
-    return parse_object(body, {"count"}).and_then([&](const Fields& object) {
-        return unsigned_field(object, "count", max_count).map([](unsigned count) {
-            return RegisterRequest{count};
-        });
-    });
+    const auto object = parse_object(body, {"count", "slots", "cooldown", "name", "renewable"});
+    if (!object) return tl::unexpected(object.error());
+    RegisterRequest request;
+    const auto count = unsigned_field(*object, "count", max_count);
+    if (!count) return tl::unexpected(count.error());
+    request.count = *count;
+
+    if (const auto& slots = (*object)["slots"]) {
+        auto payloads = payloads_field(*slots, request.count);
+        if (!payloads) return tl::unexpected(payloads.error());
+        request.slots = std::move(*payloads);
+    }
+    if (const auto& cooldown = (*object)["cooldown"]) {
+        const auto number = seconds_field(*cooldown, "cooldown");
+        if (!number) return tl::unexpected(number.error());
+        if (!(*number >= 0)) return failure("cooldown must not be negative");
+        request.cooldown = from_seconds(*number);
+        if (*request.cooldown > longest_cooldown) return failure("cooldown must be at most 30 days");
+    }
+    if (const auto& name = (*object)["name"]) {
+        auto text = text_field(*name, "name", longest_name);
+        if (!text) return tl::unexpected(text.error());
+        request.name = std::move(*text);
+    }
+    if (const auto& renewable = (*object)["renewable"]) {
+        if (!renewable->is_boolean()) return failure("renewable must be true or false");
+        request.renewable = renewable->get<bool>();
+    }
+    return request;
 }
 
-Expected<BorrowRequest> parse_borrow_request(std::string_view body) {
-    const auto object = parse_object(body, {"ttl", "wait"});
+Expected<BorrowRequest> parse_borrow_request(std::string_view body, unsigned max_count) {
+    const auto object =
+        parse_object(body, {"ttl", "wait", "lease", "slots", "priority", "holder", "callback"});
     if (!object) return tl::unexpected(object.error());
     BorrowRequest request;
-
-    const auto& ttl = (*object)["ttl"];
-    if (!ttl) return failure("ttl is required");
-    const auto ttl_seconds = seconds_field(*ttl, "ttl");
-    if (!ttl_seconds) return tl::unexpected(ttl_seconds.error());
-    if (!(*ttl_seconds > 0)) return failure("ttl must be greater than 0");
-    request.ttl = from_seconds(*ttl_seconds);
+    const auto ttl = ttl_field(*object);
+    if (!ttl) return tl::unexpected(ttl.error());
+    request.ttl = *ttl;
 
     if (const auto& wait = (*object)["wait"]) {
-        const auto wait_seconds = seconds_field(*wait, "wait");
-        if (!wait_seconds) return tl::unexpected(wait_seconds.error());
-        if (!(*wait_seconds >= 0)) return failure("wait must not be negative");
-        request.wait = from_seconds(*wait_seconds);
+        const auto number = seconds_field(*wait, "wait");
+        if (!number) return tl::unexpected(number.error());
+        if (!(*number >= 0)) return failure("wait must not be negative");
+        request.wait = from_seconds(*number);
     }
+    if ((*object)["lease"]) {
+        const auto lease = id_field<LeaseId>(*object, "lease");
+        if (!lease) return tl::unexpected(lease.error());
+        request.lease = *lease;
+        request.extended = true;
+    }
+    if (const auto& slots = (*object)["slots"]) {
+        const auto number = integer_in(*slots, "slots", 1, max_count);
+        if (!number) return tl::unexpected(number.error());
+        request.slots = static_cast<unsigned>(*number);
+        request.extended = true;
+    }
+    if (const auto& priority = (*object)["priority"]) {
+        const auto number = integer_in(*priority, "priority", lowest_priority, highest_priority);
+        if (!number) return tl::unexpected(number.error());
+        request.priority = static_cast<int>(*number);
+        request.extended = true;
+    }
+    if (const auto& holder = (*object)["holder"]) {
+        auto who = holder_field(*holder);
+        if (!who) return tl::unexpected(who.error());
+        request.holder = std::move(*who);
+        request.extended = true;
+    }
+    // To ignore it would leave the caller waiting for a call that never comes.
+    if ((*object)["callback"]) return failure("callback is not allowed on this server: use wait");
     return request;
 }
 
@@ -220,10 +208,51 @@ Expected<ReturnRequest> parse_return_request(std::string_view body) {
     });
 }
 
+Expected<KeepaliveRequest> parse_keepalive_request(std::string_view body) {
+    return parse_object(body, {"lease", "ttl"}).and_then([](const Fields& object) {
+        return id_field<LeaseId>(object, "lease").and_then([&](LeaseId lease) {
+            return ttl_field(object).map([&](Duration ttl) { return KeepaliveRequest{lease, ttl}; });
+        });
+    });
+}
+
+Expected<ResizeRequest> parse_resize_request(std::string_view body) {
+    const auto object = parse_object(body, {"by"});
+    if (!object) return tl::unexpected(object.error());
+    const auto& by = (*object)["by"];
+    if (!by) return failure("by is required");
+    constexpr std::int64_t most = any_number;
+    return integer_in(*by, "by", -most, most).map([](std::int64_t number) { return ResizeRequest{number}; });
+}
+
+Expected<RevokeRequest> parse_revoke_request(std::string_view body) {
+    return parse_object(body, {"position"}).and_then([](const Fields& object) {
+        return unsigned_field(object, "position", any_number).map([](unsigned position) {
+            return RevokeRequest{position};
+        });
+    });
+}
+
+Expected<Payload> parse_payload(std::string_view text) {
+    // As a list's only entry, it is read like those of a body, bounds and all.
+    return parse_object("{\"slots\":[" + std::string(text) + "]}", {"slots"})
+        .and_then([](const Fields& object) { return payloads_field(*object["slots"], 1); })
+        .map([](std::vector<Payload> payloads) { return std::move(payloads.front()); });
+}
+
+Payload payload_of(std::string_view text) {
+    return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string payload_text(const Payload& payload) {
+    const json value = json::parse(payload, nullptr, false);
+    if (value.is_null()) return "";
+    return value.is_string() ? value.get<std::string>() : payload;
+}
+
 Expected<PoolState> parse_pool_state(std::string_view body) {
     const auto object = parse_object(body, {"id", "count", "in_use", "available"});
     if (!object) return tl::unexpected(object.error());
-    constexpr unsigned any = 0xffff'ffff;
     PoolState state;
     const auto id = id_field<PoolId>(*object, "id");
     if (!id) return tl::unexpected(id.error());
@@ -231,7 +260,7 @@ Expected<PoolState> parse_pool_state(std::string_view body) {
     for (const auto& [name, member] : {std::pair{"count", &PoolState::count},
                                        {"in_use", &PoolState::in_use},
                                        {"available", &PoolState::available}}) {
-        const auto value = unsigned_field(*object, name, any);
+        const auto value = unsigned_field(*object, name, any_number);
         if (!value) return tl::unexpected(value.error());
         state.*member = *value;
     }
@@ -239,17 +268,48 @@ Expected<PoolState> parse_pool_state(std::string_view body) {
 }
 
 Expected<LeaseGrant> parse_lease_grant(std::string_view body) {
-    const auto object = parse_object(body, {"lease", "position", "expires_at_unix", "expires_in"});
+    const auto object = parse_object(body, {"lease", "position", "expires_at_unix", "expires_in", "positions",
+                                            "fence", "slots", "granted_at_unix"});
     if (!object) return tl::unexpected(object.error());
     const auto lease = id_field<LeaseId>(*object, "lease");
     if (!lease) return tl::unexpected(lease.error());
-    const auto position = unsigned_field(*object, "position", 0xffff'ffff);
+    const auto position = unsigned_field(*object, "position", any_number);
     if (!position) return tl::unexpected(position.error());
     const auto expires_at = integer_field(*object, "expires_at_unix");
     if (!expires_at) return tl::unexpected(expires_at.error());
     const auto expires_in = integer_field(*object, "expires_in");
     if (!expires_in) return tl::unexpected(expires_in.error());
-    return LeaseGrant{*lease, *position, *expires_at, *expires_in};
+    LeaseGrant grant{*lease, *position, *expires_at, *expires_in};
+    if (!(*object)["positions"]) return grant;
+    try {
+        LeaseGrant::Details details;
+        details.positions = (*object)["positions"]->get<std::vector<unsigned>>();
+        details.fence = (*object)["fence"].value().get<std::uint64_t>();
+        for (const json& payload : (*object)["slots"].value())
+            details.slots.push_back(payload.dump());
+        details.granted_at_unix = (*object)["granted_at_unix"].value().get<std::int64_t>();
+        grant.details = std::move(details);
+    } catch (const std::exception&) {
+        return failure("positions, fence, slots or granted_at_unix is missing");
+    }
+    return grant;
+}
+
+Expected<NotGranted> parse_not_granted(std::string_view body) {
+    const auto object = parse_object(body, {"error", "rank", "queue", "in_use", "count", "eta"});
+    if (!object) return tl::unexpected(object.error());
+    try {
+        NotGranted answer;
+        answer.error = (*object)["error"].value().get<std::string>();
+        answer.rank = (*object)["rank"].value().get<std::size_t>();
+        answer.queue = (*object)["queue"].value().get<std::size_t>();
+        answer.in_use = (*object)["in_use"].value().get<unsigned>();
+        answer.count = (*object)["count"].value().get<unsigned>();
+        answer.eta = optional_integer((*object)["eta"].value());
+        return answer;
+    } catch (const std::exception&) {
+        return failure("error, rank, queue, in_use, count or eta is missing");
+    }
 }
 
 Expected<Returned> parse_returned(std::string_view body) {
@@ -258,6 +318,51 @@ Expected<Returned> parse_returned(std::string_view body) {
 
 Expected<Deleted> parse_deleted(std::string_view body) {
     return bool_field(body, "deleted").map([](bool yes) { return Deleted{yes}; });
+}
+
+Expected<Renewed> parse_renewed(std::string_view body) {
+    return bool_field(body, "renewed").and_then([&](bool yes) -> Expected<Renewed> {
+        if (!yes) return Renewed{};
+        return parse_lease_grant(body).map([](LeaseGrant lease) { return Renewed{std::move(lease)}; });
+    });
+}
+
+Expected<Revoked> parse_revoked(std::string_view body) {
+    return bool_field(body, "revoked").map([](bool yes) { return Revoked{yes}; });
+}
+
+Expected<Cancelled> parse_cancelled(std::string_view body) {
+    return bool_field(body, "cancelled").map([](bool yes) { return Cancelled{yes}; });
+}
+
+Expected<PoolView> parse_pool_view(std::string_view body) {
+    const auto state = parse_pool_state(body);
+    if (!state) return tl::unexpected(state.error());
+    const auto object = parse_object(body, {"name", "renewable", "cooldown", "holders", "queue", "eta"});
+    if (!object) return tl::unexpected(object.error());
+    try {
+        PoolView view{state->id, "", state->count, state->in_use, state->available, true, {}, {}, {}, {}};
+        const json& name = (*object)["name"].value();
+        if (name.is_string()) view.name = name.get<std::string>();
+        view.renewable = (*object)["renewable"].value().get<bool>();
+        view.cooldown = from_seconds(std::max(0.0, (*object)["cooldown"].value().get<double>()));
+        for (const json& entry : (*object)["holders"].value()) {
+            view.holders.push_back(
+                {entry.at("position").get<unsigned>(), entry.at("positions").get<std::vector<unsigned>>(),
+                 holder_of(entry), entry.at("granted_at_unix").get<std::int64_t>(),
+                 entry.at("expires_at_unix").get<std::int64_t>(), entry.at("expires_in").get<std::int64_t>(),
+                 entry.at("fence").get<std::uint64_t>()});
+        }
+        for (const json& entry : (*object)["queue"].value()) {
+            view.queue.push_back({entry.at("rank").get<std::size_t>(), entry.at("slots").get<unsigned>(),
+                                  entry.at("priority").get<int>(), holder_of(entry),
+                                  entry.at("waiting_for").get<std::int64_t>()});
+        }
+        view.eta = optional_integer((*object)["eta"].value());
+        return view;
+    } catch (const std::exception&) {
+        return failure("the list of holders is not as it should be");
+    }
 }
 
 Expected<Version> parse_version(std::string_view body) {
@@ -269,23 +374,49 @@ Expected<ErrorBody> parse_error_body(std::string_view body) {
 }
 
 std::string to_json(const RegisterRequest& request) {
-    return ordered_json{{"count", request.count}}.dump();
+    ordered_json body{{"count", request.count}};
+    if (request.cooldown) body["cooldown"] = seconds_json(*request.cooldown);
+    if (request.name) body["name"] = *request.name;
+    if (request.renewable) body["renewable"] = *request.renewable;
+    std::string text = dump(body);
+    if (request.slots) {
+        text.pop_back();
+        text += ",\"slots\":" + joined(*request.slots) + "}";
+    }
+    return text;
 }
 
 std::string to_json(const BorrowRequest& request) {
-    return ordered_json{{"ttl", seconds(request.ttl)}, {"wait", seconds(request.wait)}}.dump();
+    ordered_json body{{"ttl", seconds(request.ttl)}, {"wait", seconds(request.wait)}};
+    if (!request.extended) return dump(body);
+    if (request.lease) body["lease"] = request.lease->str();
+    body["slots"] = request.slots;
+    body["priority"] = request.priority;
+    if (request.holder) body["holder"] = to_value(request.holder.get());
+    return dump(body);
 }
 
 std::string to_json(const ReturnRequest& request) {
-    return ordered_json{{"lease", request.lease.str()}}.dump();
+    return dump({{"lease", request.lease.str()}});
+}
+
+std::string to_json(const KeepaliveRequest& request) {
+    return dump({{"lease", request.lease.str()}, {"ttl", seconds(request.ttl)}});
+}
+
+std::string to_json(const ResizeRequest& request) {
+    return dump({{"by", request.by}});
+}
+
+std::string to_json(const RevokeRequest& request) {
+    return dump({{"position", request.position}});
 }
 
 std::string to_json(const PoolState& state) {
-    return ordered_json{{"id", state.id.str()},
-                        {"count", state.count},
-                        {"in_use", state.in_use},
-                        {"available", state.available}}
-        .dump();
+    return dump({{"id", state.id.str()},
+                 {"count", state.count},
+                 {"in_use", state.in_use},
+                 {"available", state.available}});
 }
 
 std::string to_json(const LeaseGrant& grant) {
@@ -299,8 +430,24 @@ std::string to_json(const LeaseGrant& grant) {
     append(text, grant.expires_at_unix);
     text += R"(,"expires_in":)";
     append(text, grant.expires_in);
+    if (grant.details) {
+        text += R"(,"positions":)" + joined(grant.details->positions);
+        text += R"(,"fence":)" + std::to_string(grant.details->fence);
+        text += R"(,"slots":)" + joined(grant.details->slots);
+        text += R"(,"granted_at_unix":)";
+        append(text, grant.details->granted_at_unix);
+    }
     text += '}';
     return text;
+}
+
+std::string to_json(const NotGranted& answer) {
+    return dump({{"error", answer.error},
+                 {"rank", answer.rank},
+                 {"queue", answer.queue},
+                 {"in_use", answer.in_use},
+                 {"count", answer.count},
+                 {"eta", to_value(answer.eta)}});
 }
 
 std::string to_json(const Returned& answer) {
@@ -308,15 +455,60 @@ std::string to_json(const Returned& answer) {
 }
 
 std::string to_json(const Deleted& answer) {
-    return ordered_json{{"deleted", answer.deleted}}.dump();
+    return dump({{"deleted", answer.deleted}});
+}
+
+std::string to_json(const Renewed& answer) {
+    if (!answer.lease) return R"({"renewed":false})";
+    return R"({"renewed":true,)" + to_json(*answer.lease).substr(1);
+}
+
+std::string to_json(const Revoked& answer) {
+    return dump({{"revoked", answer.revoked}});
+}
+
+std::string to_json(const Cancelled& answer) {
+    return dump({{"cancelled", answer.cancelled}});
+}
+
+std::string to_json(const PoolView& view) {
+    ordered_json holders = ordered_json::array();
+    for (const auto& entry : view.holders) {
+        holders.push_back({{"position", entry.position},
+                           {"positions", entry.positions},
+                           {"holder", to_value(entry.holder.get())},
+                           {"granted_at_unix", entry.granted_at_unix},
+                           {"expires_at_unix", entry.expires_at_unix},
+                           {"expires_in", entry.expires_in},
+                           {"fence", entry.fence}});
+    }
+    ordered_json queue = ordered_json::array();
+    for (const auto& entry : view.queue) {
+        queue.push_back({{"rank", entry.rank},
+                         {"slots", entry.slots},
+                         {"priority", entry.priority},
+                         {"holder", to_value(entry.holder.get())},
+                         {"waiting_for", entry.waiting_for}});
+    }
+    ordered_json body{{"id", view.id.str()},
+                      {"name", view.name.empty() ? ordered_json(nullptr) : ordered_json(view.name)},
+                      {"count", view.count},
+                      {"in_use", view.in_use},
+                      {"available", view.available},
+                      {"renewable", view.renewable},
+                      {"cooldown", seconds_json(view.cooldown)}};
+    body["holders"] = std::move(holders);
+    body["queue"] = std::move(queue);
+    body["eta"] = to_value(view.eta);
+    return dump(body);
 }
 
 std::string to_json(const Version& answer) {
-    return ordered_json{{"version", answer.version}}.dump();
+    return dump({{"version", answer.version}});
 }
 
 std::string to_json(const ErrorBody& answer) {
-    return ordered_json{{"error", answer.error}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+    return dump({{"error", answer.error}});
 }
 
 }  // namespace sema::wire

@@ -5,17 +5,40 @@
 #include "common/ids.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// The JSON bodies of the HTTP interface: what each call sends and what it answers. docs/http-api.md is
 /// the reference for people; this header is the same for programs. `to_json` and `parse_*` are each
 /// other's inverse. Parsers ignore fields they do not know, and their errors name the field at fault.
+///
+/// Many fields are optional extensions: a body without them has the keys of the base contract and no more.
 namespace sema::wire {
 
-/// PUT /l/{id}
+/// Who borrows, as shown to whoever may inspect the pool. `name` has at most 256 characters, `url` 2048.
+struct Holder {
+    std::optional<std::string> name;
+    std::optional<std::string> url;
+
+    bool operator==(const Holder&) const = default;
+};
+
+/// What a pool tells the borrower of one slot: the JSON text of a string or an object, without white space.
+/// `null` for a slot that has none.
+using Payload = std::string;
+
+/// PUT /l/{id}. What is not there stays as it was.
 struct RegisterRequest {
     unsigned count = 0;
+    /// One for each slot.
+    std::optional<std::vector<Payload>> slots{};
+    std::optional<Duration> cooldown{};
+    /// Empty: the pool has no name any more.
+    std::optional<std::string> name{};
+    std::optional<bool> renewable{};
 };
 
 /// POST /l/{id}/borrow. `ttl` > 0; `wait` >= 0, and 0 where the body names none. Neither is clamped yet:
@@ -23,6 +46,13 @@ struct RegisterRequest {
 struct BorrowRequest {
     Duration ttl{};
     Duration wait{};
+    /// The id that the lease is to have; chosen by the borrower, so that it can repeat the call.
+    std::optional<LeaseId> lease{};
+    unsigned slots = 1;
+    int priority = 0;
+    std::shared_ptr<const Holder> holder{};
+    /// Whether the body had any field beyond `ttl` and `wait`: then so has the answer.
+    bool extended = false;
 };
 
 /// POST /l/{id}/return
@@ -30,7 +60,23 @@ struct ReturnRequest {
     LeaseId lease;
 };
 
-/// The answer of PUT and GET. `available` is count - in_use, but never below 0 after a shrink.
+/// POST /l/{id}/keepalive
+struct KeepaliveRequest {
+    LeaseId lease;
+    Duration ttl{};
+};
+
+/// POST /l/{id}/resize
+struct ResizeRequest {
+    std::int64_t by = 0;
+};
+
+/// POST /l/{id}/revoke
+struct RevokeRequest {
+    unsigned position = 0;
+};
+
+/// The answer of PUT, GET and resize. `available` is how many slots could be lent now, never below 0.
 struct PoolState {
     PoolId id;
     unsigned count = 0;
@@ -40,10 +86,34 @@ struct PoolState {
 
 /// The answer of borrow. Both times are whole seconds, rounded down.
 struct LeaseGrant {
+    /// What an extended request is answered besides.
+    struct Details {
+        /// Ascending; the first is the lease's `position`.
+        std::vector<unsigned> positions;
+        std::uint64_t fence = 0;
+        /// One for each position.
+        std::vector<Payload> slots;
+        std::int64_t granted_at_unix = 0;
+    };
+
     LeaseId lease;
     unsigned position = 0;
     std::int64_t expires_at_unix = 0;
     std::int64_t expires_in = 0;
+    std::optional<Details> details{};
+};
+
+/// The 409 of a borrow. An error body too: parse_error_body() reads it as one.
+struct NotGranted {
+    std::string error;
+    /// The borrower's place in the queue, or the one it would have had. 1 is next.
+    std::size_t rank = 0;
+    /// How many wait.
+    std::size_t queue = 0;
+    unsigned in_use = 0;
+    unsigned count = 0;
+    /// Seconds until the grant, estimated.
+    std::optional<std::int64_t> eta;
 };
 
 struct Returned {
@@ -52,6 +122,55 @@ struct Returned {
 
 struct Deleted {
     bool deleted = false;
+};
+
+/// The answer of keepalive: the lease with its new end, or nothing where it is no longer held.
+struct Renewed {
+    std::optional<LeaseGrant> lease;
+};
+
+struct Revoked {
+    bool revoked = false;
+};
+
+struct Cancelled {
+    bool cancelled = false;
+};
+
+/// The answer of GET /l/{id}/holders, and the data of each event. It tells no lease's id.
+struct PoolView {
+    struct HolderEntry {
+        unsigned position = 0;
+        std::vector<unsigned> positions;
+        std::shared_ptr<const Holder> holder;
+        std::int64_t granted_at_unix = 0;
+        std::int64_t expires_at_unix = 0;
+        std::int64_t expires_in = 0;
+        std::uint64_t fence = 0;
+    };
+    struct QueueEntry {
+        std::size_t rank = 0;
+        unsigned slots = 1;
+        int priority = 0;
+        std::shared_ptr<const Holder> holder;
+        /// Whole seconds.
+        std::int64_t waiting_for = 0;
+    };
+
+    PoolId id;
+    /// Empty where it has none; `null` on the wire.
+    std::string name;
+    unsigned count = 0;
+    unsigned in_use = 0;
+    unsigned available = 0;
+    bool renewable = true;
+    Duration cooldown{};
+    /// By position.
+    std::vector<HolderEntry> holders;
+    /// By rank.
+    std::vector<QueueEntry> queue;
+    /// Seconds until a borrower that comes now is granted a slot, estimated.
+    std::optional<std::int64_t> eta;
 };
 
 struct Version {
@@ -65,23 +184,47 @@ struct ErrorBody {
 
 /// `count` must be an integer in 0..max_count.
 Expected<RegisterRequest> parse_register_request(std::string_view body, unsigned max_count);
-Expected<BorrowRequest> parse_borrow_request(std::string_view body);
+/// `slots` must be an integer in 1..max_count.
+Expected<BorrowRequest> parse_borrow_request(std::string_view body, unsigned max_count);
 Expected<ReturnRequest> parse_return_request(std::string_view body);
+Expected<KeepaliveRequest> parse_keepalive_request(std::string_view body);
+Expected<ResizeRequest> parse_resize_request(std::string_view body);
+Expected<RevokeRequest> parse_revoke_request(std::string_view body);
+
+/// Reads a slot's payload as it stands in a body: a JSON string or object.
+Expected<Payload> parse_payload(std::string_view json);
+/// A string's payload.
+Payload payload_of(std::string_view text);
+/// The payload's text where it is a string, and its JSON where it is an object. Empty for `null`.
+std::string payload_text(const Payload& payload);
 
 Expected<PoolState> parse_pool_state(std::string_view body);
 Expected<LeaseGrant> parse_lease_grant(std::string_view body);
+Expected<NotGranted> parse_not_granted(std::string_view body);
 Expected<Returned> parse_returned(std::string_view body);
 Expected<Deleted> parse_deleted(std::string_view body);
+Expected<Renewed> parse_renewed(std::string_view body);
+Expected<Revoked> parse_revoked(std::string_view body);
+Expected<Cancelled> parse_cancelled(std::string_view body);
+Expected<PoolView> parse_pool_view(std::string_view body);
 Expected<Version> parse_version(std::string_view body);
 Expected<ErrorBody> parse_error_body(std::string_view body);
 
 std::string to_json(const RegisterRequest& request);
 std::string to_json(const BorrowRequest& request);
 std::string to_json(const ReturnRequest& request);
+std::string to_json(const KeepaliveRequest& request);
+std::string to_json(const ResizeRequest& request);
+std::string to_json(const RevokeRequest& request);
 std::string to_json(const PoolState& state);
 std::string to_json(const LeaseGrant& grant);
+std::string to_json(const NotGranted& answer);
 std::string to_json(const Returned& answer);
 std::string to_json(const Deleted& answer);
+std::string to_json(const Renewed& answer);
+std::string to_json(const Revoked& answer);
+std::string to_json(const Cancelled& answer);
+std::string to_json(const PoolView& view);
 std::string to_json(const Version& answer);
 std::string to_json(const ErrorBody& answer);
 

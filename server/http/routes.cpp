@@ -113,7 +113,7 @@ std::variant<Response, Pending> Routes::handle_pool(const Request& request, cons
 
 std::variant<Response, Pending> Routes::handle_borrow(const Request& request, const PoolId& pool,
                                                       Reply reply) {
-    const auto body = wire::parse_borrow_request(request.body);
+    const auto body = wire::parse_borrow_request(request.body, max_count_);
     if (!body) return error_response(400, body.error().message);
     const Ticket ticket = service_.next_ticket();
     service_.borrow(pool, ticket, body->ttl, body->wait, std::move(reply));

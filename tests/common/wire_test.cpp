@@ -60,14 +60,14 @@ TEST_CASE("a body that is no JSON object is refused without quoting it") {
 }
 
 TEST_CASE("a borrow needs a positive ttl and takes a wait") {
-    const auto both = parse_borrow_request(R"({"ttl": 30, "wait": 2.5})");
+    const auto both = parse_borrow_request(R"({"ttl": 30, "wait": 2.5})", 1000);
     REQUIRE(both);
     CHECK(both->ttl == 30s);
     CHECK(both->wait == 2500ms);
-    CHECK(parse_borrow_request(R"({"ttl": 0.001})")->ttl == 1ms);
-    CHECK(parse_borrow_request(R"({"ttl": 1})")->wait == 0s);
-    CHECK(parse_borrow_request(R"({"ttl": 1e300})")->ttl == sema::longest_duration);
-    const auto refused = [](const char* body) { return reason(parse_borrow_request(body)); };
+    CHECK(parse_borrow_request(R"({"ttl": 0.001})", 1000)->ttl == 1ms);
+    CHECK(parse_borrow_request(R"({"ttl": 1})", 1000)->wait == 0s);
+    CHECK(parse_borrow_request(R"({"ttl": 1e300})", 1000)->ttl == sema::longest_duration);
+    const auto refused = [](const char* body) { return reason(parse_borrow_request(body, 1000)); };
     CHECK(refused(R"({})") == "ttl is required");
     CHECK(refused(R"({"ttl": 0})") == "ttl must be greater than 0");
     CHECK(refused(R"({"ttl": -1})") == "ttl must be greater than 0");
@@ -110,7 +110,7 @@ TEST_CASE("bodies are written as the reference prints them, and read back") {
     CHECK(parse_error_body(R"({"error":"no"})")->error == "no");
 
     CHECK(parse_register_request(to_json(RegisterRequest{12}), 1000)->count == 12);
-    const auto borrow = parse_borrow_request(to_json(BorrowRequest{1500ms, 300s}));
+    const auto borrow = parse_borrow_request(to_json(BorrowRequest{1500ms, 300s}), 1000);
     CHECK(borrow->ttl == 1500ms);
     CHECK(borrow->wait == 300s);
     CHECK(parse_return_request(to_json(ReturnRequest{lease}))->lease == lease);

@@ -44,8 +44,8 @@ int run_borrow(const BorrowOptions& options, Session& session) {
         return fail("borrow needs --ttl: after that time the slot is free again even if nobody returns it");
 
     Signals signals;
-    Acquired acquired = acquire(session.client, session.console, *pool, *ttl,
-                                options.wait.value_or(pool->wait.value_or(0s)), signals);
+    Acquired acquired = acquire(session.client, session.console, *pool,
+                                {*ttl, options.wait.value_or(pool->wait.value_or(0s))}, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
                        const int status = print_result(

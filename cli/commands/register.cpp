@@ -22,7 +22,7 @@ int run_register(const RegisterOptions& options, Session& session) {
                                      return print_result(session, render(state, session.console.output()));
                                  },
                                  [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-                      session.client.register_pool(pool->id, options.count));
+                      session.client.register_pool(pool->id, {options.count}));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "common/durations.hpp"
 #include "common/error.hpp"
+#include "common/holder.hpp"
 #include "common/ids.hpp"
 
 #include <cstdint>
@@ -18,13 +19,7 @@
 /// Many fields are optional extensions: a body without them has the keys of the base contract and no more.
 namespace sema::wire {
 
-/// Who borrows, as shown to whoever may inspect the pool. `name` has at most 256 characters, `url` 2048.
-struct Holder {
-    std::optional<std::string> name;
-    std::optional<std::string> url;
-
-    bool operator==(const Holder&) const = default;
-};
+using sema::Holder;
 
 /// What a pool tells the borrower of one slot: the JSON text of a string or an object, without white space.
 /// `null` for a slot that has none.

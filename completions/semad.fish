@@ -3,6 +3,8 @@ complete -c semad -l listen -x -d 'Where to listen: HOST:PORT, [IPV6]:PORT or un
 complete -c semad -l store -x -a 'sqlite: memory:' -d 'Where pools are kept'
 complete -c semad -l max-ttl -x -d 'Longest lease'
 complete -c semad -l max-wait -x -d 'Longest wait of one borrow'
+complete -c semad -l max-hold -x -d 'Longest life of a lease that is kept alive'
+complete -c semad -l rejoin -x -d 'How long a lost borrower may come back'
 complete -c semad -l max-count -x -d 'Most slots a pool may have'
 complete -c semad -l max-pools -x -d 'Most pools there may be'
 complete -c semad -l max-waiters -x -d 'Most borrows that may wait at a time'

@@ -4,6 +4,8 @@ _arguments \
     '--store[where pools are kept]:store:(sqlite\: memory\:)' \
     '--max-ttl[longest lease]:time:' \
     '--max-wait[longest wait of one borrow]:time:' \
+    '--max-hold[longest life of a lease that is kept alive]:time:' \
+    '--rejoin[how long a lost borrower may come back]:time:' \
     '--max-count[most slots a pool may have]:number:' \
     '--max-pools[most pools there may be]:number:' \
     '--max-waiters[most borrows that may wait at a time]:number:' \

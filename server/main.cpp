@@ -80,7 +80,7 @@ Expected<void> serve(const Options& options) {
         trouble.empty() ? log.info("the store works again") : log.error(trouble);
     });
 
-    http::Routes routes(service, clock, options.max_count);
+    http::Routes routes(service, clock, options.limits.max_count);
     http::HttpOptions http_options;
     http_options.listen = options.listen;
     http_options.threads = options.threads > 0 ? options.threads : default_threads();

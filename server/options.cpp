@@ -71,6 +71,8 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     std::string log_format = "text";
     std::string max_ttl = "1d";
     std::string max_wait = "5m";
+    std::string max_hold;
+    std::string rejoin = "15s";
 
     const CLI::Range is_limit(0, 1'000'000'000);
 
@@ -93,7 +95,14 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     app.add_option("--max-wait", max_wait, "The longest wait of one borrow; a longer one is cut to it (5m)")
         ->type_name("T")
         ->check(is_duration);
-    app.add_option("--max-count", options.max_count, "The most slots a pool may have (1000)")
+    app.add_option("--max-hold", max_hold, "The longest life of a lease that is kept alive (no limit)")
+        ->type_name("T")
+        ->check(is_positive_duration);
+    app.add_option("--rejoin", rejoin,
+                   "How long a borrower that lost its connection may come back to its place (15s)")
+        ->type_name("T")
+        ->check(is_duration);
+    app.add_option("--max-count", options.limits.max_count, "The most slots a pool may have (1000)")
         ->type_name("N")
         ->check(CLI::Range(0U, largest_max_count));
     app.add_option("--max-pools", options.limits.max_pools, "The most pools there may be (200000)")
@@ -135,6 +144,8 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;
     options.limits.max_ttl = parse_duration(max_ttl).value();
     options.limits.max_wait = parse_duration(max_wait).value();
+    options.limits.pool.rejoin = parse_duration(rejoin).value();
+    if (!max_hold.empty()) options.limits.pool.max_hold = parse_duration(max_hold).value();
     for (const std::string& text : listen) {
         auto address = http::parse_listen_address(text);
         if (!address) return tl::unexpected(address.error());

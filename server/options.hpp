@@ -21,7 +21,6 @@ using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption>;
 struct Options {
     std::vector<http::ListenAddress> listen;
     StoreOption store;
-    unsigned max_count = 1000;
     ServiceLimits limits;
     /// 0: as many as there are descriptors for.
     std::size_t max_connections = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "common/wire.hpp"
+#include "server/chosen_ids.hpp"
 #include "server/clock.hpp"
 #include "server/pool/pool.hpp"
 #include "server/store/store.hpp"
@@ -25,6 +27,8 @@ struct ServiceLimits {
     Duration max_wait = std::chrono::seconds(300);
     std::size_t max_pools = 200'000;
     std::size_t max_waiters = 100'000;
+    unsigned max_count = 1000;
+    PoolLimits pool;
 };
 
 struct PoolCounts {
@@ -32,11 +36,41 @@ struct PoolCounts {
     unsigned in_use = 0;
     unsigned available = 0;
 };
+struct LeaseGranted {
+    Lease lease;
+    /// What is left of it.
+    Duration remaining{};
+    /// Whether the extended answer was asked for, and then the pool's settings.
+    bool is_extended = false;
+    std::shared_ptr<const PoolSettings> settings{};
+    /// Whether nobody is known to have been told of it before: then an answer that does not arrive is
+    /// undelivered().
+    bool is_news = true;
+};
+struct LeaseRenewed {
+    /// Nothing where it is not held.
+    std::optional<Lease> lease;
+    Duration remaining{};
+};
 struct LeaseReturned {
     bool returned = false;
 };
+struct LeaseRevoked {
+    bool revoked = false;
+};
+struct BorrowCancelled {
+    bool cancelled = false;
+};
 struct PoolDeleted {
     bool deleted = false;
+};
+/// No slot came free within the wait: told so where the extended answer was asked for.
+struct NotGranted {
+    std::size_t rank = 0;
+    std::size_t queue = 0;
+    unsigned in_use = 0;
+    unsigned count = 0;
+    std::optional<Duration> eta;
 };
 enum class Refusal {
     no_such_pool,
@@ -45,18 +79,25 @@ enum class Refusal {
     shutting_down,
     too_many_waiters,
     too_many_pools,
+    lease_id_in_use,     ///< by another pool
+    superseded,          ///< a newer call has taken the place in the queue over
+    cancelled,           ///< somebody took the borrower out of the queue
+    not_renewable,       ///< the pool's leases cannot be kept alive
+    count_out_of_range,  ///< below 0 or above max_count
 };
 
-using Answer = std::variant<Lease, PoolCounts, LeaseReturned, PoolDeleted, Refusal>;
+using Answer = std::variant<LeaseGranted, PoolCounts, LeaseReturned, PoolDeleted, LeaseRenewed, LeaseRevoked,
+                            BorrowCancelled, NotGranted, std::shared_ptr<const PoolView>, Refusal>;
 
-/// Takes the answer of a call: at most once, from any thread, with no lock held. Must not throw.
+/// Takes the answer of a call: at most once (but for watch()), from any thread, with no lock held. Must not
+/// throw.
 using Reply = std::function<void(const Answer&)>;
 
 /// The semaphore service without its HTTP: pools, their queues, and the order in which things become
 /// durable.
 ///
-/// - Calls return at once; the answer goes to the Reply, perhaps before the call returns. A Lease,
-///   PoolCounts, LeaseReturned or PoolDeleted tells nothing that is not on stable storage: it is held
+/// - Calls return at once; the answer goes to the Reply, perhaps before the call returns. An answer that
+///   is neither NotGranted nor a Refusal tells nothing that is not on stable storage: it is held
 ///   back until every change that it rests on is committed. If that commit fails, the answer is
 ///   store_failed, and the pools concerned go back to what the store says.
 /// - Changes are committed in groups: what is asked for while a commit is under way goes into the next one.
@@ -87,19 +128,38 @@ class Service {
 
     Ticket next_ticket() { return Ticket{tickets_.fetch_add(1, std::memory_order_relaxed)}; }
 
-    /// Makes the pool, or sets its count. Answer: PoolCounts.
-    void put(const PoolId& pool, unsigned count, Reply reply);
+    /// Makes the pool, or sets what the request names. Answer: PoolCounts.
+    void put(const PoolId& pool, const wire::RegisterRequest& request, Reply reply);
+    /// Adds to the count. Answer: PoolCounts.
+    void resize(const PoolId& pool, std::int64_t by, Reply reply);
     /// Answer: PoolCounts.
     void inspect(const PoolId& pool, Reply reply);
+    /// Answer: a PoolView.
+    void list_holders(const PoolId& pool, Reply reply);
     /// Answer: PoolDeleted. Its waiters are answered no_such_pool.
     void remove(const PoolId& pool, Reply reply);
-    /// Answer: Lease. `ttl` and `wait` are clamped to the limits. `ticket` comes from next_ticket().
-    void borrow(const PoolId& pool, Ticket ticket, Duration ttl, Duration wait, Reply reply);
+
+    /// Answer: LeaseGranted. ttl and wait are clamped to the limits. `ticket` comes from next_ticket().
+    void borrow(const PoolId& pool, Ticket ticket, const wire::BorrowRequest& request, Reply reply);
+    /// Answer: LeaseRenewed. Never no_such_pool.
+    void keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply);
     /// Answer: LeaseReturned. Never no_such_pool.
     void give_back(const PoolId& pool, const LeaseId& lease, Reply reply);
+    /// Answer: LeaseRevoked.
+    void revoke(const PoolId& pool, Position position, Reply reply);
+    /// Takes the waiter for `lease` out of the queue. Answer: BorrowCancelled. Never no_such_pool.
+    void cancel(const PoolId& pool, const LeaseId& lease, Reply reply);
+    /// The answer that granted the lease did not arrive: see Pool::undelivered().
+    void undelivered(const PoolId& pool, const LeaseId& lease);
 
-    /// The borrower is gone. True: it was waiting, is out of the queue, and its Reply is never called.
-    /// False: its answer is under way, and comes without any wait.
+    /// Answer: a PoolView now, and one again and again after changes, until leave(). The last of several
+    /// quick changes is always shown, those before it perhaps not. Ends with no_such_pool when the pool is
+    /// deleted. store_failed tells that a view could not be shown, and that there will be another. Two views
+    /// may come in the wrong order: their revision tells.
+    void watch(const PoolId& pool, Ticket ticket, Reply reply);
+
+    /// The borrower or watcher is gone. True: its Reply is not called again, but for what is under way to a
+    /// watcher. False: its answer is under way, and comes without any wait.
     bool leave(const PoolId& pool, Ticket ticket);
 
     /// Does what is due by now; the next deadline, if there is one.
@@ -116,6 +176,7 @@ class Service {
     bool flush();
 
   private:
+    struct WaitingCall;
     struct Entry;
     struct Shard;
     struct Batch;
@@ -128,12 +189,17 @@ class Service {
     void perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act);
     void finish(Shard& shard, const PoolId& pool, Entry& entry);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
-    void tell(Entry& entry, Outcome& outcome, Ready& ready);
+    void tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready);
+    void bring_up_to_date(const PoolId& pool, Entry& entry, Ready& ready);
+    void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);
+    bool leave(Entry& entry, Ticket ticket);
+    void count_waiters(Entry& entry);
     void answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
     bool uncommitted(const Entry& entry) const;
     void set_present(Entry& entry, bool present);
 
     void take(Shard& shard, Batch& batch);
+    void show(Entry& entry);
     void commit(Batch& batch);
     void roll_back(Batch& batch, Ready& ready);
     void forget_gone(const Batch& batch);
@@ -153,6 +219,7 @@ class Service {
     TimePoint told_at_;
 
     std::vector<std::unique_ptr<Shard>> shards_;
+    ChosenIds chosen_ids_;
     std::atomic<std::uint64_t> tickets_{1};
     std::atomic<std::size_t> pools_{0};
     std::atomic<std::size_t> waiters_{0};

@@ -22,6 +22,8 @@ using boost::system::error_code;
 constexpr std::chrono::seconds idle_limit(120);
 // For a request to arrive once its first byte is there, and for an answer to be taken.
 constexpr std::chrono::seconds transfer_limit(30);
+// A stream that has nothing to tell tells that much, so that both sides notice when the other is gone.
+constexpr std::chrono::seconds heartbeat_interval(15);
 // For the client to read the last answer and close.
 constexpr std::chrono::seconds linger_limit(2);
 // While a call is under way, no more than this is read of what the client sends after it.
@@ -101,7 +103,7 @@ void Connection::read() {
 void Connection::received(const error_code& error, std::size_t size) {
     if (state_ == State::closed) return;
     if (error) return hung_up(error != asio::error::eof);
-    if (state_ == State::lingering) return read();
+    if (state_ == State::lingering || state_ == State::streaming) return read();
     if (state_ == State::reading && reader_.idle()) set_time_limit(transfer_limit);
     reader_.feed({input_.data(), size});
     state_ == State::reading ? serve() : read();
@@ -170,8 +172,10 @@ void Connection::handle(const Message& message) {
 }
 
 void Connection::answered(const Answer& answer) {
+    if (!call_) return;
+    if (call_->is_stream) return show(answer);
     if (state_ != State::waiting) return worker_.routes().undelivered(call_->pool, answer);
-    if (std::holds_alternative<Lease>(answer)) {
+    if (std::holds_alternative<LeaseGranted>(answer)) {
         answer_ = answer;
         // The client may have gone without that having been read here yet.
         delivery_in_doubt_ = end_of_input_ || peer_stopped_sending();
@@ -233,6 +237,55 @@ void Connection::settle() {
     state_ = State::reading;
 }
 
+void Connection::show(const Answer& answer) {
+    const auto* view = std::get_if<std::shared_ptr<const PoolView>>(&answer);
+    if (state_ == State::waiting && !view) {
+        // Nothing that is still under way to the stream may be taken for the answer to another call.
+        keep_alive_ = false;
+        worker_.routes().leave(call_->pool, *call_->ticket);
+        respond(worker_.routes().respond(call_->pool, answer));
+        return serve();
+    }
+    if (state_ == State::waiting) begin_stream();
+    if (state_ != State::streaming || is_last_event_) return;
+    if (view) {
+        if ((*view)->revision < shown_revision_) return;
+        shown_revision_ = (*view)->revision;
+        next_event_ = worker_.event(call_->pool, *view);
+    } else if (std::get<Refusal>(answer) == Refusal::no_such_pool) {
+        is_last_event_ = true;
+        next_event_ = std::make_shared<const std::string>(Routes::deleted_event());
+    }
+    write_event();
+}
+
+void Connection::begin_stream() {
+    if (worker_.draining() || end_of_input_) return close();
+    state_ = State::streaming;
+    output_ = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nDate: " +
+              worker_.date() + "\r\nConnection: close\r\n\r\n";
+    read();
+}
+
+void Connection::write_event() {
+    if (event_ || !next_event_) return;
+    event_ = std::exchange(next_event_, nullptr);
+    set_time_limit(transfer_limit);
+    asio::async_write(
+        socket_, std::array<asio::const_buffer, 2>{asio::buffer(output_), asio::buffer(*event_)},
+        [self = shared_from_this()](const error_code& failed, std::size_t) { self->event_written(failed); });
+}
+
+void Connection::event_written(const error_code& error) {
+    if (state_ == State::closed) return;
+    if (error) return close();
+    output_.clear();
+    event_.reset();
+    set_time_limit(heartbeat_interval);
+    if (next_event_) return write_event();
+    if (is_last_event_) linger();
+}
+
 bool Connection::peer_stopped_sending() {
     pollfd socket{socket_.native_handle(), POLLRDHUP, 0};
     return poll(&socket, 1, 0) > 0;
@@ -274,6 +327,7 @@ void Connection::close() {
     socket_.close(ignored);
     worker_.remove(*this);
     if (answer_) worker_.routes().undelivered(call_->pool, *answer_);
+    if (call_ && call_->is_stream) worker_.routes().leave(call_->pool, *call_->ticket);
 }
 
 void Connection::check_time(Time now) {
@@ -281,6 +335,10 @@ void Connection::check_time(Time now) {
     if (state_ == State::waiting && !read_under_way_ && !end_of_input_ && peer_stopped_sending())
         return hung_up(false);
     if (state_ == State::waiting || state_ == State::closed || now < time_limit_) return;
+    if (state_ == State::streaming && !event_) {
+        next_event_ = std::make_shared<const std::string>(":\n\n");
+        return write_event();
+    }
     if (state_ != State::reading || reader_.idle()) return close();
     keep_alive_ = false;
     head_only_ = false;
@@ -289,7 +347,7 @@ void Connection::check_time(Time now) {
 
 void Connection::drain() {
     keep_alive_ = false;
-    if (state_ == State::reading) close();
+    if (state_ == State::reading || state_ == State::streaming) close();
 }
 
 void Connection::set_time_limit(std::chrono::seconds limit) {

@@ -33,7 +33,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     void start();
 
-    /// The answer of the call under way.
+    /// The answer of the call under way; one of many where that is a stream.
     void answered(const Answer& answer);
 
     /// Closes the connection if it has been idle, or busy with one request's bytes, for too long.
@@ -47,6 +47,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         reading,    ///< no whole request is there
         waiting,    ///< for the service's answer
         writing,    ///< the answer
+        streaming,  ///< events, for as long as both sides like
         lingering,  ///< everything is said; lets the client read it before the socket closes
         closed,
     };
@@ -59,6 +60,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void respond(const Response& response);
     void write();
     void written(const boost::system::error_code& error);
+    void show(const Answer& answer);
+    void begin_stream();
+    void write_event();
+    void event_written(const boost::system::error_code& error);
     bool peer_stopped_sending();
     void confirm_delivery(int tries);
     void settle();
@@ -81,6 +86,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// The lease in the answer being written, for as long as it may yet fail to arrive.
     std::optional<Answer> answer_;
     bool delivery_in_doubt_ = false;
+    /// Of a stream: what is being written, and what is to be written next. A client that reads slowly misses
+    /// what came between.
+    std::shared_ptr<const std::string> event_;
+    std::shared_ptr<const std::string> next_event_;
+    std::uint64_t shown_revision_ = 0;
+    bool is_last_event_ = false;
     std::string output_;
     /// Large enough for a whole borrow, small enough to keep one for each of thousands of waiters.
     std::array<char, 1024> input_;

@@ -18,19 +18,22 @@ Overloaded(Visitors...) -> Overloaded<Visitors...>;
 // Long enough for a restart, or for some waiter to be done.
 constexpr const char* retry_after = "Retry-After: 1\r\n";
 
+constexpr const char* no_resource = "no resource available";
+
 Response not_found() {
     return error_response(404, "no such path");
 }
 
 // RFC 9110, section 15.5.6: the answer lists what is allowed.
-Response not_allowed(const char* allowed) {
-    Response response = error_response(405, std::string("method not allowed: use ") + allowed);
-    response.headers = std::string("Allow: ") + allowed + "\r\n";
+Response not_allowed(const std::string& allowed) {
+    Response response = error_response(405, "method not allowed: use " + allowed);
+    response.headers = "Allow: " + allowed + "\r\n";
     return response;
 }
 
-bool is_read(const Request& request) {
-    return request.method == "GET" || request.method == "HEAD";
+// HEAD is the GET of which the connection leaves out the body.
+std::string_view method_of(const Request& request) {
+    return request.method == "HEAD" ? "GET" : request.method;
 }
 
 Response refusal_response(Refusal refusal) {
@@ -43,7 +46,7 @@ Response refusal_response(Refusal refusal) {
         case Refusal::no_such_pool:
             return error_response(404, "no such pool");
         case Refusal::no_resource:
-            return error_response(409, "no resource available");
+            return error_response(409, no_resource);
         case Refusal::store_failed:
             return error_response(502, "database command failed");
         case Refusal::shutting_down:
@@ -52,6 +55,16 @@ Response refusal_response(Refusal refusal) {
             return unavailable("too many waiters");
         case Refusal::too_many_pools:
             return unavailable("too many pools");
+        case Refusal::lease_id_in_use:
+            return error_response(409, "lease id in use");
+        case Refusal::superseded:
+            return error_response(409, "taken over by a newer request");
+        case Refusal::cancelled:
+            return error_response(409, "cancelled");
+        case Refusal::not_renewable:
+            return error_response(409, "lease is not renewable");
+        case Refusal::count_out_of_range:
+            return error_response(400, "count out of range");
     }
     return error_response(500, "internal error");
 }
@@ -65,99 +78,243 @@ std::optional<std::string_view> take_segment(std::string_view& path) {
     return segment;
 }
 
+// Rounded up: who waits is not told that it is his turn while it is not.
+std::optional<std::int64_t> in_seconds(std::optional<Duration> time) {
+    if (!time) return std::nullopt;
+    return std::chrono::ceil<std::chrono::seconds>(*time).count();
+}
+
+wire::LeaseGrant::Details details(const LeaseGranted& granted, const Clock& clock) {
+    const Lease& lease = granted.lease;
+    wire::LeaseGrant::Details details{std::vector(lease.positions.begin(), lease.positions.end()),
+                                      lease.fence,
+                                      {},
+                                      whole_seconds(clock.unix_time(lease.granted_at))};
+    for (const Position position : lease.positions) {
+        const bool has_payload = granted.settings && position < granted.settings->payloads.size();
+        details.slots.push_back(has_payload ? granted.settings->payloads[position] : "null");
+    }
+    return details;
+}
+
 }  // namespace
 
+/// A call on a pool: what stands behind the pool's id, and the method.
+struct Routes::Call {
+    std::string_view path;
+    std::string_view method;
+    Handler handler;
+
+    /// A path that ends in a slash has one segment more.
+    bool matches(std::string_view actual) const {
+        if (path.empty() || path.back() != '/') return actual == path;
+        return actual.size() > path.size() && actual.substr(0, path.size()) == path &&
+               actual.find('/', path.size()) == actual.npos;
+    }
+};
+
+const Routes::Call Routes::calls[] = {
+    {"/borrow", "POST", &Routes::borrow},
+    {"/return", "POST", &Routes::give_back},
+    {"/keepalive", "POST", &Routes::keep_alive},
+    {"", "GET", &Routes::inspect},
+    {"", "PUT", &Routes::put},
+    {"", "DELETE", &Routes::remove},
+    {"/resize", "POST", &Routes::resize},
+    {"/revoke", "POST", &Routes::revoke},
+    {"/holders", "GET", &Routes::list_holders},
+    {"/events", "GET", &Routes::watch},
+    {"/queue/", "DELETE", &Routes::cancel},
+};
+
 Response error_response(int status, std::string_view reason) {
-    return {status, wire::to_json(wire::ErrorBody{std::string(reason)}), {}};
+    return {status, wire::to_json(wire::ErrorBody{std::string(reason)})};
 }
 
 std::variant<Response, Pending> Routes::handle(const Request& request, Reply reply) {
     std::string_view path = request.path;
     if (path == "/version" || path == "/healthz") {
-        if (!is_read(request)) return not_allowed("GET, HEAD");
-        if (path == "/version") return Response{200, wire::to_json(wire::Version{version}), {}};
-        return Response{200, R"({"status":"ok"})", {}};
+        if (method_of(request) != "GET") return not_allowed("GET, HEAD");
+        if (path == "/version") return Response{200, wire::to_json(wire::Version{version})};
+        return Response{200, R"({"status":"ok"})"};
     }
     if (take_segment(path) != "l") return not_found();
     const auto id = take_segment(path);
     if (!id) return not_found();
 
-    const bool is_borrow = path == "/borrow";
-    const bool is_return = path == "/return";
-    if (!path.empty() && !is_borrow && !is_return) return not_found();
-    if (is_borrow || is_return) {
-        if (request.method != "POST") return not_allowed("POST");
-    } else if (!is_read(request) && request.method != "PUT" && request.method != "DELETE") {
-        return not_allowed("GET, HEAD, PUT, DELETE");
+    std::string allowed;
+    for (const Call& call : calls) {
+        if (!call.matches(path)) continue;
+        if (call.method != method_of(request)) {
+            allowed += (allowed.empty() ? "" : ", ") + std::string(call.method);
+            if (call.method == "GET") allowed += ", HEAD";
+            continue;
+        }
+        const auto pool = PoolId::parse(*id);
+        if (!pool) return error_response(400, "id must be a UUID");
+        return (this->*call.handler)(request, *pool, std::move(reply));
     }
-
-    const auto pool = PoolId::parse(*id);
-    if (!pool) return error_response(400, "id must be a UUID");
-    if (is_borrow) return handle_borrow(request, *pool, std::move(reply));
-    if (is_return) return handle_return(request, *pool, std::move(reply));
-    return handle_pool(request, *pool, std::move(reply));
+    return allowed.empty() ? not_found() : not_allowed(allowed);
 }
 
-std::variant<Response, Pending> Routes::handle_pool(const Request& request, const PoolId& pool, Reply reply) {
-    if (request.method == "PUT") {
-        const auto body = wire::parse_register_request(request.body, max_count_);
-        if (!body) return error_response(400, body.error().message);
-        service_.put(pool, body->count, std::move(reply));
-    } else if (request.method == "DELETE") {
-        service_.remove(pool, std::move(reply));
-    } else {
-        service_.inspect(pool, std::move(reply));
-    }
-    return Pending{pool, std::nullopt};
+Routes::Result Routes::put(const Request& request, const PoolId& pool, Reply reply) {
+    const auto body = wire::parse_register_request(request.body, max_count_);
+    if (!body) return error_response(400, body.error().message);
+    service_.put(pool, *body, std::move(reply));
+    return Pending{pool};
 }
 
-std::variant<Response, Pending> Routes::handle_borrow(const Request& request, const PoolId& pool,
-                                                      Reply reply) {
+Routes::Result Routes::inspect(const Request&, const PoolId& pool, Reply reply) {
+    service_.inspect(pool, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::remove(const Request&, const PoolId& pool, Reply reply) {
+    service_.remove(pool, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::borrow(const Request& request, const PoolId& pool, Reply reply) {
     const auto body = wire::parse_borrow_request(request.body, max_count_);
     if (!body) return error_response(400, body.error().message);
     const Ticket ticket = service_.next_ticket();
-    service_.borrow(pool, ticket, body->ttl, body->wait, std::move(reply));
+    service_.borrow(pool, ticket, *body, std::move(reply));
     return Pending{pool, ticket};
 }
 
-std::variant<Response, Pending> Routes::handle_return(const Request& request, const PoolId& pool,
-                                                      Reply reply) {
+Routes::Result Routes::keep_alive(const Request& request, const PoolId& pool, Reply reply) {
+    const auto body = wire::parse_keepalive_request(request.body);
+    if (!body) return error_response(400, body.error().message);
+    service_.keep_alive(pool, body->lease, body->ttl, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::give_back(const Request& request, const PoolId& pool, Reply reply) {
     const auto body = wire::parse_return_request(request.body);
     if (!body) return error_response(400, body.error().message);
     service_.give_back(pool, body->lease, std::move(reply));
-    return Pending{pool, std::nullopt};
+    return Pending{pool};
+}
+
+Routes::Result Routes::resize(const Request& request, const PoolId& pool, Reply reply) {
+    const auto body = wire::parse_resize_request(request.body);
+    if (!body) return error_response(400, body.error().message);
+    service_.resize(pool, body->by, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::revoke(const Request& request, const PoolId& pool, Reply reply) {
+    const auto body = wire::parse_revoke_request(request.body);
+    if (!body) return error_response(400, body.error().message);
+    service_.revoke(pool, body->position, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::list_holders(const Request&, const PoolId& pool, Reply reply) {
+    service_.list_holders(pool, std::move(reply));
+    return Pending{pool};
+}
+
+Routes::Result Routes::watch(const Request& request, const PoolId& pool, Reply reply) {
+    // Its head is that of the stream, which there is if there is the pool.
+    if (request.method == "HEAD") return inspect(request, pool, std::move(reply));
+    const Ticket ticket = service_.next_ticket();
+    service_.watch(pool, ticket, std::move(reply));
+    return Pending{pool, ticket, true};
+}
+
+Routes::Result Routes::cancel(const Request& request, const PoolId& pool, Reply reply) {
+    const auto lease = LeaseId::parse(request.path.substr(request.path.rfind('/') + 1));
+    if (!lease) return error_response(400, "lease must be a UUID");
+    service_.cancel(pool, *lease, std::move(reply));
+    return Pending{pool};
+}
+
+wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) const {
+    return {lease.id, lease.position(), whole_seconds(clock_.unix_time(lease.expires_at)),
+            whole_seconds(remaining)};
+}
+
+wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const {
+    const PoolSettings settings = view.settings ? *view.settings : PoolSettings();
+    wire::PoolView shown{pool,
+                         settings.name,
+                         view.count,
+                         view.in_use,
+                         view.available,
+                         settings.renewable,
+                         settings.cooldown,
+                         {},
+                         {},
+                         in_seconds(view.eta)};
+    shown.holders.reserve(view.leases.size());
+    for (const Lease& lease : view.leases) {
+        shown.holders.push_back({lease.position(),
+                                 std::vector(lease.positions.begin(), lease.positions.end()), lease.holder,
+                                 whole_seconds(clock_.unix_time(lease.granted_at)),
+                                 whole_seconds(clock_.unix_time(lease.expires_at)),
+                                 whole_seconds(lease.expires_at - view.at), lease.fence});
+    }
+    shown.queue.reserve(view.queue.size());
+    for (const Waiter& waiter : view.queue) {
+        shown.queue.push_back({shown.queue.size() + 1, waiter.claim.slots, waiter.claim.priority,
+                               waiter.claim.holder, whole_seconds(view.at - waiter.queued_at)});
+    }
+    return shown;
 }
 
 Response Routes::respond(const PoolId& pool, const Answer& answer) const {
     return std::visit(
-        Overloaded{[&](const Lease& lease) {
-                       const auto expires_at = clock_.unix_time(lease.expires_at);
-                       return Response{
-                           200,
-                           wire::to_json(wire::LeaseGrant{lease.id, lease.position, whole_seconds(expires_at),
-                                                          whole_seconds(lease.ttl)}),
-                           {}};
+        Overloaded{[&](const LeaseGranted& granted) {
+                       wire::LeaseGrant grant = lease_grant(granted.lease, granted.remaining);
+                       if (granted.is_extended) grant.details = details(granted, clock_);
+                       return Response{200, wire::to_json(grant)};
                    },
                    [&](const PoolCounts& counts) {
-                       return Response{200,
-                                       wire::to_json(wire::PoolState{pool, counts.count, counts.in_use,
-                                                                     counts.available}),
-                                       {}};
+                       return Response{200, wire::to_json(wire::PoolState{pool, counts.count, counts.in_use,
+                                                                          counts.available})};
                    },
                    [](const LeaseReturned& answered) {
-                       return Response{200, wire::to_json(wire::Returned{answered.returned}), {}};
+                       return Response{200, wire::to_json(wire::Returned{answered.returned})};
                    },
                    [](const PoolDeleted& answered) {
-                       return Response{200, wire::to_json(wire::Deleted{answered.deleted}), {}};
+                       return Response{200, wire::to_json(wire::Deleted{answered.deleted})};
+                   },
+                   [&](const LeaseRenewed& renewed) {
+                       wire::Renewed body;
+                       if (renewed.lease) body.lease = lease_grant(*renewed.lease, renewed.remaining);
+                       return Response{200, wire::to_json(body)};
+                   },
+                   [](const LeaseRevoked& answered) {
+                       return Response{200, wire::to_json(wire::Revoked{answered.revoked})};
+                   },
+                   [](const BorrowCancelled& answered) {
+                       return Response{200, wire::to_json(wire::Cancelled{answered.cancelled})};
+                   },
+                   [](const NotGranted& why) {
+                       return Response{
+                           409, wire::to_json(wire::NotGranted{no_resource, why.rank, why.queue, why.in_use,
+                                                               why.count, in_seconds(why.eta)})};
+                   },
+                   [&](const std::shared_ptr<const PoolView>& view) {
+                       return Response{200, wire::to_json(pool_view(pool, *view))};
                    },
                    [](Refusal refusal) { return refusal_response(refusal); }},
         answer);
 }
 
+std::string Routes::event(const PoolId& pool, const PoolView& view) const {
+    // JSON text has no line breaks.
+    return "event: state\ndata: " + wire::to_json(pool_view(pool, view)) + "\n\n";
+}
+
+std::string Routes::deleted_event() {
+    return "event: deleted\ndata: " + wire::to_json(wire::Deleted{true}) + "\n\n";
+}
+
 void Routes::undelivered(const PoolId& pool, const Answer& answer) {
-    if (const auto* lease = std::get_if<Lease>(&answer)) {
-        service_.give_back(pool, lease->id, [](const Answer&) {});
-    }
+    const auto* granted = std::get_if<LeaseGranted>(&answer);
+    if (granted && granted->is_news) service_.undelivered(pool, granted->lease.id);
 }
 
 }  // namespace sema::http

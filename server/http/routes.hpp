@@ -16,14 +16,16 @@ struct Response {
     /// A JSON object.
     std::string body;
     /// Further header lines, each with its CRLF.
-    std::string headers;
+    std::string headers{};
 };
 
 /// A call that the service answers later.
 struct Pending {
     PoolId pool;
     /// Names the call to Service::leave(), where it may wait.
-    std::optional<Ticket> ticket;
+    std::optional<Ticket> ticket{};
+    /// Its answers are views, one after the other: each an event().
+    bool is_stream = false;
 };
 
 Response error_response(int status, std::string_view reason);
@@ -35,24 +37,46 @@ class Routes {
     Routes(Service& service, const Clock& clock, unsigned max_count)
         : service_(service), clock_(clock), max_count_(max_count) {}
 
+    /// The answer to a stream that the pool was deleted, as an event.
+    static std::string deleted_event();
+
     /// Either the response, or a call under way: then `reply` gets its answer, perhaps before handle()
     /// returns, and respond() makes the response of it.
     std::variant<Response, Pending> handle(const Request& request, Reply reply);
     Response respond(const PoolId& pool, const Answer& answer) const;
+    /// A view as a server-sent event (WHATWG HTML, section 9.2).
+    std::string event(const PoolId& pool, const PoolView& view) const;
 
     /// Sees to it that calls are answered: see Service::settle(). Each thread that uses handle() calls it.
     bool settle() { return service_.settle(); }
 
-    /// The borrower hung up. False: its answer is under way all the same.
+    /// The borrower or watcher hung up. False: its answer is under way all the same.
     bool leave(const PoolId& pool, Ticket ticket) { return service_.leave(pool, ticket); }
 
-    /// The answer did not reach the borrower: a lease in it is given back.
+    /// The answer did not reach the borrower: a lease in it is given back, or kept for a while where the
+    /// borrower can ask for it again.
     void undelivered(const PoolId& pool, const Answer& answer);
 
   private:
-    std::variant<Response, Pending> handle_pool(const Request& request, const PoolId& pool, Reply reply);
-    std::variant<Response, Pending> handle_borrow(const Request& request, const PoolId& pool, Reply reply);
-    std::variant<Response, Pending> handle_return(const Request& request, const PoolId& pool, Reply reply);
+    using Result = std::variant<Response, Pending>;
+    using Handler = Result (Routes::*)(const Request&, const PoolId&, Reply);
+    struct Call;
+    static const Call calls[];
+
+    Result put(const Request& request, const PoolId& pool, Reply reply);
+    Result inspect(const Request& request, const PoolId& pool, Reply reply);
+    Result remove(const Request& request, const PoolId& pool, Reply reply);
+    Result borrow(const Request& request, const PoolId& pool, Reply reply);
+    Result keep_alive(const Request& request, const PoolId& pool, Reply reply);
+    Result give_back(const Request& request, const PoolId& pool, Reply reply);
+    Result resize(const Request& request, const PoolId& pool, Reply reply);
+    Result revoke(const Request& request, const PoolId& pool, Reply reply);
+    Result list_holders(const Request& request, const PoolId& pool, Reply reply);
+    Result watch(const Request& request, const PoolId& pool, Reply reply);
+    Result cancel(const Request& request, const PoolId& pool, Reply reply);
+
+    wire::LeaseGrant lease_grant(const Lease& lease, Duration remaining) const;
+    wire::PoolView pool_view(const PoolId& pool, const PoolView& view) const;
 
     Service& service_;
     const Clock& clock_;

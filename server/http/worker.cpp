@@ -143,4 +143,15 @@ const std::string& Worker::date() {
     return date_;
 }
 
+std::shared_ptr<const std::string> Worker::event(const PoolId& pool,
+                                                 const std::shared_ptr<const PoolView>& view) {
+    auto event = view_.lock() == view ? event_.lock() : nullptr;
+    if (!event) {
+        event = std::make_shared<const std::string>(routes_.event(pool, *view));
+        view_ = view;
+        event_ = event;
+    }
+    return event;
+}
+
 }  // namespace sema::http

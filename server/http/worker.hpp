@@ -49,6 +49,8 @@ class Worker {
     bool draining() const { return draining_; }
     /// The Date header's value (RFC 9110, section 6.6.1), made anew each second.
     const std::string& date();
+    /// The view as an event. All who are shown it here share the text.
+    std::shared_ptr<const std::string> event(const PoolId& pool, const std::shared_ptr<const PoolView>& view);
 
   private:
     struct Delivery {
@@ -69,6 +71,9 @@ class Worker {
     bool draining_ = false;
     std::time_t date_time_ = 0;
     std::string date_;
+    /// The latest, and its text.
+    std::weak_ptr<const PoolView> view_;
+    std::weak_ptr<const std::string> event_;
     // Behind what connections use: with it go the last of them.
     boost::asio::io_context context_{1};
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;

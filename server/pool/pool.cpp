@@ -5,144 +5,465 @@
 
 namespace sema {
 namespace {
+
 constexpr Position bits_per_word = 64;
+
+// Fences are reserved on stable storage in blocks, so that not every grant has to write there. What is left
+// of a block when the pool is read anew is skipped.
+constexpr std::uint64_t fence_block = 1000;
+
+std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+    if (!a || !b) return a ? a : b;
+    return std::min(*a, *b);
+}
+
+KeptPlace row_of(const Waiter& waiter) {
+    return {waiter.claim.lease, waiter.claim.priority, waiter.place.second,
+            waiter.claim.slots, waiter.queued_at,      waiter.claim.holder};
+}
+
 }  // namespace
 
-Pool::Pool(const PoolRecord& record, TimePoint now) {
-    take_rows(record, now);
+Pool::Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Changes& changes)
+    : limits_(&limits), count_(count), fence_(fence), reserved_fence_(fence + fence_block) {
+    changes.count = count_;
+    changes.fence = reserved_fence_;
+}
+
+Pool::Pool(const PoolRecord& record, TimePoint now, const PoolLimits& limits) : limits_(&limits) {
+    Outcome nobody;
+    take_rows(record, now, nobody);
 }
 
 Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
-    if (queue_.empty() && in_use() < count_) return grant(now, claim, changes);
-    if (claim.give_up_at <= now) return Unavailable{};
-    const Place place = next_place_++;
-    queue_.emplace(place, claim);
-    places_.emplace(claim.ticket, place);
-    give_ups_.emplace(claim.give_up_at, place);
+    if (claim.chosen) {
+        if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
+            const bool is_news = live->second.claim_by.has_value();
+            set_end(live->second, live->second.lease.expires_at, std::nullopt);
+            return Held{live->second.lease, is_news};
+        }
+        if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, changes, outcome);
+    }
+    const Place place{-claim.priority, next_arrival_++};
+    const auto& turns = queue_.get<ByTurn>();
+    const bool is_next = turns.empty() || turns.begin()->away || place < turns.begin()->place;
+    if (is_next && claim.slots <= available()) return Held{grant(now, claim, changes, outcome)};
+    if (claim.give_up_at <= now) {
+        if (claim.chosen) outcome.chosen.push_back({claim.lease, TimePoint::min()});
+        return Unavailable{queue_.get<ByPlace>().lower_bound_rank(place) + 1};
+    }
+
+    const Waiter waiter{claim, place, now, false, claim.give_up_at};
+    enqueue(waiter);
+    if (claim.chosen) {
+        changes.places[claim.lease] = row_of(waiter);
+        outcome.chosen.push_back({claim.lease, TimePoint::max()});
+    }
     return Queued{};
+}
+
+/// `claim` comes from the borrower who has a place already.
+Pool::Borrowed Pool::rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
+    const auto waiter = queue_.get<ByLease>().find(claim.lease);
+    if (!waiter->away) outcome.superseded.push_back(waiter->claim.ticket);
+    queue_.get<ByLease>().modify(waiter, [&](Waiter& it) {
+        it.claim.ticket = claim.ticket;
+        it.claim.ttl = claim.ttl;
+        it.claim.give_up_at = it.deadline = claim.give_up_at;
+        it.away = false;
+    });
+    serve(now, changes, outcome);
+    if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
+        std::erase_if(outcome.granted, [&](const auto& granted) { return granted.ticket == claim.ticket; });
+        return Held{live->second.lease};
+    }
+    if (claim.give_up_at > now) return Queued{};
+    const std::size_t rank = queue_.get<ByPlace>().rank(queue_.project<ByPlace>(waiter)) + 1;
+    step_away(*waiter, now, changes);
+    serve(now, changes, outcome);
+    return Unavailable{rank};
 }
 
 bool Pool::give_back(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
-    const auto found = leases_.find(lease);
-    if (found == leases_.end()) return false;
-    const Position position = found->second.position;
-    expiries_.erase({found->second.expires_at, lease});
-    leases_.erase(found);
-    mark(position, false);
-    changes.slots[position] = std::nullopt;
+    const auto live = leases_.find(lease);
+    if (live == leases_.end()) return false;
+    end(live, now, true, changes, outcome);
     settle(now, changes, outcome);
     return true;
 }
 
+bool Pool::revoke(TimePoint now, Position position, Changes& changes, Outcome& outcome) {
+    settle(now, changes, outcome);
+    const auto live = std::find_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
+        const Positions& positions = entry.second.lease.positions;
+        return std::binary_search(positions.begin(), positions.end(), position);
+    });
+    return live != leases_.end() && give_back(now, LeaseId(live->first), changes, outcome);
+}
+
+Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
+                                 Outcome& outcome) {
+    settle(now, changes, outcome);
+    const auto live = leases_.find(lease);
+    if (live == leases_.end()) return NotHeld{};
+    if (settings_ && !settings_->renewable) return NotRenewable{};
+    Lease& kept = live->second.lease;
+    kept.ttl = std::min(ttl, kept.granted_at + limits_->max_hold - now);
+    set_end(live->second, now + kept.ttl, std::nullopt);
+    write(kept, changes);
+    if (kept.chosen) outcome.chosen.push_back({lease, kept.expires_at});
+    ++revision_;
+    return kept;
+}
+
+void Pool::undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
+    settle(now, changes, outcome);
+    const auto live = leases_.find(lease);
+    if (live == leases_.end()) return;
+    if (!live->second.lease.chosen) {
+        give_back(now, lease, changes, outcome);
+    } else {
+        set_end(live->second, live->second.lease.expires_at, now + limits_->rejoin);
+    }
+}
+
 void Pool::set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
-    if (count != count_) {
-        count_ = count;
-        changes.count = count;
-        settle(now, changes, outcome);
-    }
+    if (count == count_) return;
+    count_ = count;
+    count_busy();
+    changes.count = count;
+    ++revision_;
+    settle(now, changes, outcome);
+}
+
+void Pool::set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome) {
+    settle(now, changes, outcome);
+    if (settings == (settings_ ? *settings_ : PoolSettings())) return;
+    settings_ = std::make_shared<const PoolSettings>(std::move(settings));
+    changes.settings = settings_;
+    ++revision_;
+    settle(now, changes, outcome);
 }
 
 void Pool::advance_to(TimePoint now, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
 }
 
-bool Pool::cancel(Ticket ticket) {
-    const auto place = places_.find(ticket);
-    if (place == places_.end()) return false;
-    forget(queue_.find(place->second));
+bool Pool::leave(TimePoint now, Ticket ticket) {
+    const auto& tickets = queue_.get<ByTicket>();
+    const auto waiter = tickets.find(static_cast<std::uint64_t>(ticket));
+    if (waiter == tickets.end() || waiter->away) return false;
+    // Its row, if it has one, stays.
+    Changes none;
+    step_away(*waiter, now, none);
     return true;
 }
 
-std::vector<Ticket> Pool::cancel_all() {
+std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
+    std::optional<Ticket> ticket;
+    const auto& waiters = queue_.get<ByLease>();
+    if (const auto waiter = waiters.find(lease); waiter != waiters.end()) {
+        ticket = waiter->away ? Ticket{} : waiter->claim.ticket;
+        if (waiter->claim.chosen) outcome.chosen.push_back({lease, TimePoint::min()});
+        forget(*waiter, changes);
+    }
+    settle(now, changes, outcome);
+    return ticket;
+}
+
+std::vector<Ticket> Pool::send_away(TimePoint now) {
     std::vector<Ticket> tickets;
-    tickets.reserve(queue_.size());
-    for (const auto& [place, claim] : queue_)
-        tickets.push_back(claim.ticket);
-    queue_.clear();
-    places_.clear();
-    give_ups_.clear();
+    Changes none;
+    const auto& turns = queue_.get<ByTurn>();
+    while (!turns.empty() && !turns.begin()->away) {
+        tickets.push_back(turns.begin()->claim.ticket);
+        step_away(*turns.begin(), now, none);
+    }
     return tickets;
 }
 
-void Pool::restore(const PoolRecord& record, TimePoint now) {
+std::vector<Ticket> Pool::dissolve(Outcome& outcome) {
+    std::vector<Ticket> tickets;
+    for (const Waiter& waiter : queue_.get<ByTurn>()) {
+        if (!waiter.away) tickets.push_back(waiter.claim.ticket);
+        if (waiter.claim.chosen) outcome.chosen.push_back({waiter.claim.lease, TimePoint::min()});
+    }
+    for (const auto& [id, live] : leases_) {
+        if (live.lease.chosen) outcome.chosen.push_back({id, TimePoint::min()});
+    }
+    queue_.clear();
+    queued_slots_ = 0;
+    return tickets;
+}
+
+void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome) {
+    for (const auto& [id, live] : leases_) {
+        if (live.lease.chosen) outcome.chosen.push_back({id, TimePoint::min()});
+    }
+    in_use_ = 0;
     leases_.clear();
-    expiries_.clear();
-    held_.clear();
-    take_rows(record, now);
+    ends_.clear();
+    resting_.clear();
+    busy_.clear();
+    for (const Waiter& waiter : queue_) {
+        if (waiter.claim.chosen) changes.places[waiter.claim.lease] = row_of(waiter);
+    }
+    for (const KeptPlace& place : record.places)
+        changes.places.erase(place.lease);
+    take_rows(record, now, outcome);
+    ++revision_;
 }
 
 std::optional<TimePoint> Pool::next_deadline() const {
     if (queue_.empty()) return std::nullopt;
-    const TimePoint give_up = give_ups_.begin()->first;
-    if (expiries_.empty()) return give_up;
-    return std::min(give_up, expiries_.begin()->first);
+    const TimePoint first = queue_.get<ByDeadline>().begin()->deadline;
+    return queue_.get<ByTurn>().begin()->away ? first : earliest(first, next_free());
 }
 
-void Pool::take_rows(const PoolRecord& record, TimePoint now) {
-    count_ = record.count;
-    for (Lease lease : record.leases) {
-        lease.expires_at = std::min(lease.expires_at, now + lease.ttl);
-        if (lease.expires_at <= now) continue;
-        leases_.emplace(lease.id, lease);
-        expiries_.emplace(lease.expires_at, lease.id);
-        mark(lease.position, true);
+std::optional<TimePoint> Pool::next_change() const {
+    if (queue_.empty()) return next_free();
+    return earliest(queue_.get<ByDeadline>().begin()->deadline, next_free());
+}
+
+std::optional<TimePoint> Pool::next_free() const {
+    std::optional<TimePoint> next;
+    if (!ends_.empty()) next = ends_.begin()->first;
+    if (!resting_.empty()) next = earliest(next, resting_.begin()->first + cooldown());
+    return next;
+}
+
+unsigned Pool::available() const {
+    const unsigned taken = std::max(in_use_, busy_below_count_);
+    return count_ > taken ? count_ - taken : 0;
+}
+
+PoolView Pool::view(TimePoint now) const {
+    PoolView view{revision_, now, settings_, count_, in_use_, available(), {}, {}, {}};
+    view.leases.reserve(leases_.size());
+    for (const auto& [id, live] : leases_)
+        view.leases.push_back(live.lease);
+    std::sort(view.leases.begin(), view.leases.end(),
+              [](const Lease& a, const Lease& b) { return a.position() < b.position(); });
+    view.queue.assign(queue_.begin(), queue_.end());
+    view.eta = eta(forecast(now), queue_.size() + 1, 1);
+    return view;
+}
+
+Forecast Pool::forecast(TimePoint now) const {
+    const auto mean = hold_times_.mean();
+    std::vector<Duration> ends;
+    if (mean) {
+        for (const auto& [end, id] : ends_) {
+            const Lease& lease = leases_.at(id).lease;
+            // One that has lasted longer than most is expected to last longer still.
+            const Duration left = std::chrono::abs(*mean - (now - lease.granted_at));
+            ends.insert(ends.end(), lease.positions.size(), std::min(left, end - now) + cooldown());
+        }
+        for (const auto& [ended_at, position] : resting_)
+            ends.push_back(ended_at + cooldown() - now);
     }
+    return {std::move(ends), count_, mean ? std::optional(*mean + cooldown()) : std::nullopt};
+}
+
+std::optional<Duration> Pool::eta(const Forecast& forecast, std::size_t rank, unsigned slots) const {
+    if (slots > count_) return std::nullopt;
+    const std::uint64_t before = rank - 1;
+    return forecast.until((queue_.empty() ? 0 : before * queued_slots_ / queue_.size()) + slots);
+}
+
+void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) {
+    count_ = record.count;
+    settings_ = record.settings;
+    fence_ = reserved_fence_ = record.fence;
+    for (const HeldSlot& row : record.slots)
+        take_slot(row, now);
+    count_busy();
+    for (const auto& [id, live] : leases_) {
+        if (live.lease.chosen) outcome.chosen.push_back({id, live.lease.expires_at});
+    }
+    for (const KeptPlace& row : record.places) {
+        const Claim claim{Ticket{}, row.lease, {}, now, true, row.slots, row.priority, row.holder};
+        const bool is_new = enqueue(
+            {claim, {-row.priority, row.arrival}, std::min(row.queued_at, now), true, now + limits_->rejoin});
+        if (is_new) outcome.chosen.push_back({row.lease, TimePoint::max()});
+        next_arrival_ = std::max(next_arrival_, row.arrival + 1);
+    }
+}
+
+void Pool::take_slot(const HeldSlot& row, TimePoint now) {
+    const TimePoint end = std::min(row.expires_at, now + row.ttl);
+    if (end > now) {
+        const auto [live, is_first] = leases_.try_emplace(
+            row.lease,
+            Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder}, {}});
+        if (is_first) ends_.emplace(end, row.lease);
+        live->second.lease.positions.push_back(row.position);
+        ++in_use_;
+    } else if (end + cooldown() > now) {
+        resting_.emplace(end, row.position);
+    } else {
+        return;
+    }
+    mark(row.position, true);
 }
 
 void Pool::settle(TimePoint now, Changes& changes, Outcome& outcome) {
     // Waiters give up first: a slot that came free while nobody looked must not go to a waiter whose
     // time has run out meanwhile.
-    while (!give_ups_.empty() && give_ups_.begin()->first <= now) {
-        const auto waiter = queue_.find(give_ups_.begin()->second);
-        outcome.gave_up.push_back(waiter->second.ticket);
-        forget(waiter);
+    give_up(now, changes, outcome);
+    while (!ends_.empty() && ends_.begin()->first <= now) {
+        const auto live = leases_.find(ends_.begin()->second);
+        // A row tells that its time has passed, but not that nobody asked for the lease.
+        const bool is_written =
+            live->second.claim_by && *live->second.claim_by < live->second.lease.expires_at;
+        end(live, live->second.end(), is_written, changes, outcome);
     }
-    while (!expiries_.empty() && expiries_.begin()->first <= now) {
-        const auto lease = leases_.find(expiries_.begin()->second);
-        mark(lease->second.position, false);
-        leases_.erase(lease);
-        expiries_.erase(expiries_.begin());
+    while (!resting_.empty() && resting_.begin()->first + cooldown() <= now) {
+        mark(resting_.begin()->second, false);
+        resting_.erase(resting_.begin());
+        ++revision_;
     }
-    while (!queue_.empty() && in_use() < count_) {
-        const auto head = queue_.begin();
-        outcome.granted.push_back({head->second.ticket, grant(now, head->second, changes)});
-        forget(head);
+    serve(now, changes, outcome);
+}
+
+void Pool::give_up(TimePoint now, Changes& changes, Outcome& outcome) {
+    const auto& deadlines = queue_.get<ByDeadline>();
+    while (!deadlines.empty() && deadlines.begin()->deadline <= now) {
+        const Waiter& waiter = *deadlines.begin();
+        if (waiter.away) {
+            outcome.chosen.push_back({waiter.claim.lease, TimePoint::min()});
+            forget(waiter, changes);
+            continue;
+        }
+        const auto place = queue_.project<ByPlace>(deadlines.begin());
+        outcome.gave_up.push_back(
+            {waiter.claim.ticket, queue_.get<ByPlace>().rank(place) + 1, waiter.claim.slots});
+        step_away(waiter, now, changes);
     }
 }
 
-Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes) {
-    const Lease lease{claim.lease, lowest_free(), now, now + claim.ttl, claim.ttl};
-    leases_.emplace(lease.id, lease);
-    expiries_.emplace(lease.expires_at, lease.id);
-    mark(lease.position, true);
-    changes.slots[lease.position] = lease;
-    return lease;
-}
-
-void Pool::forget(std::map<Place, Claim>::iterator waiter) {
-    give_ups_.erase({waiter->second.give_up_at, waiter->first});
-    places_.erase(waiter->second.ticket);
-    queue_.erase(waiter);
-}
-
-Position Pool::lowest_free() const {
-    Position base = 0;
-    for (const std::uint64_t word : held_) {
-        const auto ones = static_cast<Position>(std::countr_one(word));
-        if (ones < bits_per_word) return base + ones;
-        base += bits_per_word;
+void Pool::serve(TimePoint now, Changes& changes, Outcome& outcome) {
+    const auto& turns = queue_.get<ByTurn>();
+    while (!turns.empty() && !turns.begin()->away && turns.begin()->claim.slots <= available()) {
+        const Waiter& next = *turns.begin();
+        outcome.granted.push_back({next.claim.ticket, grant(now, next.claim, changes, outcome)});
+        forget(next, changes);
     }
-    return base;
 }
 
-void Pool::mark(Position position, bool held) {
+Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
+    if (fence_ == reserved_fence_) {
+        reserved_fence_ += fence_block;
+        changes.fence = reserved_fence_;
+    }
+    const Duration ttl = std::min(claim.ttl, limits_->max_hold);
+    Lease lease{claim.lease, take_lowest(claim.slots), now, now + ttl, ttl, ++fence_, claim.chosen,
+                claim.holder};
+    ends_.emplace(lease.expires_at, lease.id);
+    in_use_ += claim.slots;
+    write(lease, changes);
+    if (lease.chosen) outcome.chosen.push_back({lease.id, lease.expires_at});
+    ++revision_;
+    return leases_.emplace(lease.id, Live{lease, {}}).first->second.lease;
+}
+
+void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes,
+               Outcome& outcome) {
+    const Lease& lease = live->second.lease;
+    const bool rests = cooldown() > Duration::zero();
+    for (const Position position : lease.positions) {
+        if (rests) {
+            resting_.emplace(ended_at, position);
+        } else {
+            mark(position, false);
+        }
+        if (!is_written) continue;
+        auto& row = changes.slots[position];
+        row.reset();
+        if (rests) row = HeldSlot{lease.id, position, lease.granted_at, ended_at, {}, lease.fence, false, {}};
+    }
+    in_use_ -= static_cast<unsigned>(lease.positions.size());
+    hold_times_.add(ended_at - lease.granted_at);
+    if (lease.chosen) outcome.chosen.push_back({lease.id, TimePoint::min()});
+    ends_.erase({live->second.end(), lease.id});
+    leases_.erase(live);
+    ++revision_;
+}
+
+void Pool::write(const Lease& lease, Changes& changes) {
+    for (const Position position : lease.positions) {
+        changes.slots[position] = HeldSlot{
+            lease.id,  position,    lease.granted_at, lease.expires_at,
+            lease.ttl, lease.fence, lease.chosen,     position == lease.position() ? lease.holder : nullptr};
+    }
+}
+
+void Pool::set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by) {
+    ends_.erase({live.end(), live.lease.id});
+    live.lease.expires_at = expires_at;
+    live.claim_by = claim_by;
+    ends_.emplace(live.end(), live.lease.id);
+}
+
+bool Pool::enqueue(const Waiter& waiter) {
+    if (!queue_.insert(waiter).second) return false;
+    queued_slots_ += waiter.claim.slots;
+    ++revision_;
+    return true;
+}
+
+/// Takes the waiter out of the queue.
+void Pool::forget(const Waiter& waiter, Changes& changes) {
+    if (waiter.claim.chosen) changes.places[waiter.claim.lease] = std::nullopt;
+    queued_slots_ -= waiter.claim.slots;
+    queue_.erase(queue_.iterator_to(waiter));
+    ++revision_;
+}
+
+/// The waiter's connection is gone, or its wait is over.
+void Pool::step_away(const Waiter& waiter, TimePoint now, Changes& changes) {
+    if (!waiter.claim.chosen) return forget(waiter, changes);
+    queue_.modify(queue_.iterator_to(waiter), [&](Waiter& it) {
+        it.away = true;
+        it.deadline = now + limits_->rejoin;
+    });
+}
+
+Positions Pool::take_lowest(unsigned slots) {
+    Positions positions;
+    positions.reserve(slots);
+    for (std::size_t word = 0; positions.size() < slots; ++word) {
+        if (word == busy_.size()) busy_.push_back(0);
+        while (positions.size() < slots && ~busy_[word] != 0) {
+            positions.push_back(static_cast<Position>(word * bits_per_word) +
+                                static_cast<Position>(std::countr_one(busy_[word])));
+            mark(positions.back(), true);
+        }
+    }
+    return positions;
+}
+
+void Pool::mark(Position position, bool is_busy) {
     const std::size_t word = position / bits_per_word;
     const std::uint64_t bit = std::uint64_t{1} << (position % bits_per_word);
-    if (word >= held_.size()) held_.resize(word + 1);
-    held_[word] = held ? held_[word] | bit : held_[word] & ~bit;
+    if (word >= busy_.size()) busy_.resize(word + 1);
+    const bool was_busy = (busy_[word] & bit) != 0;
+    if (was_busy == is_busy) return;
+    busy_[word] ^= bit;
+    if (position < count_) is_busy ? ++busy_below_count_ : --busy_below_count_;
+}
+
+void Pool::count_busy() {
+    busy_below_count_ = 0;
+    for (std::size_t word = 0; word < busy_.size() && word * bits_per_word < count_; ++word) {
+        const std::size_t below = std::min<std::size_t>(count_ - word * bits_per_word, bits_per_word);
+        const std::uint64_t mask =
+            below == bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << below) - 1;
+        busy_below_count_ += static_cast<unsigned>(std::popcount(busy_[word] & mask));
+    }
 }
 
 }  // namespace sema

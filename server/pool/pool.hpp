@@ -1,29 +1,41 @@
 #pragma once
 
+#include "server/pool/forecast.hpp"
+#include "server/pool/queue.hpp"
 #include "server/store/store.hpp"
+
+#include <boost/container/small_vector.hpp>
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
 namespace sema {
 
-/// Names one borrow call while it waits. Unique for the life of the process.
-enum class Ticket : std::uint64_t {};
+/// Ascending. Most leases have one.
+using Positions = boost::container::small_vector<Position, 2>;
 
-/// What a borrower asks for.
-struct Claim {
-    Ticket ticket{};
-    /// The id its lease will have, if there is one: chosen beforehand, so that the rules need no entropy.
-    LeaseId lease;
+/// One or several held slots.
+struct Lease {
+    LeaseId id;
+    Positions positions;
+    TimePoint granted_at;
+    TimePoint expires_at;
+    /// What was asked for last (after clamping).
     Duration ttl{};
-    /// The claim is not granted at or after this point. A claim whose point has come is one that does
-    /// not wait: it is granted at once or not at all.
-    TimePoint give_up_at;
+    /// Greater than that of every lease of the pool that was granted before.
+    std::uint64_t fence = 0;
+    /// Whether the borrower chose the id.
+    bool chosen = false;
+    std::shared_ptr<const Holder> holder;
+
+    Position position() const { return positions.front(); }
 };
 
 /// What a call did to borrowers other than the caller.
@@ -32,86 +44,214 @@ struct Outcome {
         Ticket ticket{};
         Lease lease;
     };
+    struct GaveUp {
+        Ticket ticket{};
+        std::size_t rank = 0;
+        unsigned slots = 1;
+    };
+    struct Chosen {
+        LeaseId lease;
+        TimePoint until;
+    };
     std::vector<Granted> granted;
     /// Waiters whose time ran out without a grant.
-    std::vector<Ticket> gave_up;
+    std::vector<GaveUp> gave_up;
+    /// Waiters whose place a newer call has taken over.
+    std::vector<Ticket> superseded;
+    /// How long each id that a borrower chose is taken from now on: for ever while it waits, not at all
+    /// (TimePoint::min()) once it is done.
+    std::vector<Chosen> chosen;
+};
+
+/// A pool as whoever may inspect it sees it.
+struct PoolView {
+    /// Pool::revision() of what it shows.
+    std::uint64_t revision = 0;
+    /// The moment that it shows.
+    TimePoint at;
+    std::shared_ptr<const PoolSettings> settings;
+    unsigned count = 0;
+    unsigned in_use = 0;
+    unsigned available = 0;
+    /// By position.
+    std::vector<Lease> leases;
+    /// By rank.
+    std::vector<Waiter> queue;
+    /// For a borrower of one slot who comes now.
+    std::optional<Duration> eta;
+};
+
+/// What holds for all pools.
+struct PoolLimits {
+    /// The longest life of a lease, from its grant, however often it is kept alive.
+    Duration max_hold = longest_duration;
+    /// How long a place in the queue is kept for a borrower who is away, and a lease for one whom its answer
+    /// did not reach.
+    Duration rejoin = std::chrono::seconds(15);
 };
 
 /// The rules of one semaphore, and nothing else: no I/O, no thread, no clock. Time is an argument of
 /// every call and may stand still, but must not go back.
 ///
-/// - A lease is live from its grant until it is given back or its `expires_at` is reached. Never are
-///   more leases granted than `count`, and a position has at most one live lease.
-/// - A grant takes the lowest free position below `count`.
-/// - Waiters are served first come, first served, in the same call that frees a slot; a newcomer never
-///   overtakes them. So while anyone waits, no slot is free.
-/// - Lowering `count` ends no lease: nothing is granted until fewer than `count` are live.
+/// - A lease is live from its grant until it is given back or revoked, or its `expires_at` is reached. Never
+///   are more slots lent than `count`, and a position has at most one live lease.
+/// - A grant takes the lowest free positions below `count`: as many as were asked for, or none. A slot is not
+///   free while it rests: for the pool's cooldown, from the end of its last lease on.
+/// - Waiters are served in order of their priority, and first come, first served within one, in the same call
+///   that frees a slot. A newcomer never overtakes them, and no smaller claim one that does not fit yet.
+/// - A waiter who chose its lease's id may go away and come back: by calling again, or from a new connection,
+///   it takes its place over. While it is away it is passed over, and it never is granted anything. The
+///   place is kept for the time to rejoin, restarts included.
+/// - Lowering `count` ends no lease: nothing is granted until fewer than `count` slots are lent.
 ///
 /// Every call first brings the pool up to `now` (waiters give up, leases expire, freed slots are handed
 /// on), whose consequences are in the Outcome too. Rows that must be stored are added to `changes`; an
 /// expiry is not among them, since the stored row tells by itself that its time has passed.
 class Pool {
   public:
-    /// A pool as its stored rows tell, without the leases whose time has passed. A lease gets what was
-    /// left of it, and never more than its ttl (should the timeline have lost time over a restart).
-    Pool(const PoolRecord& record, TimePoint now);
+    /// A new pool, whose fences are all above `fence`.
+    Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Changes& changes);
 
+    /// A pool as its stored rows tell, without the leases whose time has passed. A lease gets what was
+    /// left of it, and never more than its ttl (should the timeline have lost time over a restart). Whoever
+    /// has a place is away. `limits` must outlive the pool.
+    Pool(const PoolRecord& record, TimePoint now, const PoolLimits& limits);
+
+    struct Held {
+        Lease lease;
+        /// Whether nobody is known to have been told of it before.
+        bool is_news = true;
+    };
     struct Queued {};
-    struct Unavailable {};
-    using Borrowed = std::variant<Lease, Queued, Unavailable>;
-    /// Queued: the claim's ticket appears in the Outcome of a later call, unless cancel() is called.
-    /// REQUIRES: no queued claim has this ticket.
+    struct Unavailable {
+        std::size_t rank = 0;
+    };
+    using Borrowed = std::variant<Held, Queued, Unavailable>;
+    /// Queued: the claim's ticket appears in the Outcome of a later call, unless leave() or cancel() is
+    /// called. A claim whose chosen id is live here already is answered with that lease; one whose id waits
+    /// here takes that place over, with its own ttl and wait. REQUIRES: no queued claim has this ticket.
     Borrowed borrow(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
 
     /// Whether `lease` was live, and is not any more.
     bool give_back(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
+    /// Ends the lease that holds `position`, with all its slots. False where there is none.
+    bool revoke(TimePoint now, Position position, Changes& changes, Outcome& outcome);
+
+    struct NotHeld {};
+    struct NotRenewable {};
+    using KeptAlive = std::variant<Lease, NotHeld, NotRenewable>;
+    /// The lease then ends `ttl` from now, be it later or earlier than before, and never beyond the longest
+    /// life of a lease.
+    KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
+                         Outcome& outcome);
+
+    /// The answer that told of the grant did not arrive. A lease with a chosen id is kept for the time to
+    /// rejoin, for its borrower to ask again; another ends now.
+    void undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
+
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
+    void set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome);
 
     /// Brings the pool up to `now`.
     void advance_to(TimePoint now, Changes& changes, Outcome& outcome);
 
-    /// Takes a waiter out of the queue. False when it is not there (any more).
-    bool cancel(Ticket ticket);
+    /// The connection of a waiter is gone: it leaves the queue, or is away from now on where it chose its
+    /// lease's id. False when it does not wait (any more).
+    /// It may have kept others waiting who can be served now: advance_to() does that.
+    bool leave(TimePoint now, Ticket ticket);
 
-    /// Takes every waiter out of the queue, in its order.
-    std::vector<Ticket> cancel_all();
+    /// Takes the waiter for `lease` out of the queue, and gives its ticket (0 when it is away). Nothing when
+    /// there is none.
+    std::optional<Ticket> cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
-    /// Replaces count and leases by those of `record`, keeping the queue: for when what the pool did
-    /// last could not be stored. Grants follow with the next call.
-    void restore(const PoolRecord& record, TimePoint now);
+    /// All waiters who are there leave, and get nothing any more: their tickets, in their order.
+    std::vector<Ticket> send_away(TimePoint now);
 
-    /// When advance_to() next has something to tell, if nothing else happens before. An expiry that
-    /// nobody waits for tells nobody anything.
+    /// The pool is deleted: the tickets of the waiters who are there, in their order.
+    std::vector<Ticket> dissolve(Outcome& outcome);
+
+    /// Replaces all but the queue by what `record` says: for when what the pool did last could not be stored.
+    /// Places that only the record has are taken from it, those that only the queue has are added to
+    /// `changes`. Grants follow with the next call.
+    void restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome);
+
+    /// When advance_to() next has something to tell a waiter, or to store, if nothing else happens before.
     std::optional<TimePoint> next_deadline() const;
+    /// When view() next changes by time alone.
+    std::optional<TimePoint> next_change() const;
 
     unsigned count() const { return count_; }
-    /// Live leases, as of the last call's `now`, at whatever position.
-    unsigned in_use() const { return static_cast<unsigned>(leases_.size()); }
-    unsigned available() const { return count_ > in_use() ? count_ - in_use() : 0; }
+    /// Slots lent, as of the last call's `now`, at whatever position.
+    unsigned in_use() const { return in_use_; }
+    /// How many slots could be lent to whoever is next.
+    unsigned available() const;
     std::size_t waiting() const { return queue_.size(); }
+    /// No fence above this has been given.
+    std::uint64_t fence() const { return reserved_fence_; }
+    const std::shared_ptr<const PoolSettings>& settings() const { return settings_; }
+
+    PoolView view(TimePoint now) const;
+    /// Estimates waits as of `now`.
+    Forecast forecast(TimePoint now) const;
+    /// The estimated wait of a borrower at `rank` of the queue. Of those before it only the mean size counts.
+    /// Nothing where nothing is known, or where it can never fit.
+    std::optional<Duration> eta(const Forecast& forecast, std::size_t rank, unsigned slots) const;
+
+    /// Grows with every change of what view() shows.
+    std::uint64_t revision() const { return revision_; }
 
   private:
-    /// A waiter's place: its arrival. (A priority would come first here.)
-    using Place = std::uint64_t;
+    struct Live {
+        Lease lease;
+        /// Where its borrower may not know of it: when it ends unless somebody asks for it before.
+        std::optional<TimePoint> claim_by;
 
-    void take_rows(const PoolRecord& record, TimePoint now);
+        TimePoint end() const { return claim_by ? std::min(*claim_by, lease.expires_at) : lease.expires_at; }
+    };
+    using Leases = std::unordered_map<LeaseId, Live>;
+
+    void take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome);
+    void take_slot(const HeldSlot& row, TimePoint now);
     void settle(TimePoint now, Changes& changes, Outcome& outcome);
-    Lease grant(TimePoint now, const Claim& claim, Changes& changes);
-    void forget(std::map<Place, Claim>::iterator waiter);
-    Position lowest_free() const;
-    void mark(Position position, bool held);
+    void give_up(TimePoint now, Changes& changes, Outcome& outcome);
+    void serve(TimePoint now, Changes& changes, Outcome& outcome);
+    Borrowed rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
+    Lease grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
+    void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
+    static void write(const Lease& lease, Changes& changes);
+    void set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by);
+    bool enqueue(const Waiter& waiter);
+    void forget(const Waiter& waiter, Changes& changes);
+    void step_away(const Waiter& waiter, TimePoint now, Changes& changes);
+    std::optional<TimePoint> next_free() const;
+    Positions take_lowest(unsigned slots);
+    void mark(Position position, bool is_busy);
+    void count_busy();
+    Duration cooldown() const { return settings_ ? settings_->cooldown : Duration::zero(); }
 
+    const PoolLimits* limits_;
     unsigned count_ = 0;
-    std::unordered_map<LeaseId, Lease> leases_;
-    std::set<std::pair<TimePoint, LeaseId>> expiries_;
-    /// One bit per position, set where a live lease holds it.
-    std::vector<std::uint64_t> held_;
+    unsigned in_use_ = 0;
+    std::shared_ptr<const PoolSettings> settings_;
+    Leases leases_;
+    /// Each lease's end.
+    std::set<std::pair<TimePoint, LeaseId>> ends_;
+    /// Slots that rest, by the end of their last lease.
+    std::set<std::pair<TimePoint, Position>> resting_;
+    /// One bit per position, set where it is lent or rests.
+    std::vector<std::uint64_t> busy_;
+    /// Bits set below `count_`.
+    unsigned busy_below_count_ = 0;
 
-    Place next_place_ = 0;
-    std::map<Place, Claim> queue_;
-    std::unordered_map<Ticket, Place> places_;
-    std::set<std::pair<TimePoint, Place>> give_ups_;
+    std::uint64_t fence_ = 0;
+    std::uint64_t reserved_fence_ = 0;
+    Queue queue_;
+    /// Over all waiters.
+    std::uint64_t queued_slots_ = 0;
+    std::uint64_t next_arrival_ = 0;
+    std::uint64_t revision_ = 0;
+    HoldTimes hold_times_;
 };
 
 }  // namespace sema

@@ -1,6 +1,8 @@
 #include "server/store/memory.hpp"
 
+#include <algorithm>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -10,19 +12,34 @@ namespace {
 struct MemoryPool {
     Version version = 0;
     unsigned count = 0;
-    std::map<Position, Lease> leases;
+    std::uint64_t fence = 0;
+    std::shared_ptr<const PoolSettings> settings;
+    std::map<Position, HeldSlot> slots;
+    std::map<LeaseId, KeptPlace> places;
 };
 
-void apply(const Changes& changes, MemoryPool& pool) {
-    if (changes.cleared) pool.leases.clear();
-    if (changes.count) pool.count = *changes.count;
-    for (const auto& [position, lease] : changes.slots) {
-        if (lease) {
-            pool.leases.insert_or_assign(position, *lease);
+template <class Key, class Row>
+void apply(const std::map<Key, std::optional<Row>>& changes, std::map<Key, Row>& rows) {
+    for (const auto& [key, row] : changes) {
+        if (row) {
+            rows.insert_or_assign(key, *row);
         } else {
-            pool.leases.erase(position);
+            rows.erase(key);
         }
     }
+}
+
+void apply(const Changes& changes, MemoryPool& pool) {
+    if (changes.cleared) {
+        pool.settings = nullptr;
+        pool.slots.clear();
+        pool.places.clear();
+    }
+    if (changes.count) pool.count = *changes.count;
+    if (changes.fence) pool.fence = *changes.fence;
+    if (changes.settings) pool.settings = changes.settings;
+    apply(changes.slots, pool.slots);
+    apply(changes.places, pool.places);
 }
 
 }  // namespace
@@ -31,6 +48,7 @@ void apply(const Changes& changes, MemoryPool& pool) {
 struct MemoryData {
     std::mutex mutex;
     std::unordered_map<PoolId, MemoryPool> pools;
+    std::uint64_t deleted_fence = 0;
     std::optional<ClockAnchor> anchor;
 };
 
@@ -43,11 +61,13 @@ class MemoryStore : public Store {
     LoadResult load(const PoolId& id) override {
         const std::lock_guard lock(data_->mutex);
         const auto found = data_->pools.find(id);
-        if (found == data_->pools.end()) return Absent{};
+        if (found == data_->pools.end()) return Absent{data_->deleted_fence};
         const MemoryPool& pool = found->second;
-        PoolRecord record{pool.version, pool.count, {}};
-        for (const auto& [position, lease] : pool.leases)
-            record.leases.push_back(lease);
+        PoolRecord record{pool.version, pool.count, pool.fence, pool.settings, {}, {}};
+        for (const auto& [position, slot] : pool.slots)
+            record.slots.push_back(slot);
+        for (const auto& [lease, place] : pool.places)
+            record.places.push_back(place);
         return record;
     }
 
@@ -61,7 +81,8 @@ class MemoryStore : public Store {
         }
         for (const PoolChange& change : batch) {
             if (change.next == 0) {
-                data_->pools.erase(change.pool);
+                if (const auto gone = data_->pools.extract(change.pool))
+                    data_->deleted_fence = std::max(data_->deleted_fence, gone.mapped().fence);
                 continue;
             }
             MemoryPool& pool = data_->pools[change.pool];
@@ -75,6 +96,19 @@ class MemoryStore : public Store {
     Expected<std::size_t> pool_count() override {
         const std::lock_guard lock(data_->mutex);
         return data_->pools.size();
+    }
+
+    Expected<std::vector<ChosenLease>> chosen_leases() override {
+        const std::lock_guard lock(data_->mutex);
+        std::vector<ChosenLease> leases;
+        for (const auto& [id, pool] : data_->pools) {
+            std::set<LeaseId> seen;
+            for (const auto& [position, slot] : pool.slots) {
+                if (slot.chosen && seen.insert(slot.lease).second)
+                    leases.push_back({slot.lease, id, slot.expires_at});
+            }
+        }
+        return leases;
     }
 
     Expected<std::optional<ClockAnchor>> anchor() override {

@@ -7,20 +7,42 @@
 -- Marks the file as a semad's ('SEMA' in ASCII), and the format that this text describes. A server
 -- refuses a file with another mark or a later format.
 PRAGMA application_id = 0x53454D41;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
--- The pools there are.
+-- The pools there are. No lease of the pool has a fence above `fence`: it is raised in large steps, and not
+-- by every grant.
 CREATE TABLE pools (
     id BLOB NOT NULL PRIMARY KEY,
-    count INTEGER NOT NULL
+    count INTEGER NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- The held slots. The primary key is what keeps two leases off one slot. A position may be at or above
--- the pool's count: the pool was made smaller while that slot was held. A lease whose time has passed
--- stays here until its slot is lent again or the pool is deleted: time alone writes nothing.
+-- The greatest `fence` of all pools that were deleted, so that a pool that is made again goes on above the
+-- one that had its id before. At most one row.
+CREATE TABLE deleted_fence (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    fence INTEGER NOT NULL
+) STRICT;
+
+-- What pools were told beside their count, for those that were told anything. `payloads` has a
+-- line per position, each of which is the JSON text of a string or an object.
+CREATE TABLE settings (
+    pool BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    cooldown_us INTEGER NOT NULL,
+    renewable INTEGER NOT NULL,
+    payloads TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The held slots: a lease of several slots has a row for each. The primary key is what keeps two leases off
+-- one slot. A position may be at or above the pool's count: the pool was made smaller while that slot was
+-- held. A lease whose time has passed stays here until its slot is lent again or the pool is deleted: time
+-- alone writes nothing.
 --
 -- granted_at_us and expires_at_us are points on the server's own timeline, which clock_anchor relates to
--- the time of day. ttl_us is how long the lease was asked for.
+-- the time of day. ttl_us is how long the lease was asked for; 0 says that it was ended at expires_at_us, and
+-- that the slot rests since. `chosen` is 1 where the borrower chose the lease's id. The first slot of a lease
+-- tells its holder.
 CREATE TABLE leases (
     pool BLOB NOT NULL,
     position INTEGER NOT NULL,
@@ -28,7 +50,25 @@ CREATE TABLE leases (
     granted_at_us INTEGER NOT NULL,
     expires_at_us INTEGER NOT NULL,
     ttl_us INTEGER NOT NULL,
+    fence INTEGER NOT NULL DEFAULT 0,
+    chosen INTEGER NOT NULL DEFAULT 0,
+    holder_name TEXT,
+    holder_url TEXT,
     PRIMARY KEY (pool, position)
+) STRICT, WITHOUT ROWID;
+
+-- The places in the queue of borrowers who chose their lease's id, and so may come back for it. The queue is
+-- in the order of descending priority, then of ascending arrival.
+CREATE TABLE places (
+    pool BLOB NOT NULL,
+    lease BLOB NOT NULL,
+    priority INTEGER NOT NULL,
+    arrival INTEGER NOT NULL,
+    slots INTEGER NOT NULL,
+    queued_at_us INTEGER NOT NULL,
+    holder_name TEXT,
+    holder_url TEXT,
+    PRIMARY KEY (pool, lease)
 ) STRICT, WITHOUT ROWID;
 
 -- One moment, read on every clock: the server's timeline, the time since the machine's boot `boot_id`, and

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <sstream>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
@@ -23,7 +24,8 @@ using sqlite::Transaction;
 
 // As schema.sql sets them.
 constexpr std::int64_t application_id = 0x53454D41;
-constexpr std::int64_t format_version = 1;
+constexpr std::int64_t format_version = 2;
+constexpr std::int64_t oldest_format = 1;
 
 // Of a pool that this handle has not committed to yet. Any but 0 would do.
 constexpr Version first_version = 1;
@@ -34,6 +36,26 @@ std::int64_t to_sql(TimePoint time) {
 
 TimePoint time_point(std::int64_t microseconds) {
     return TimePoint(Duration(microseconds));
+}
+
+std::int64_t to_sql(std::uint64_t number) {
+    return static_cast<std::int64_t>(number);
+}
+
+// Payloads are JSON texts, which have no line breaks.
+std::string to_lines(const std::vector<std::string>& texts) {
+    std::string lines;
+    for (const std::string& text : texts)
+        lines += text + '\n';
+    return lines;
+}
+
+std::vector<std::string> from_lines(const std::string& lines) {
+    std::vector<std::string> texts;
+    std::istringstream stream(lines);
+    for (std::string line; std::getline(stream, line);)
+        texts.push_back(line);
+    return texts;
 }
 
 constexpr const char* no_database = "it is not an SQLite database: name another file";
@@ -89,12 +111,15 @@ class SqliteStore : public Store {
             std::optional<PoolRecord> record;
             select_pool_.query(
                 [&](const Row& row) {
-                    record = PoolRecord{
-                        versions_.try_emplace(pool, first_version).first->second, row.number(0), {}};
+                    record = PoolRecord{versions_.try_emplace(pool, first_version).first->second,
+                                        row.number(0), static_cast<std::uint64_t>(row.integer(1))};
                 },
                 pool.uuid());
-            if (!record) return Absent{};
-            select_leases_.query([&](const Row& row) { record->leases.push_back(lease(row)); }, pool.uuid());
+            if (!record) return Absent{deleted_fence()};
+            select_settings_.query([&](const Row& row) { record->settings = settings(row); }, pool.uuid());
+            select_leases_.query([&](const Row& row) { record->slots.push_back(held_slot(row)); },
+                                 pool.uuid());
+            select_places_.query([&](const Row& row) { record->places.push_back(place(row)); }, pool.uuid());
             return *std::move(record);
         } catch (const sqlite::Failure& error) {
             return failed_to("read a pool", error);
@@ -124,6 +149,7 @@ class SqliteStore : public Store {
             for (const PoolChange& change : batch) {
                 if (!apply_to_pool(change)) return Stale{};
                 apply_to_leases(change);
+                apply_to_places(change);
             }
             if (anchor) put(*anchor);
             transaction.commit();
@@ -146,6 +172,21 @@ class SqliteStore : public Store {
         }
     }
 
+    Expected<std::vector<ChosenLease>> chosen_leases() override {
+        try {
+            std::vector<ChosenLease> leases;
+            // A lease of several slots has a row for each.
+            sqlite::Statement(database_,
+                              "SELECT DISTINCT lease, pool, expires_at_us FROM leases WHERE chosen = 1")
+                .query([&](const Row& row) {
+                    leases.push_back({LeaseId(row.uuid(0)), PoolId(row.uuid(1)), time_point(row.integer(2))});
+                });
+            return leases;
+        } catch (const sqlite::Failure& error) {
+            return tl::unexpected(failed_to("list the leases", error));
+        }
+    }
+
     Expected<std::optional<ClockAnchor>> anchor() override {
         try {
             std::optional<ClockAnchor> anchor;
@@ -160,9 +201,37 @@ class SqliteStore : public Store {
     }
 
   private:
-    static Lease lease(const Row& row) {
-        return {LeaseId(row.uuid(1)), row.number(0), time_point(row.integer(2)), time_point(row.integer(3)),
-                Duration(row.integer(4))};
+    static std::shared_ptr<const Holder> holder(const Row& row, int column) {
+        Holder holder{row.optional_text(column), row.optional_text(column + 1)};
+        return holder == Holder{} ? nullptr : std::make_shared<const Holder>(std::move(holder));
+    }
+
+    static HeldSlot held_slot(const Row& row) {
+        return {LeaseId(row.uuid(1)),       row.number(0),
+                time_point(row.integer(2)), time_point(row.integer(3)),
+                Duration(row.integer(4)),   static_cast<std::uint64_t>(row.integer(5)),
+                row.integer(6) != 0,        holder(row, 7)};
+    }
+
+    static KeptPlace place(const Row& row) {
+        return {LeaseId(row.uuid(0)),
+                static_cast<int>(row.integer(1)),
+                static_cast<std::uint64_t>(row.integer(2)),
+                row.number(3),
+                time_point(row.integer(4)),
+                holder(row, 5)};
+    }
+
+    static std::shared_ptr<const PoolSettings> settings(const Row& row) {
+        return std::make_shared<const PoolSettings>(PoolSettings{
+            row.text(0), Duration(row.integer(1)), row.integer(2) != 0, from_lines(row.text(3))});
+    }
+
+    std::uint64_t deleted_fence() {
+        std::uint64_t fence = 0;
+        select_deleted_fence_.query(
+            [&](const Row& row) { fence = static_cast<std::uint64_t>(row.integer(0)); });
+        return fence;
     }
 
     // False when the pool is not at the base.
@@ -173,12 +242,27 @@ class SqliteStore : public Store {
             select_pool_.query([&](const Row&) { absent = false; }, id);
             return absent;
         }
-        const std::int64_t count = change.changes.count.value_or(0);
-        if (change.base == 0) return insert_pool_.run(id, count) == 1;
-        const auto known = versions_.find(change.pool);
-        if (known == versions_.end() || known->second != change.base) return false;
-        if (change.next == 0) return delete_pool_.run(id) == 1;
-        return !change.changes.count || update_pool_.run(id, count) == 1;
+        const auto& [cleared, count, fence, settings, slots, places] = change.changes;
+        if (change.base == 0) {
+            if (insert_pool_.run(id, std::int64_t{count.value_or(0)}, to_sql(fence.value_or(0))) != 1)
+                return false;
+        } else {
+            const auto known = versions_.find(change.pool);
+            if (known == versions_.end() || known->second != change.base) return false;
+            if (cleared) clear_settings_.run(id);
+            if (change.next == 0) {
+                keep_deleted_fence_.run(id);
+                return delete_pool_.run(id) == 1;
+            }
+            if (count && update_count_.run(id, std::int64_t{*count}) != 1) return false;
+            if (fence && update_fence_.run(id, to_sql(*fence)) != 1) return false;
+        }
+        if (settings) {
+            const std::string payloads = to_lines(settings->payloads);
+            put_settings_.run(id, std::string_view(settings->name), std::int64_t{settings->cooldown.count()},
+                              std::int64_t{settings->renewable}, std::string_view(payloads));
+        }
+        return true;
     }
 
     void keep_version(const PoolChange& change) {
@@ -192,13 +276,29 @@ class SqliteStore : public Store {
     void apply_to_leases(const PoolChange& change) {
         const auto& pool = change.pool.uuid();
         if (change.changes.cleared) clear_leases_.run(pool);
-        for (const auto& [position, lease] : change.changes.slots) {
-            const std::int64_t slot = position;
-            if (lease) {
-                put_lease_.run(pool, slot, lease->id.uuid(), to_sql(lease->granted_at),
-                               to_sql(lease->expires_at), std::int64_t{lease->ttl.count()});
+        for (const auto& [position, slot] : change.changes.slots) {
+            const std::int64_t number = position;
+            if (slot) {
+                const Holder holder = slot->holder ? *slot->holder : Holder{};
+                put_lease_.run(pool, number, slot->lease.uuid(), to_sql(slot->granted_at),
+                               to_sql(slot->expires_at), std::int64_t{slot->ttl.count()}, to_sql(slot->fence),
+                               std::int64_t{slot->chosen}, holder.name, holder.url);
             } else {
-                drop_lease_.run(pool, slot);
+                drop_lease_.run(pool, number);
+            }
+        }
+    }
+
+    void apply_to_places(const PoolChange& change) {
+        const auto& pool = change.pool.uuid();
+        if (change.changes.cleared) clear_places_.run(pool);
+        for (const auto& [lease, place] : change.changes.places) {
+            if (place) {
+                const Holder holder = place->holder ? *place->holder : Holder{};
+                put_place_.run(pool, lease.uuid(), std::int64_t{place->priority}, to_sql(place->arrival),
+                               std::int64_t{place->slots}, to_sql(place->queued_at), holder.name, holder.url);
+            } else {
+                drop_place_.run(pool, lease.uuid());
             }
         }
     }
@@ -223,21 +323,48 @@ class SqliteStore : public Store {
     /// a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;
 
-    sqlite::Statement select_pool_{database_, "SELECT count FROM pools WHERE id = ?1"};
+    sqlite::Statement select_pool_{database_, "SELECT count, fence FROM pools WHERE id = ?1"};
+    sqlite::Statement insert_pool_{
+        database_, "INSERT INTO pools (id, count, fence) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING"};
+    sqlite::Statement update_count_{database_, "UPDATE pools SET count = ?2 WHERE id = ?1"};
+    sqlite::Statement update_fence_{database_, "UPDATE pools SET fence = ?2 WHERE id = ?1"};
+    sqlite::Statement delete_pool_{database_, "DELETE FROM pools WHERE id = ?1"};
+
+    sqlite::Statement select_deleted_fence_{database_, "SELECT fence FROM deleted_fence"};
+    sqlite::Statement keep_deleted_fence_{
+        database_,
+        "INSERT INTO deleted_fence (id, fence) SELECT 1, fence FROM pools WHERE id = ?1"
+        " ON CONFLICT (id) DO UPDATE SET fence = max(fence, excluded.fence)"};
+
+    sqlite::Statement select_settings_{
+        database_, "SELECT name, cooldown_us, renewable, payloads FROM settings WHERE pool = ?1"};
+    sqlite::Statement put_settings_{
+        database_,
+        "REPLACE INTO settings (pool, name, cooldown_us, renewable, payloads) VALUES (?1, ?2, ?3, ?4, ?5)"};
+    sqlite::Statement clear_settings_{database_, "DELETE FROM settings WHERE pool = ?1"};
+
     sqlite::Statement select_leases_{
         database_,
-        "SELECT position, lease, granted_at_us, expires_at_us, ttl_us FROM leases"
-        " WHERE pool = ?1 ORDER BY position"};
-    sqlite::Statement insert_pool_{
-        database_, "INSERT INTO pools (id, count) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING"};
-    sqlite::Statement update_pool_{database_, "UPDATE pools SET count = ?2 WHERE id = ?1"};
-    sqlite::Statement delete_pool_{database_, "DELETE FROM pools WHERE id = ?1"};
+        "SELECT position, lease, granted_at_us, expires_at_us, ttl_us, fence, chosen, holder_name, holder_url"
+        " FROM leases WHERE pool = ?1 ORDER BY position"};
     sqlite::Statement put_lease_{
         database_,
-        "REPLACE INTO leases (pool, position, lease, granted_at_us, expires_at_us, ttl_us)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"};
+        "REPLACE INTO leases (pool, position, lease, granted_at_us, expires_at_us, ttl_us, fence, chosen,"
+        " holder_name, holder_url) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"};
     sqlite::Statement drop_lease_{database_, "DELETE FROM leases WHERE pool = ?1 AND position = ?2"};
     sqlite::Statement clear_leases_{database_, "DELETE FROM leases WHERE pool = ?1"};
+
+    sqlite::Statement select_places_{
+        database_,
+        "SELECT lease, priority, arrival, slots, queued_at_us, holder_name, holder_url FROM places"
+        " WHERE pool = ?1"};
+    sqlite::Statement put_place_{
+        database_,
+        "REPLACE INTO places (pool, lease, priority, arrival, slots, queued_at_us, holder_name, holder_url)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"};
+    sqlite::Statement drop_place_{database_, "DELETE FROM places WHERE pool = ?1 AND lease = ?2"};
+    sqlite::Statement clear_places_{database_, "DELETE FROM places WHERE pool = ?1"};
+
     sqlite::Statement count_pools_{database_, "SELECT count(*) FROM pools"};
     sqlite::Statement put_anchor_{
         database_,
@@ -252,7 +379,7 @@ class SqliteStore : public Store {
 // longer, and its fdatasync has to store the new length too, which takes twice as long.
 constexpr const char* tuning = "PRAGMA cache_size = -65536";
 
-enum class Content { nothing, store };
+enum class Content { nothing, earlier_store, store };
 
 std::int64_t ask_number(const Database& database, const char* query) {
     std::int64_t number = 0;
@@ -265,13 +392,16 @@ Expected<Content> inspect(const Database& database) {
     const std::int64_t mark = ask_number(database, "PRAGMA application_id");
     const std::int64_t format = ask_number(database, "PRAGMA user_version");
     if (mark == application_id) {
+        if (format < oldest_format || format > format_version) {
+            return failure("its format is " + std::to_string(format) + " and this semad knows format " +
+                           std::to_string(format_version) +
+                           ": use the semad that wrote it or name another file");
+        }
         const char* tables =
             "SELECT count(*) FROM sqlite_schema WHERE name IN ('pools', 'leases', 'clock_anchor')";
-        if (format == format_version && ask_number(database, tables) != 3)
+        if (ask_number(database, tables) != 3)
             return failure("it is damaged: restore it from a backup or name another file");
-        if (format == format_version) return Content::store;
-        return failure("its format is " + std::to_string(format) + " and this semad knows format " +
-                       std::to_string(format_version) + ": use the semad that wrote it or name another file");
+        return format == format_version ? Content::store : Content::earlier_store;
     }
     const std::int64_t tables = ask_number(database, "SELECT count(*) FROM sqlite_schema");
     if (mark == 0 && format == 0 && tables == 0) return Content::nothing;
@@ -325,8 +455,8 @@ std::optional<Error> objection_to(const fs::path& path, fs::file_type type) {
     return std::nullopt;
 }
 
-// Takes the lock, and makes the schema where there is none. The database is asked once more what it
-// holds: what is still in its write-ahead log could not be seen before.
+// Takes the lock, makes the schema where there is none, and brings an earlier one up to date. The database is
+// asked once more what it holds: what is still in its write-ahead log could not be seen before.
 std::optional<Error> take_over(Database& database, const fs::path& path) {
     // The first transaction takes the lock, and the exclusive mode keeps it to the end. It has to be set
     // first: then the log's index lives in memory, and no -shm file is made.
@@ -341,6 +471,8 @@ std::optional<Error> take_over(Database& database, const fs::path& path) {
         // For an empty file that was there already. Ours are private from the first moment on.
         fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
         database.execute(schema_sql);
+    } else if (*content == Content::earlier_store) {
+        database.execute(migrate_1_to_2_sql);
     }
     transaction.commit();
     return std::nullopt;

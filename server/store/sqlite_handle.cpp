@@ -111,6 +111,11 @@ std::string Row::text(int column) const {
     return size == 0 ? std::string() : std::string(bytes, static_cast<std::size_t>(size));
 }
 
+std::optional<std::string> Row::optional_text(int column) const {
+    if (sqlite3_column_type(statement_, column) == SQLITE_NULL) return std::nullopt;
+    return text(column);
+}
+
 boost::uuids::uuid Row::uuid(int column) const {
     boost::uuids::uuid value;
     const auto* bytes = static_cast<const std::uint8_t*>(sqlite3_column_blob(statement_, column));
@@ -135,14 +140,14 @@ void Statement::bind(int index, std::int64_t value) {
     check(sqlite3_bind_int64(statement_, index, value), database_);
 }
 
-void Statement::bind(int index, std::optional<std::int64_t> value) {
-    if (value) return bind(index, *value);
-    check(sqlite3_bind_null(statement_, index), database_);
-}
-
 void Statement::bind(int index, std::string_view value) {
     check(sqlite3_bind_text64(statement_, index, value.data(), value.size(), SQLITE_STATIC, SQLITE_UTF8),
           database_);
+}
+
+void Statement::bind(int index, const std::optional<std::string>& value) {
+    if (value) return bind(index, std::string_view(*value));
+    check(sqlite3_bind_null(statement_, index), database_);
 }
 
 void Statement::bind(int index, const boost::uuids::uuid& value) {

@@ -69,6 +69,7 @@ class Row {
     /// An integer in 0..2^32-1.
     std::uint32_t number(int column) const;
     std::string text(int column) const;
+    std::optional<std::string> optional_text(int column) const;
     boost::uuids::uuid uuid(int column) const;
 
   private:
@@ -108,8 +109,8 @@ class Statement {
     };
 
     void bind(int index, std::int64_t value);
-    void bind(int index, std::optional<std::int64_t> value);
     void bind(int index, std::string_view value);
+    void bind(int index, const std::optional<std::string>& value);
     void bind(int index, const boost::uuids::uuid& value);
     bool step();
     int changed_rows() const;

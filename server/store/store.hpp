@@ -1,6 +1,7 @@
 #pragma once
 
 #include "common/error.hpp"
+#include "common/holder.hpp"
 #include "common/ids.hpp"
 #include "server/time.hpp"
 
@@ -17,16 +18,47 @@ namespace sema {
 /// A slot's number in its pool, 0..count-1.
 using Position = unsigned;
 
-/// One held slot.
-struct Lease {
-    LeaseId id;
+/// One held slot. A lease has such a row for each of its slots, alike but for the position and the holder,
+/// whom the first of them names.
+struct HeldSlot {
+    LeaseId lease;
     Position position = 0;
     TimePoint granted_at;
     TimePoint expires_at;
-    /// What was asked for (after clamping). A restart never gives a lease more than this.
+    /// What was asked for last (after clamping). A restart never gives a lease more than this. 0 for a lease
+    /// that was ended before its time, at `expires_at`: the row tells how long the slot has rested since.
     Duration ttl{};
+    /// Of the grants of one pool, a later one has the greater fence.
+    std::uint64_t fence = 0;
+    /// Whether the borrower chose the lease's id.
+    bool chosen = false;
+    std::shared_ptr<const Holder> holder{};
+};
 
-    bool operator==(const Lease&) const = default;
+/// A place in the queue that outlives the connection of its borrower, who chose the lease's id.
+struct KeptPlace {
+    LeaseId lease;
+    /// Higher comes first.
+    int priority = 0;
+    /// Within one priority, lower comes first.
+    std::uint64_t arrival = 0;
+    unsigned slots = 1;
+    TimePoint queued_at;
+    std::shared_ptr<const Holder> holder{};
+};
+
+/// What a pool is told beside its count.
+struct PoolSettings {
+    /// A label for people; empty where there is none.
+    std::string name;
+    /// For how long a slot rests before it is lent again.
+    Duration cooldown{};
+    bool renewable = true;
+    /// Per position, from 0 on, the JSON text that its borrower is given. May be shorter or longer than the
+    /// count.
+    std::vector<std::string> payloads;
+
+    bool operator==(const PoolSettings&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
@@ -34,33 +66,46 @@ struct Lease {
 /// store that nobody else can have open may keep versions to itself: opened again, it tells other ones.
 using Version = std::uint64_t;
 
-/// What is known of a pool on stable storage. Leases whose time has passed may still be among `leases`:
+/// What is known of a pool on stable storage. Leases whose time has passed may still be among `slots`:
 /// that they ended needs no write, so whoever loads them drops them.
 struct PoolRecord {
     Version version = 0;
     unsigned count = 0;
-    std::vector<Lease> leases;
+    /// No fence above this was given to a lease.
+    std::uint64_t fence = 0;
+    /// Null where nothing was ever set.
+    std::shared_ptr<const PoolSettings> settings{};
+    std::vector<HeldSlot> slots{};
+    std::vector<KeptPlace> places{};
 };
 
-/// The rows of one pool that changed since they were last committed. Applied in this order: `cleared`,
-/// `count`, `slots`.
+/// The rows of one pool that changed since they were last committed. Applied in this order: `cleared`, then
+/// the others.
 struct Changes {
-    /// The pool and all its rows go away.
+    /// The pool and all its rows go away, but for its fence: that stays known for the id.
     bool cleared = false;
     /// The pool exists and has this count.
-    std::optional<unsigned> count;
+    std::optional<unsigned> count{};
+    std::optional<std::uint64_t> fence{};
+    /// Null: they stay as they are.
+    std::shared_ptr<const PoolSettings> settings{};
     /// Per position, the lease that now holds it, or nothing. At most one lease per position: that is
     /// what keeps two holders off one slot in whatever order the rows are read.
-    std::map<Position, std::optional<Lease>> slots;
+    std::map<Position, std::optional<HeldSlot>> slots{};
+    /// Per lease's id, its place in the queue, or nothing.
+    std::map<LeaseId, std::optional<KeptPlace>> places{};
 
-    bool empty() const { return !cleared && !count && slots.empty(); }
+    bool empty() const {
+        return !cleared && !count && !fence && !settings && slots.empty() && places.empty();
+    }
 };
 
 /// The changes of one pool in a batch. `base` is the version they were made from; the pool has `next`
 /// once they are committed. `next` is 0 where the pool is gone afterwards.
 ///
-/// REQUIRES: a pool that comes into being has a `count`; slots are set only in a pool that is there
-/// afterwards; `next` differs from `base` unless both are 0.
+/// REQUIRES: a pool that comes into being has a `count`, and a `fence` not below the one that Absent told;
+/// everything else is set only in a pool that is there afterwards; `next` differs from `base` unless both
+/// are 0.
 struct PoolChange {
     PoolId pool;
     Version base = 0;
@@ -79,6 +124,13 @@ struct ClockAnchor {
     bool operator==(const ClockAnchor&) const = default;
 };
 
+/// A lease whose id its borrower chose.
+struct ChosenLease {
+    LeaseId lease;
+    PoolId pool;
+    TimePoint expires_at;
+};
+
 struct Committed {};
 /// A pool's version was not the change's base: another server changed it. Nothing was applied.
 struct Stale {};
@@ -86,7 +138,10 @@ struct Stale {};
 /// load() tells.
 using StoreFailure = Error;
 
-struct Absent {};
+/// No such pool. If there was one with this id before, no lease of it had a fence above `fence`.
+struct Absent {
+    std::uint64_t fence = 0;
+};
 
 using CommitResult = std::variant<Committed, Stale, StoreFailure>;
 using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
@@ -102,7 +157,7 @@ class Store {
     Store(const Store&) = delete;
     Store& operator=(const Store&) = delete;
 
-    /// The pool as last committed. Leases come in order of their position.
+    /// The pool as last committed. Slots come in order of their position.
     virtual LoadResult load(const PoolId& pool) = 0;
 
     /// Applies every change of the batch, or none. On `Committed` all of it is on stable storage: it
@@ -114,6 +169,9 @@ class Store {
 
     /// How many pools there are.
     virtual Expected<std::size_t> pool_count() = 0;
+
+    /// The leases of all pools whose borrower chose the id, each once, those whose time has passed included.
+    virtual Expected<std::vector<ChosenLease>> chosen_leases() = 0;
 
     /// The anchor last committed; none in a new store.
     virtual Expected<std::optional<ClockAnchor>> anchor() = 0;

@@ -78,9 +78,9 @@ class Subject {
 
     /// Commits a new pool with these leases.
     void put_pool(const PoolId& pool, Version version, unsigned count,
-                  const std::vector<Lease>& leases = {}) {
+                  const std::vector<HeldSlot>& leases = {}) {
         auto put = change(pool).to(version).count(count);
-        for (const Lease& lease : leases)
+        for (const HeldSlot& lease : leases)
             put.put(lease);
         REQUIRE(committed(commit({put})));
     }
@@ -109,7 +109,7 @@ void on_every_store(const std::function<void(Subject&)>& test) {
 const PoolId pool_a = PoolId::random();
 const PoolId pool_b = PoolId::random();
 
-using Leases = std::vector<Lease>;
+using Leases = std::vector<HeldSlot>;
 
 }  // namespace
 
@@ -123,8 +123,8 @@ TEST_CASE("a new store has no pools and no anchor") {
 
 TEST_CASE("a pool is loaded as it was committed, also after the store was reopened") {
     on_every_store([](Subject& store) {
-        const Lease first = some_lease(0);
-        const Lease third = some_lease(2);
+        const HeldSlot first = some_slot(0);
+        const HeldSlot third = some_slot(2);
         store.put_pool(pool_a, 7, 4, {third, first});
         CHECK(loaded(*store, pool_a).version == 7);
         const auto check = [&] {
@@ -132,7 +132,7 @@ TEST_CASE("a pool is loaded as it was committed, also after the store was reopen
             CHECK(pool.version != 0);
             CHECK((pool.version == 7 || store.handles() == Handles::exclusive));
             CHECK(pool.count == 4);
-            CHECK(pool.leases == Leases{first, third});
+            CHECK(pool.slots == Leases{first, third});
             CHECK(absent(*store, pool_b));
         };
         check();
@@ -144,10 +144,10 @@ TEST_CASE("a pool is loaded as it was committed, also after the store was reopen
 TEST_CASE("every field keeps its extreme values") {
     on_every_store([](Subject& store) {
         const auto nil = LeaseId(boost::uuids::uuid{});
-        const Lease least{nil, 0, TimePoint::min(), TimePoint::min(), Duration::min()};
-        const Lease most{*LeaseId::parse("ffffffff-ffff-ffff-ffff-ffffffffffff"),
-                         std::numeric_limits<Position>::max(), TimePoint::max(), TimePoint::max(),
-                         Duration::max()};
+        const HeldSlot least{nil, 0, TimePoint::min(), TimePoint::min(), Duration::min()};
+        const HeldSlot most{*LeaseId::parse("ffffffff-ffff-ffff-ffff-ffffffffffff"),
+                            std::numeric_limits<Position>::max(), TimePoint::max(), TimePoint::max(),
+                            Duration::max()};
         const PoolId nil_pool{};
         constexpr auto max_count = std::numeric_limits<unsigned>::max();
         Version base = 0;
@@ -158,7 +158,7 @@ TEST_CASE("every field keeps its extreme values") {
             const auto pool = loaded(*store, nil_pool);
             CHECK(pool.version == version);
             CHECK(pool.count == max_count);
-            CHECK(pool.leases == Leases{least, most});
+            CHECK(pool.slots == Leases{least, most});
             base = version;
         }
         REQUIRE(committed(store.commit({change(pool_a).to(1).count(0)})));
@@ -168,45 +168,45 @@ TEST_CASE("every field keeps its extreme values") {
 
 TEST_CASE("slots are taken, replaced and freed one by one") {
     on_every_store([](Subject& store) {
-        const Lease kept = some_lease(0);
-        store.put_pool(pool_a, 1, 4, {kept, some_lease(1), some_lease(2)});
-        const Lease replacement = some_lease(1);
-        const Lease added = some_lease(3);
+        const HeldSlot kept = some_slot(0);
+        store.put_pool(pool_a, 1, 4, {kept, some_slot(1), some_slot(2)});
+        const HeldSlot replacement = some_slot(1);
+        const HeldSlot added = some_slot(3);
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).put(replacement).drop(2).put(added)})));
         const auto pool = loaded(*store, pool_a);
         CHECK(pool.version == 2);
         CHECK(pool.count == 4);
-        CHECK(pool.leases == Leases{kept, replacement, added});
+        CHECK(pool.slots == Leases{kept, replacement, added});
     });
 }
 
 TEST_CASE("to free a slot that is free already changes nothing but the version") {
     on_every_store([](Subject& store) {
-        const Lease lease = some_lease(0);
+        const HeldSlot lease = some_slot(0);
         store.put_pool(pool_a, 1, 4, {lease});
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).drop(3)})));
         CHECK(loaded(*store, pool_a).version == 2);
-        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+        CHECK(loaded(*store, pool_a).slots == Leases{lease});
     });
 }
 
 TEST_CASE("a count changes without touching the leases, those above it included") {
     on_every_store([](Subject& store) {
-        const Leases leases = {some_lease(0), some_lease(3)};
+        const Leases leases = {some_slot(0), some_slot(3)};
         store.put_pool(pool_a, 1, 4, leases);
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).count(1)})));
         CHECK(loaded(*store, pool_a).count == 1);
-        CHECK(loaded(*store, pool_a).leases == leases);
+        CHECK(loaded(*store, pool_a).slots == leases);
     });
 }
 
 TEST_CASE("a version may change on its own") {
     on_every_store([](Subject& store) {
-        store.put_pool(pool_a, 1, 4, {some_lease(0)});
+        store.put_pool(pool_a, 1, 4, {some_slot(0)});
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(2)})));
         CHECK(loaded(*store, pool_a).version == 2);
         CHECK(loaded(*store, pool_a).count == 4);
-        CHECK(loaded(*store, pool_a).leases.size() == 1);
+        CHECK(loaded(*store, pool_a).slots.size() == 1);
     });
 }
 
@@ -216,12 +216,12 @@ TEST_CASE("leases come in order of position, however they were put") {
         Version version = 1;
         for (const Position position : {999U, 0U, 256U, 255U, 10U, 9U}) {
             REQUIRE(committed(
-                store.commit({change(pool_a).from(version).to(version + 1).put(some_lease(position))})));
+                store.commit({change(pool_a).from(version).to(version + 1).put(some_slot(position))})));
             ++version;
         }
         std::vector<Position> positions;
         const auto pool = loaded(*store, pool_a);
-        for (const Lease& lease : pool.leases)
+        for (const HeldSlot& lease : pool.slots)
             positions.push_back(lease.position);
         CHECK(positions == std::vector<Position>{0, 9, 10, 255, 256, 999});
     });
@@ -229,8 +229,8 @@ TEST_CASE("leases come in order of position, however they were put") {
 
 TEST_CASE("a deleted pool is gone, its leases too when it is made again") {
     on_every_store([](Subject& store) {
-        store.put_pool(pool_a, 1, 4, {some_lease(0), some_lease(1)});
-        store.put_pool(pool_b, 1, 2, {some_lease(0)});
+        store.put_pool(pool_a, 1, 4, {some_slot(0), some_slot(1)});
+        store.put_pool(pool_b, 1, 2, {some_slot(0)});
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(0).clear()})));
         CHECK(absent(*store, pool_a));
         CHECK(store->pool_count().value() == 1);
@@ -238,20 +238,20 @@ TEST_CASE("a deleted pool is gone, its leases too when it is made again") {
         store.put_pool(pool_a, 100, 3);
         CHECK(loaded(*store, pool_a).version == 100);
         CHECK(loaded(*store, pool_a).count == 3);
-        CHECK(loaded(*store, pool_a).leases.empty());
-        CHECK(loaded(*store, pool_b).leases.size() == 1);
+        CHECK(loaded(*store, pool_a).slots.empty());
+        CHECK(loaded(*store, pool_b).slots.size() == 1);
     });
 }
 
 TEST_CASE("a pool deleted and made again in one batch has the new rows alone") {
     on_every_store([](Subject& store) {
-        store.put_pool(pool_a, 1, 4, {some_lease(0), some_lease(3)});
-        const Lease fresh = some_lease(1);
+        store.put_pool(pool_a, 1, 4, {some_slot(0), some_slot(3)});
+        const HeldSlot fresh = some_slot(1);
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(77).clear().count(2).put(fresh)})));
         const auto pool = loaded(*store, pool_a);
         CHECK(pool.version == 77);
         CHECK(pool.count == 2);
-        CHECK(pool.leases == Leases{fresh});
+        CHECK(pool.slots == Leases{fresh});
         CHECK(store->pool_count().value() == 1);
     });
 }
@@ -266,18 +266,18 @@ TEST_CASE("a pool made and deleted before it was ever committed leaves nothing")
 
 TEST_CASE("a change from another version than the stored one is stale and changes nothing") {
     on_every_store([](Subject& store) {
-        const Lease lease = some_lease(0);
+        const HeldSlot lease = some_slot(0);
         store.put_pool(pool_a, 5, 4, {lease});
         CHECK(stale(store.commit({change(pool_a).from(4).to(6).count(9).drop(0)})));
-        CHECK(stale(store.commit({change(pool_a).from(6).to(7).put(some_lease(1))})));
-        CHECK(stale(store.commit({change(pool_a).from(0).to(6).count(9).put(some_lease(1))})));
+        CHECK(stale(store.commit({change(pool_a).from(6).to(7).put(some_slot(1))})));
+        CHECK(stale(store.commit({change(pool_a).from(0).to(6).count(9).put(some_slot(1))})));
         CHECK(stale(store.commit({change(pool_a).from(4).to(0).clear()})));
         CHECK(stale(store.commit({change(pool_a).from(0).to(0).clear()})));
         CHECK(stale(store.commit({change(pool_b).from(1).to(2).count(9)})));
         CHECK(stale(store.commit({change(pool_b).from(1).to(0).clear()})));
         CHECK(loaded(*store, pool_a).version == 5);
         CHECK(loaded(*store, pool_a).count == 4);
-        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+        CHECK(loaded(*store, pool_a).slots == Leases{lease});
         CHECK(absent(*store, pool_b));
     });
 }
@@ -286,7 +286,7 @@ TEST_CASE("one stale change keeps the whole batch from being applied, the anchor
     on_every_store([](Subject& store) {
         store.put_pool(pool_a, 1, 4);
         store.put_pool(pool_b, 1, 4);
-        const PoolChange good = change(pool_a).from(1).to(2).count(8).put(some_lease(0));
+        const PoolChange good = change(pool_a).from(1).to(2).count(8).put(some_slot(0));
         const PoolChange outdated = change(pool_b).from(9).to(10).count(8);
         const PoolChange fresh = change(PoolId::random()).to(1).count(1);
         const ClockAnchor anchor{"boot", 1s, 2s, TimePoint(3s)};
@@ -295,7 +295,7 @@ TEST_CASE("one stale change keeps the whole batch from being applied, the anchor
             CHECK(stale(store->commit(batch, anchor)));
             CHECK(loaded(*store, pool_a).version == 1);
             CHECK(loaded(*store, pool_a).count == 4);
-            CHECK(loaded(*store, pool_a).leases.empty());
+            CHECK(loaded(*store, pool_a).slots.empty());
             CHECK(loaded(*store, pool_b).version == 1);
             CHECK(store->pool_count().value() == 2);
             CHECK_FALSE(store->anchor().value());
@@ -306,15 +306,15 @@ TEST_CASE("one stale change keeps the whole batch from being applied, the anchor
 
 TEST_CASE("a batch changes all of its pools") {
     on_every_store([](Subject& store) {
-        store.put_pool(pool_a, 1, 4, {some_lease(0)});
+        store.put_pool(pool_a, 1, 4, {some_slot(0)});
         store.put_pool(pool_b, 1, 4);
         const PoolId pool_c = PoolId::random();
-        const Lease lease = some_lease(2);
+        const HeldSlot lease = some_slot(2);
         REQUIRE(
             committed(store.commit({change(pool_b).from(1).to(2).put(lease),
                                     change(pool_a).from(1).to(0).clear(), change(pool_c).to(1).count(6)})));
         CHECK(absent(*store, pool_a));
-        CHECK(loaded(*store, pool_b).leases == Leases{lease});
+        CHECK(loaded(*store, pool_b).slots == Leases{lease});
         CHECK(loaded(*store, pool_c).count == 6);
         CHECK(store->pool_count().value() == 2);
     });
@@ -354,15 +354,15 @@ TEST_CASE("two stores on the same data see each other's commits, unless a second
             return;
         }
         REQUIRE(other);
-        const Lease lease = some_lease(0);
+        const HeldSlot lease = some_slot(0);
         const ClockAnchor anchor{"boot", 1s, 2s, TimePoint(3s)};
         REQUIRE(committed((*other)->commit({change(pool_a).from(1).to(2).put(lease)}, anchor)));
-        CHECK(loaded(*store, pool_a).leases == Leases{lease});
+        CHECK(loaded(*store, pool_a).slots == Leases{lease});
         CHECK(store->anchor().value() == anchor);
 
-        CHECK(stale(store.commit({change(pool_a).from(1).to(3).put(some_lease(0))})));
+        CHECK(stale(store.commit({change(pool_a).from(1).to(3).put(some_slot(0))})));
         CHECK(committed(store.commit({change(pool_a).from(2).to(3).drop(0)})));
-        CHECK(loaded(**other, pool_a).leases.empty());
+        CHECK(loaded(**other, pool_a).slots.empty());
     });
 }
 
@@ -395,7 +395,7 @@ class RandomBatches {
         if (base == 0 || clears || draw(4) == 0) next.count(draw(6));
         for (Position position = 0; position < 6; ++position) {
             const unsigned what = draw(4);
-            if (what == 0) next.put(some_lease(position));
+            if (what == 0) next.put(some_slot(position));
             if (what == 1) next.drop(position);
         }
         return next;
@@ -440,7 +440,7 @@ TEST_CASE("random batches leave every store with what they leave in memory") {
                 const auto expected = loaded(*model, pool);
                 CHECK(actual.version == expected.version);
                 CHECK(actual.count == expected.count);
-                CHECK(actual.leases == expected.leases);
+                CHECK(actual.slots == expected.slots);
             }
         }
     });

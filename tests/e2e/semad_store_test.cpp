@@ -172,11 +172,11 @@ TEST_CASE("a store of a later format is refused and left as it was") {
     RunningServer server;
     const TestPool pool(server, 1);
     REQUIRE(server.terminate() == 0);
-    execute(server.store(), "PRAGMA user_version = 2");
+    execute(server.store(), "PRAGMA user_version = 3");
     const std::string before = content(server.store());
-    CHECK_THAT(refusal(server.store().string()), has_text("format is 2"));
+    CHECK_THAT(refusal(server.store().string()), has_text("format is 3"));
     CHECK(content(server.store()) == before);
-    execute(server.store(), "PRAGMA user_version = 1");
+    execute(server.store(), "PRAGMA user_version = 2");
     server.start();
     CHECK(pool.count() == 1);
 }

@@ -48,7 +48,7 @@ class Server {
     /// What the store holds.
     std::size_t stored_leases() {
         const auto record = store_->load(*PoolId::parse(pool_));
-        return std::get<PoolRecord>(record).leases.size();
+        return std::get<PoolRecord>(record).slots.size();
     }
 
     RawClient connect() const { return RawClient(port_); }

@@ -11,7 +11,7 @@ constexpr TimePoint start{1'000'000s};
 
 /// A pool with the bookkeeping that its caller does.
 struct Bench {
-    explicit Bench(unsigned count) : pool({1, count, {}}, start) {}
+    explicit Bench(unsigned count) : pool(PoolRecord{1, count}, start, limits) {}
 
     Pool::Borrowed borrow(TimePoint now, Duration ttl = 60s, Duration wait = 0s) {
         outcome = {};
@@ -19,7 +19,7 @@ struct Bench {
         return pool.borrow(now, {ticket, LeaseId::random(), ttl, now + wait}, changes, outcome);
     }
     /// REQUIRES: a slot is free.
-    Lease granted(TimePoint now, Duration ttl = 60s) { return std::get<Lease>(borrow(now, ttl)); }
+    Lease granted(TimePoint now, Duration ttl = 60s) { return std::get<Pool::Held>(borrow(now, ttl)).lease; }
     /// REQUIRES: none is.
     Ticket queued(TimePoint now, Duration wait, Duration ttl = 60s) {
         REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, ttl, wait)));
@@ -37,8 +37,15 @@ struct Bench {
         outcome = {};
         pool.advance_to(now, changes, outcome);
     }
+    std::vector<Ticket> gave_up() const {
+        std::vector<Ticket> tickets;
+        for (const auto& waiter : outcome.gave_up)
+            tickets.push_back(waiter.ticket);
+        return tickets;
+    }
     bool refused(TimePoint now) { return std::holds_alternative<Pool::Unavailable>(borrow(now)); }
 
+    static inline const PoolLimits limits;
     Pool pool;
     Changes changes;
     Outcome outcome;
@@ -53,13 +60,13 @@ TEST_CASE("a grant takes the lowest free position") {
     const Lease first = bench.granted(start);
     const Lease second = bench.granted(start);
     const Lease third = bench.granted(start);
-    CHECK(first.position == 0);
-    CHECK(second.position == 1);
-    CHECK(third.position == 2);
+    CHECK(first.position() == 0);
+    CHECK(second.position() == 1);
+    CHECK(third.position() == 2);
     bench.give_back(start, second.id);
     bench.give_back(start, first.id);
-    CHECK(bench.granted(start).position == 0);
-    CHECK(bench.granted(start).position == 1);
+    CHECK(bench.granted(start).position() == 0);
+    CHECK(bench.granted(start).position() == 1);
 }
 
 TEST_CASE("positions are found lowest first beyond the first sixty-four") {
@@ -67,13 +74,13 @@ TEST_CASE("positions are found lowest first beyond the first sixty-four") {
     std::vector<Lease> leases;
     for (unsigned i = 0; i < 200; ++i) {
         leases.push_back(bench.granted(start));
-        REQUIRE(leases.back().position == i);
+        REQUIRE(leases.back().position() == i);
     }
     CHECK(bench.refused(start));
     bench.give_back(start, leases[150].id);
     bench.give_back(start, leases[64].id);
-    CHECK(bench.granted(start).position == 64);
-    CHECK(bench.granted(start).position == 150);
+    CHECK(bench.granted(start).position() == 64);
+    CHECK(bench.granted(start).position() == 150);
 }
 
 TEST_CASE("a lease says when it was granted and when it ends") {
@@ -101,7 +108,7 @@ TEST_CASE("a lease is live until its end and no longer") {
     Bench bench(1);
     bench.granted(start, 10s);
     CHECK(bench.refused(start + 10s - 1ms));
-    CHECK(bench.granted(start + 10s).position == 0);
+    CHECK(bench.granted(start + 10s).position() == 0);
 }
 
 TEST_CASE("a lease is returned before its end only, and once") {
@@ -122,7 +129,7 @@ TEST_CASE("a slot that is given back goes to the longest waiter in the same call
     bench.give_back(start + 1s, lease.id);
     REQUIRE(bench.outcome.granted.size() == 1);
     CHECK(bench.outcome.granted[0].ticket == first);
-    CHECK(bench.outcome.granted[0].lease.position == 0);
+    CHECK(bench.outcome.granted[0].lease.position() == 0);
     CHECK(bench.outcome.granted[0].lease.granted_at == start + 1s);
     CHECK(bench.pool.waiting() == 1);
 }
@@ -156,9 +163,9 @@ TEST_CASE("a raise serves as many waiters as there are new slots, in order") {
     bench.set_count(start, 3);
     REQUIRE(bench.outcome.granted.size() == 2);
     CHECK(bench.outcome.granted[0].ticket == first);
-    CHECK(bench.outcome.granted[0].lease.position == 1);
+    CHECK(bench.outcome.granted[0].lease.position() == 1);
     CHECK(bench.outcome.granted[1].ticket == second);
-    CHECK(bench.outcome.granted[1].lease.position == 2);
+    CHECK(bench.outcome.granted[1].lease.position() == 2);
 }
 
 TEST_CASE("a shrink ends no lease and grants nothing until fewer than count are live") {
@@ -178,7 +185,7 @@ TEST_CASE("a shrink ends no lease and grants nothing until fewer than count are 
     bench.give_back(start, high.id);
     REQUIRE(bench.outcome.granted.size() == 1);
     CHECK(bench.outcome.granted[0].ticket == waiter);
-    CHECK(bench.outcome.granted[0].lease.position == 0);
+    CHECK(bench.outcome.granted[0].lease.position() == 0);
 }
 
 TEST_CASE("a waiter is told at its deadline, and gets nothing from then on") {
@@ -189,7 +196,7 @@ TEST_CASE("a waiter is told at its deadline, and gets nothing from then on") {
     CHECK(bench.outcome.gave_up.empty());
     // The slot comes free in the very instant of the deadline.
     bench.give_back(start + 5s, lease.id);
-    CHECK(bench.outcome.gave_up == std::vector<Ticket>{waiter});
+    CHECK(bench.gave_up() == std::vector<Ticket>{waiter});
     CHECK(bench.outcome.granted.empty());
 }
 
@@ -198,7 +205,7 @@ TEST_CASE("a waiter whose deadline passed unnoticed is not granted a slot that c
     bench.granted(start, 10s);
     const Ticket waiter = bench.queued(start, 11s);
     bench.advance_to(start + 12s);
-    CHECK(bench.outcome.gave_up == std::vector<Ticket>{waiter});
+    CHECK(bench.gave_up() == std::vector<Ticket>{waiter});
     CHECK(bench.outcome.granted.empty());
 }
 
@@ -207,18 +214,18 @@ TEST_CASE("a waiter that leaves is passed over") {
     const Lease lease = bench.granted(start);
     const Ticket first = bench.queued(start, 300s);
     const Ticket second = bench.queued(start, 300s);
-    CHECK(bench.pool.cancel(first));
-    CHECK_FALSE(bench.pool.cancel(first));
+    CHECK(bench.pool.leave(start, first));
+    CHECK_FALSE(bench.pool.leave(start, first));
     bench.give_back(start, lease.id);
     REQUIRE(bench.outcome.granted.size() == 1);
     CHECK(bench.outcome.granted[0].ticket == second);
 }
 
-TEST_CASE("all waiters are cancelled in their order") {
+TEST_CASE("the waiters of a dissolved pool are told in their order") {
     Bench bench(0);
     const Ticket first = bench.queued(start, 300s);
     const Ticket second = bench.queued(start, 5s);
-    CHECK(bench.pool.cancel_all() == std::vector<Ticket>{first, second});
+    CHECK(bench.pool.dissolve(bench.outcome) == std::vector<Ticket>{first, second});
     CHECK(bench.pool.waiting() == 0);
     CHECK_FALSE(bench.pool.next_deadline());
 }
@@ -231,7 +238,7 @@ TEST_CASE("the next deadline is the first thing that somebody waits for") {
     CHECK(bench.pool.next_deadline() == start + 10s);
     const Ticket hasty = bench.queued(start, 4s);
     CHECK(bench.pool.next_deadline() == start + 4s);
-    bench.pool.cancel(hasty);
+    bench.pool.leave(start, hasty);
     CHECK(bench.pool.next_deadline() == start + 10s);
 }
 
@@ -244,7 +251,7 @@ TEST_CASE("changes tell which rows to store, the last state of each") {
     CHECK(bench.changes.count == 5U);
     REQUIRE(bench.changes.slots.size() == 2);
     CHECK_FALSE(bench.changes.slots.at(0));
-    CHECK(bench.changes.slots.at(1)->id == second.id);
+    CHECK(bench.changes.slots.at(1)->lease == second.id);
 }
 
 TEST_CASE("what changes nothing stores nothing") {
@@ -256,19 +263,19 @@ TEST_CASE("what changes nothing stores nothing") {
 }
 
 TEST_CASE("a restored pool keeps leases with the time they have left") {
-    const Lease live{LeaseId::random(), 1, start - 20s, start + 40s, 60s};
-    const Lease past{LeaseId::random(), 0, start - 90s, start, 60s};
-    Pool pool({7, 2, {past, live}}, start);
+    const HeldSlot live{LeaseId::random(), 1, start - 20s, start + 40s, 60s};
+    const HeldSlot past{LeaseId::random(), 0, start - 90s, start, 60s};
+    Pool pool(PoolRecord{7, 2, 0, nullptr, {past, live}}, start, Bench::limits);
     CHECK(pool.in_use() == 1);
     Changes changes;
     Outcome outcome;
-    CHECK_FALSE(pool.give_back(start + 1s, past.id, changes, outcome));
-    CHECK_FALSE(pool.give_back(start + 40s, live.id, changes, outcome));
+    CHECK_FALSE(pool.give_back(start + 1s, past.lease, changes, outcome));
+    CHECK_FALSE(pool.give_back(start + 40s, live.lease, changes, outcome));
 }
 
 TEST_CASE("a restored lease never gets more than its ttl, should time have gone back") {
-    const Lease lease{LeaseId::random(), 0, start + 1000s, start + 1060s, 60s};
-    Pool pool({7, 1, {lease}}, start);
+    const HeldSlot lease{LeaseId::random(), 0, start + 1000s, start + 1060s, 60s};
+    Pool pool(PoolRecord{7, 1, 0, nullptr, {lease}}, start, Bench::limits);
     Changes changes;
     Outcome outcome;
     pool.advance_to(start + 60s - 1ms, changes, outcome);
@@ -281,7 +288,7 @@ TEST_CASE("restoring a pool keeps its queue and serves it from what is free then
     Bench bench(1);
     bench.granted(start);
     const Ticket waiter = bench.queued(start, 300s);
-    bench.pool.restore({3, 1, {}}, start);
+    bench.pool.restore(PoolRecord{3, 1}, start, bench.changes, bench.outcome);
     bench.advance_to(start);
     REQUIRE(bench.outcome.granted.size() == 1);
     CHECK(bench.outcome.granted[0].ticket == waiter);

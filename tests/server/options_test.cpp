@@ -62,7 +62,7 @@ TEST_CASE("without options semad listens on the loopback port and keeps its data
     CHECK(describe(defaults.store) == "sqlite:/x/state/semad/semad.db");
     CHECK(defaults.limits.max_ttl == 24h);
     CHECK(defaults.limits.max_wait == 300s);
-    CHECK(defaults.max_count == 1000);
+    CHECK(defaults.limits.max_count == 1000);
     setenv("STATE_DIRECTORY", "/var/lib/semad:/other", 1);
     CHECK(describe(options({}).store) == "sqlite:/var/lib/semad/semad.db");
     unsetenv("STATE_DIRECTORY");
@@ -80,11 +80,14 @@ TEST_CASE("semad listens on as many addresses as it is told") {
 }
 
 TEST_CASE("limits are read with their units") {
-    const Options limits = options({"--max-ttl", "2h", "--max-wait", "1.5", "--max-count=7", "--max-pools=8",
-                                    "--max-waiters=9", "--max-connections=10", "--threads=3"});
+    const Options limits =
+        options({"--max-ttl", "2h", "--max-wait", "1.5", "--max-hold=12h", "--rejoin=2", "--max-count=7",
+                 "--max-pools=8", "--max-waiters=9", "--max-connections=10", "--threads=3"});
     CHECK(limits.limits.max_ttl == 2h);
     CHECK(limits.limits.max_wait == 1500ms);
-    CHECK(limits.max_count == 7);
+    CHECK(limits.limits.pool.max_hold == 12h);
+    CHECK(limits.limits.pool.rejoin == 2s);
+    CHECK(limits.limits.max_count == 7);
     CHECK(limits.limits.max_pools == 8);
     CHECK(limits.limits.max_waiters == 9);
     CHECK(limits.max_connections == 10);
@@ -122,7 +125,7 @@ TEST_CASE("help and version are text for stdout") {
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
     CHECK(help.find("Example:") != std::string::npos);
     CHECK(flags().count("--listen") == 1);
-    CHECK(flags().size() == 13);
+    CHECK(flags().size() == 15);
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {

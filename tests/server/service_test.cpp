@@ -46,7 +46,7 @@ struct Bench {
 
     Call put(unsigned count) {
         Call call;
-        service.put(pool, count, call.reply());
+        service.put(pool, {count}, call.reply());
         return call;
     }
     Call inspect() {
@@ -62,7 +62,7 @@ struct Bench {
     Call borrow(Duration ttl = 60s, Duration wait = 0s) {
         Call call;
         call.ticket = service.next_ticket();
-        service.borrow(pool, call.ticket, ttl, wait, call.reply());
+        service.borrow(pool, call.ticket, {ttl, wait}, call.reply());
         return call;
     }
     Call give_back(const LeaseId& lease) {
@@ -83,7 +83,7 @@ struct Bench {
     Lease granted(Duration ttl = 60s) {
         const Call call = borrow(ttl);
         flush();
-        return call.as<Lease>();
+        return call.as<LeaseGranted>().lease;
     }
     unsigned in_use() {
         const Call call = inspect();
@@ -114,7 +114,7 @@ TEST_CASE("an answer is held back until what it tells is stored") {
     CHECK_FALSE(raise.answered());
     CHECK_FALSE(same.answered());
     bench.flush();
-    CHECK(borrow.as<Lease>().position == 0);
+    CHECK(borrow.as<LeaseGranted>().lease.position() == 0);
     CHECK(look.as<PoolCounts>().in_use == 1);
     CHECK(raise.as<PoolCounts>().count == 3);
     CHECK(same.as<PoolCounts>().count == 3);
@@ -168,7 +168,7 @@ TEST_CASE("calls that came before their pool was loaded are done in their order"
     bench.flush();
     CHECK(early.is(Refusal::no_such_pool));
     CHECK(put.as<PoolCounts>().in_use == 0);
-    CHECK(first.as<Lease>().position == 0);
+    CHECK(first.as<LeaseGranted>().lease.position() == 0);
     CHECK(second.is(Refusal::no_resource));
 }
 
@@ -271,7 +271,7 @@ TEST_CASE("waiters keep their places when a commit fails, and are served in orde
     CHECK_FALSE(second.answered());
     bench.give_back(held.id);
     bench.flush();
-    CHECK(second.as<Lease>().position == 0);
+    CHECK(second.as<LeaseGranted>().lease.position() == 0);
 }
 
 TEST_CASE("a pool that cannot be read answers store_failed, and works once it can") {
@@ -412,7 +412,7 @@ TEST_CASE("a slot given back is handed to the longest waiter, stored before it i
     bench.give_back(held.id);
     CHECK_FALSE(first.answered());
     bench.flush();
-    CHECK(first.as<Lease>().position == 0);
+    CHECK(first.as<LeaseGranted>().lease.position() == 0);
     CHECK_FALSE(second.answered());
 }
 
@@ -429,7 +429,7 @@ TEST_CASE("an expiry serves the waiter at the millisecond") {
     bench.clock.pass(1ms);
     bench.service.advance();
     bench.flush();
-    CHECK(waiter.as<Lease>().position == 0);
+    CHECK(waiter.as<LeaseGranted>().lease.position() == 0);
 }
 
 TEST_CASE("a waiter is refused at its deadline, whether or not the store is busy") {
@@ -467,7 +467,7 @@ TEST_CASE("deleted and made again in one go, the pool has none of its old leases
     bench.put(2);
     const auto borrow = bench.borrow();
     bench.flush();
-    CHECK(borrow.as<Lease>().position == 0);
+    CHECK(borrow.as<LeaseGranted>().lease.position() == 0);
     Service restarted(*bench.store, bench.clock, {});
     Bench::Call look;
     restarted.inspect(bench.pool, look.reply());
@@ -495,11 +495,11 @@ TEST_CASE("who leaves before the pool was even loaded takes what is free") {
     Service restarted(*bench.store, bench.clock, {});
     Bench::Call gone;
     const Ticket ticket = restarted.next_ticket();
-    restarted.borrow(bench.pool, ticket, 30s, 0s, gone.reply());
+    restarted.borrow(bench.pool, ticket, {30s, 0s}, gone.reply());
     CHECK_FALSE(restarted.leave(bench.pool, ticket));
     while (restarted.flush()) {
     }
-    CHECK(gone.as<Lease>().position == 0);
+    CHECK(gone.as<LeaseGranted>().lease.position() == 0);
 }
 
 TEST_CASE("who leaves before the pool was even loaded does not wait") {
@@ -508,7 +508,7 @@ TEST_CASE("who leaves before the pool was even loaded does not wait") {
     Service restarted(*bench.store, bench.clock, {});
     Bench::Call gone;
     const Ticket ticket = restarted.next_ticket();
-    restarted.borrow(bench.pool, ticket, 30s, 300s, gone.reply());
+    restarted.borrow(bench.pool, ticket, {30s, 300s}, gone.reply());
     CHECK_FALSE(restarted.leave(bench.pool, ticket));
     restarted.flush();
     CHECK(gone.is(Refusal::no_resource));
@@ -532,7 +532,7 @@ TEST_CASE("draining answers every waiter and every new call with shutting_down, 
     CHECK(waiter.is(Refusal::shutting_down));
     CHECK(bench.inspect().is(Refusal::shutting_down));
     bench.flush();
-    CHECK(granted.as<Lease>().position == 0);
+    CHECK(granted.as<LeaseGranted>().lease.position() == 0);
 }
 
 TEST_CASE("a lease can be given back while the service drains") {
@@ -583,7 +583,7 @@ TEST_CASE("there are no more pools than the limit, those of earlier runs counted
     Service restarted(*bench.store, bench.clock, limits);
     const auto put = [&](const PoolId& pool) {
         Bench::Call call;
-        restarted.put(pool, 1, call.reply());
+        restarted.put(pool, {1}, call.reply());
         while (restarted.flush()) {
         }
         return call;

@@ -56,7 +56,7 @@ TEST_CASE("many borrowers at once never hold a position twice, and all are serve
     service.start();
     const PoolId pool = PoolId::random();
     Waiting made;
-    service.put(pool, slots, made.reply());
+    service.put(pool, {slots}, made.reply());
     made.get(service);
 
     std::array<std::atomic<int>, slots> holders{};
@@ -67,15 +67,15 @@ TEST_CASE("many borrowers at once never hold a position twice, and all are serve
         threads.emplace_back([&] {
             for (int round = 0; round < rounds; ++round) {
                 Waiting borrowed;
-                service.borrow(pool, service.next_ticket(), 60s, 60s, borrowed.reply());
+                service.borrow(pool, service.next_ticket(), {60s, 60s}, borrowed.reply());
                 const Answer answer = borrowed.get(service);
-                const auto* lease = std::get_if<Lease>(&answer);
+                const auto* lease = std::get_if<LeaseGranted>(&answer);
                 if (!lease) continue;
-                if (++holders.at(lease->position) != 1) ++clashes;
+                if (++holders.at(lease->lease.position()) != 1) ++clashes;
                 ++served;
-                --holders.at(lease->position);
+                --holders.at(lease->lease.position());
                 Waiting returned;
-                service.give_back(pool, lease->id, returned.reply());
+                service.give_back(pool, lease->lease.id, returned.reply());
                 returned.get(service);
             }
         });
@@ -95,7 +95,7 @@ TEST_CASE("a failing store never leads to two holders, a lost answer or a leaked
     service.start();
     const PoolId pool = PoolId::random();
     Waiting made;
-    service.put(pool, 2, made.reply());
+    service.put(pool, {2}, made.reply());
     made.get(service);
 
     std::array<std::atomic<int>, 2> holders{};
@@ -109,17 +109,17 @@ TEST_CASE("a failing store never leads to two holders, a lost answer or a leaked
                 if (random() % 8 == 0) faults->fail_commits(1);
                 Waiting borrowed;
                 const Ticket ticket = service.next_ticket();
-                service.borrow(pool, ticket, 60s, 2s, borrowed.reply());
+                service.borrow(pool, ticket, {60s, 2s}, borrowed.reply());
                 if (random() % 6 == 0 && service.leave(pool, ticket)) continue;
                 const Answer answer = borrowed.get(service);
-                const auto* lease = std::get_if<Lease>(&answer);
+                const auto* lease = std::get_if<LeaseGranted>(&answer);
                 if (!lease) continue;
-                if (++holders.at(lease->position) != 1) ++clashes;
+                if (++holders.at(lease->lease.position()) != 1) ++clashes;
                 ++served;
-                --holders.at(lease->position);
+                --holders.at(lease->lease.position());
                 for (bool done = false; !done;) {
                     Waiting returned;
-                    service.give_back(pool, lease->id, returned.reply());
+                    service.give_back(pool, lease->lease.id, returned.reply());
                     done = std::holds_alternative<LeaseReturned>(returned.get(service));
                 }
             }
@@ -145,11 +145,11 @@ TEST_CASE("an expiry wakes the waiter by itself") {
     Waiting made;
     Waiting held;
     Waiting next;
-    service.put(pool, 1, made.reply());
-    service.borrow(pool, service.next_ticket(), 50ms, 0s, held.reply());
-    service.borrow(pool, service.next_ticket(), 60s, 10s, next.reply());
-    const Lease first = std::get<Lease>(held.get(service));
-    const Lease second = std::get<Lease>(next.get(service));
+    service.put(pool, {1}, made.reply());
+    service.borrow(pool, service.next_ticket(), {50ms, 0s}, held.reply());
+    service.borrow(pool, service.next_ticket(), {60s, 10s}, next.reply());
+    const Lease first = std::get<LeaseGranted>(held.get(service)).lease;
+    const Lease second = std::get<LeaseGranted>(next.get(service)).lease;
     CHECK(second.granted_at >= first.expires_at);
     service.stop();
 }

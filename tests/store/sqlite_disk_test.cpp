@@ -33,7 +33,7 @@ Version version_of(Store& store, const PoolId& pool) {
 /// Commits the n-th of a row of batches. Each puts a lease, granted at n microseconds, on one of 16 slots of
 /// both pools.
 CommitResult commit(Store& store, std::uint64_t n) {
-    Lease lease = some_lease(static_cast<Position>(n % 16));
+    HeldSlot lease = some_slot(static_cast<Position>(n % 16));
     lease.granted_at = TimePoint(Duration(n));
     std::vector<PoolChange> batch;
     for (const PoolId& pool : {pool_a, pool_b}) {
@@ -49,15 +49,15 @@ CommitResult commit(Store& store, std::uint64_t n) {
 std::uint64_t last_batch(Store& store) {
     if (absent(store, pool_a) && absent(store, pool_b)) return 0;
     const PoolRecord a = loaded(store, pool_a);
-    if (a.leases != loaded(store, pool_b).leases) throw std::runtime_error("the pools differ");
-    const auto number = [](const Lease& lease) {
+    if (a.slots != loaded(store, pool_b).slots) throw std::runtime_error("the pools differ");
+    const auto number = [](const HeldSlot& lease) {
         return static_cast<std::uint64_t>(lease.granted_at.time_since_epoch().count());
     };
     std::uint64_t last = 0;
-    for (const Lease& lease : a.leases)
+    for (const HeldSlot& lease : a.slots)
         last = std::max(last, number(lease));
-    if (a.leases.size() != std::min<std::uint64_t>(last, 16)) throw std::runtime_error("leases are missing");
-    for (const Lease& lease : a.leases) {
+    if (a.slots.size() != std::min<std::uint64_t>(last, 16)) throw std::runtime_error("leases are missing");
+    for (const HeldSlot& lease : a.slots) {
         if (number(lease) % 16 != lease.position || number(lease) + 16 <= last)
             throw std::runtime_error("a lease is not the last one of its slot");
     }

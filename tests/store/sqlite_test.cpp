@@ -30,7 +30,7 @@ std::unique_ptr<Store> open_store(const fs::path& path) {
 }
 
 void put_pool(Store& store, unsigned count) {
-    REQUIRE(committed(store.commit({change(pool).to(1).count(count).put(some_lease(0))}, std::nullopt)));
+    REQUIRE(committed(store.commit({change(pool).to(1).count(count).put(some_slot(0))}, std::nullopt)));
 }
 
 /// Why the file is refused; a word of its own when it is not.
@@ -80,7 +80,7 @@ void make_database_in_log(const fs::path& path, const char* sql) {
 }
 
 constexpr const char* later_format =
-    "PRAGMA application_id = 0x53454D41; PRAGMA user_version = 2; CREATE TABLE x (y)";
+    "PRAGMA application_id = 0x53454D41; PRAGMA user_version = 3; CREATE TABLE x (y)";
 
 }  // namespace
 
@@ -197,7 +197,7 @@ TEST_CASE("a file that is no database of ours is refused with its own reason and
     const std::string no_database = "it is not an SQLite database: name another file";
     const std::string foreign = "it is another program's database: name another file";
     const std::string newer =
-        "its format is 2 and this semad knows format 1: use the semad that wrote it or name another file";
+        "its format is 3 and this semad knows format 2: use the semad that wrote it or name another file";
 
     SECTION("a single byte") {
         write_file(path, "x");

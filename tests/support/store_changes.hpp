@@ -8,13 +8,36 @@
 #include <utility>
 #include <variant>
 
+namespace sema {
+
+/// Alike in all that is stored.
+inline bool same(const std::shared_ptr<const Holder>& a, const std::shared_ptr<const Holder>& b) {
+    return a && b ? *a == *b : a == b;
+}
+inline bool operator==(const HeldSlot& a, const HeldSlot& b) {
+    return a.lease == b.lease && a.position == b.position && a.granted_at == b.granted_at &&
+           a.expires_at == b.expires_at && a.ttl == b.ttl && a.fence == b.fence && a.chosen == b.chosen &&
+           same(a.holder, b.holder);
+}
+inline bool operator==(const KeptPlace& a, const KeptPlace& b) {
+    return a.lease == b.lease && a.priority == b.priority && a.arrival == b.arrival && a.slots == b.slots &&
+           a.queued_at == b.queued_at && same(a.holder, b.holder);
+}
+
+}  // namespace sema
+
 namespace sema::test {
 
-/// A lease as a borrower would get it, with an id of its own.
-inline Lease some_lease(Position position) {
+/// A slot as a borrower would get it, of a lease with an id of its own.
+inline HeldSlot some_slot(Position position) {
     const TimePoint granted(std::chrono::hours(1) + std::chrono::seconds(position));
     return {LeaseId::random(), position, granted, granted + std::chrono::seconds(30),
             std::chrono::seconds(30)};
+}
+
+/// A place of somebody's own.
+inline KeptPlace some_place(std::uint64_t arrival) {
+    return {LeaseId::random(), 0, arrival, 1, TimePoint(std::chrono::hours(1))};
 }
 
 /// A PoolChange, written as a sentence: `change(pool).from(3).to(4).count(2).put(lease)`.
@@ -38,8 +61,24 @@ class ChangeOf {
         change_.changes.count = count;
         return *this;
     }
-    ChangeOf& put(const Lease& lease) {
-        change_.changes.slots[lease.position] = lease;
+    ChangeOf& put(const HeldSlot& slot) {
+        change_.changes.slots[slot.position] = slot;
+        return *this;
+    }
+    ChangeOf& fence(std::uint64_t fence) {
+        change_.changes.fence = fence;
+        return *this;
+    }
+    ChangeOf& set(PoolSettings settings) {
+        change_.changes.settings = std::make_shared<const PoolSettings>(std::move(settings));
+        return *this;
+    }
+    ChangeOf& queue(const KeptPlace& place) {
+        change_.changes.places[place.lease] = place;
+        return *this;
+    }
+    ChangeOf& unqueue(const LeaseId& lease) {
+        change_.changes.places[lease] = std::nullopt;
         return *this;
     }
     ChangeOf& drop(Position position) {

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace sema {
+
+/// Who borrows, as shown to whoever may inspect the pool. `name` has at most 256 characters, `url` 2048.
+struct Holder {
+    std::optional<std::string> name;
+    std::optional<std::string> url;
+
+    bool operator==(const Holder&) const = default;
+};
+
+}  // namespace sema

@@ -1,0 +1,30 @@
+#include "server/chosen_ids.hpp"
+
+namespace sema {
+
+ChosenIds::ChosenIds(const std::vector<ChosenLease>& stored) {
+    for (const ChosenLease& lease : stored)
+        set(lease.lease, lease.pool, lease.expires_at);
+}
+
+bool ChosenIds::take(const LeaseId& id, const PoolId& pool, TimePoint now) {
+    const MutexLock lock(mutex_);
+    const auto [use, is_new] = uses_.try_emplace(id, Use{pool, TimePoint::max()});
+    if (is_new || use->second.pool == pool) return true;
+    // Nobody may have looked at the other pool since the lease expired.
+    if (use->second.until > now) return false;
+    use->second = {pool, TimePoint::max()};
+    return true;
+}
+
+void ChosenIds::set(const LeaseId& id, const PoolId& pool, TimePoint until) {
+    const MutexLock lock(mutex_);
+    if (until != TimePoint::min()) {
+        uses_[id] = {pool, until};
+        return;
+    }
+    const auto use = uses_.find(id);
+    if (use != uses_.end() && use->second.pool == pool) uses_.erase(use);
+}
+
+}  // namespace sema

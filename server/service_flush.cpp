@@ -1,0 +1,264 @@
+#include "server/service_state.hpp"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+namespace sema {
+namespace {
+
+// The timer thread never sleeps longer than this, since a thread's sleep does not count the time for
+// which the machine was suspended, and the timeline does.
+constexpr Duration longest_sleep = std::chrono::seconds(1);
+
+// A refusal is due within 20 ms of the end of its wait, and needs no commit: a commit may delay it by no more
+// than this, unless the store became slow just now.
+constexpr std::chrono::milliseconds slow_commit(10);
+constexpr std::chrono::seconds slow_for(1);
+
+// A store in trouble is told of this often, and that it works again once it was well for this long: with a
+// full disk each call may fail, or every other one.
+constexpr Duration trouble_interval = std::chrono::minutes(1);
+constexpr Duration calm = std::chrono::seconds(1);
+
+// To make the text of a view, and to send it, takes some microseconds per entry and per watcher. After each
+// one there is a pause of about twenty times that, so that those who watch are no brake to those who borrow.
+constexpr Duration pause_per_view_entry = std::chrono::microseconds(100);
+
+Version fresh_version() {
+    thread_local std::mt19937_64 generate{std::random_device{}()};
+    Version version = 0;
+    while (version == 0)
+        version = generate();
+    return version;
+}
+
+}  // namespace
+
+bool Service::settle() {
+    if (!slow_) return flush();
+    if (work_) wake_committer();
+    return false;
+}
+
+bool Service::flush() {
+    // Whoever is turned away here left its work where the thread that is at it looks once more.
+    if (!work_ || flushing_.exchange(true)) return false;
+    work_ = false;
+    Batch batch;
+    batch.number = ++taken_;
+    for (const auto& shard : shards_)
+        take(*shard, batch);
+    commit(batch);
+    for (const PoolId& id : batch.to_load)
+        load(id);
+    flushing_ = false;
+    return work_;
+}
+
+void Service::take(Shard& shard, Batch& batch) {
+    const MutexLock lock(shard.mutex);
+    for (const PoolId& id : shard.dirty) {
+        Entry& entry = shard.entries.at(id);
+        entry.dirty = false;
+        show(entry);
+        const Version base = entry.version;
+        const Version next = !entry.pool ? 0 : base == 0 ? fresh_version() : base + 1;
+        if (entry.changes.empty() || (base == 0 && next == 0)) {
+            // Nothing to store, or made and deleted again since the last batch.
+            entry.changes = {};
+            std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(batch.settled));
+            entry.answers.clear();
+            drop_if_gone(shard, id, entry);
+            continue;
+        }
+        batch.changes.push_back({id, base, next, std::exchange(entry.changes, {})});
+        batch.answers.push_back(std::exchange(entry.answers, {}));
+        entry.version = next;
+        entry.batch = batch.number;
+    }
+    shard.dirty.clear();
+    batch.to_load.insert(batch.to_load.end(), shard.to_load.begin(), shard.to_load.end());
+    shard.to_load.clear();
+}
+
+/// Prepares a view for those who watch the pool, if it is time for one.
+void Service::show(Entry& entry) {
+    if (!entry.loaded || !entry.has_news()) return;
+    const TimePoint now = clock_.now();
+    if (entry.watch->due > now) return;
+    const auto view = std::make_shared<const PoolView>(entry.pool->view(now));
+    for (const auto& [ticket, reply] : entry.watch->watchers)
+        entry.answers.push_back({reply, view});
+    const auto size = view->leases.size() + view->queue.size() + entry.watch->watchers.size();
+    entry.watch->due = now + static_cast<Duration::rep>(size) * pause_per_view_entry;
+    entry.watch->shown = view->revision;
+}
+
+void Service::commit(Batch& batch) {
+    Ready ready;
+    ready.add(std::move(batch.settled));
+    if (!batch.changes.empty()) {
+        const auto anchor = clock_.anchor_to_store();
+        const auto begun = std::chrono::steady_clock::now();
+        const CommitResult result = store_.commit(batch.changes, anchor);
+        const auto ended = std::chrono::steady_clock::now();
+        if (ended - begun > slow_commit) last_slow_commit_ = ended;
+        slow_ = ended - last_slow_commit_ < slow_for;
+        if (!std::holds_alternative<Committed>(result)) {
+            const auto* failure = std::get_if<StoreFailure>(&result);
+            report(failure ? failure->message : "another server changed a pool at the same time");
+            return roll_back(batch, ready);
+        }
+        if (anchor) clock_.anchor_stored(*anchor);
+        report("");
+    }
+    committed_ = batch.number;
+    for (auto& answers : batch.answers)
+        ready.add(std::move(answers));
+    forget_gone(batch);
+}
+
+/// The batch could not be stored: what it did, and what was done on top of it, did not happen.
+void Service::roll_back(Batch& batch, Ready& ready) {
+    std::vector<Answered> failed;
+    for (std::size_t i = 0; i < batch.changes.size(); ++i) {
+        const PoolId& id = batch.changes[i].pool;
+        std::move(batch.answers[i].begin(), batch.answers[i].end(), std::back_inserter(failed));
+        Shard& shard = shard_of(id);
+        const MutexLock lock(shard.mutex);
+        Entry& entry = shard.entries.at(id);
+        std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(failed));
+        entry.answers.clear();
+        entry.changes = {};
+        entry.loaded = false;
+        set_present(entry, batch.changes[i].base != 0);
+        batch.to_load.push_back(id);
+    }
+    committed_ = batch.number;
+    for (auto& [reply, answer] : failed)
+        ready.add(reply, Refusal::store_failed);
+}
+
+/// Drops what is left of pools that the batch deleted.
+void Service::forget_gone(const Batch& batch) {
+    for (const PoolChange& change : batch.changes) {
+        if (change.next != 0) continue;
+        Shard& shard = shard_of(change.pool);
+        const MutexLock lock(shard.mutex);
+        const auto found = shard.entries.find(change.pool);
+        if (found != shard.entries.end()) drop_if_gone(shard, change.pool, found->second);
+    }
+}
+
+void Service::load(const PoolId& pool) {
+    const LoadResult result = store_.load(pool);
+    Ready ready;
+    Shard& shard = shard_of(pool);
+    const MutexLock lock(shard.mutex);
+    Entry& entry = shard.entries.at(pool);
+    const auto* record = std::get_if<PoolRecord>(&result);
+
+    if (!record) {
+        // Whoever waits or watches here was told of a pool that is not there, or that cannot be read.
+        for (auto& [ticket, call] : entry.waiters)
+            ready.add(call.reply, Refusal::store_failed);
+        entry.waiters.clear();
+        if (entry.watch) {
+            for (auto& [ticket, reply] : entry.watch->watchers)
+                ready.add(reply, Refusal::no_such_pool);
+            entry.watch.reset();
+        }
+        if (entry.pool) {
+            Outcome outcome;
+            entry.pool->dissolve(outcome);
+            tell(pool, entry, outcome, ready);
+            entry.pool.reset();
+        }
+        count_waiters(entry);
+        entry.version = 0;
+    }
+    if (const auto* failure = std::get_if<StoreFailure>(&result)) {
+        report(failure->message);
+        for (const auto& call : entry.deferred)
+            ready.add(call.reply, Refusal::store_failed);
+        if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
+        std::erase(shard.dirty, pool);
+        shard.entries.erase(pool);
+        return;
+    }
+
+    const TimePoint now = clock_.now();
+    if (record) {
+        Outcome outcome;
+        if (!entry.pool) entry.pool.emplace(PoolRecord{}, now, limits_.pool);
+        entry.pool->restore(*record, now, entry.changes, outcome);
+        tell(pool, entry, outcome, ready);
+        entry.version = record->version;
+    } else {
+        entry.fence = std::get<Absent>(result).fence;
+    }
+    if (!entry.present) entry.present = record != nullptr;
+    set_present(entry, record != nullptr);
+    entry.loaded = true;
+    if (entry.pool) bring_up_to_date(pool, entry, ready);
+    for (const auto& call : std::exchange(entry.deferred, {})) {
+        call.act(entry, call.reply, ready);
+        if (call.left && leave(entry, call.ticket)) ready.add(call.reply, Refusal::no_resource);
+    }
+    finish(shard, pool, entry);
+}
+
+void Service::report(const std::string& trouble) {
+    const TimePoint now = clock_.now();
+    if (!trouble.empty()) {
+        const bool is_known = in_trouble_ && now < told_at_ + trouble_interval;
+        in_trouble_ = true;
+        if (is_known) return;
+    } else if (in_trouble_ && now >= told_at_ + calm) {
+        in_trouble_ = false;
+    } else {
+        return;
+    }
+    told_at_ = now;
+    if (on_store_trouble_) on_store_trouble_(trouble);
+}
+
+void Service::wake_committer() {
+    if (committer_wanted_.exchange(1) == 0) committer_wanted_.notify_one();
+}
+
+void Service::run_committer() {
+    while (!stopping_) {
+        committer_wanted_.wait(0);
+        committer_wanted_ = 0;
+        while (flush()) {
+        }
+    }
+}
+
+void Service::schedule(TimePoint deadline) {
+    const MutexLock lock(timer_mutex_);
+    if (deadline >= wake_at_) return;
+    wake_at_ = deadline;
+    timer_changed_.notify_one();
+}
+
+void Service::run_timer() {
+    while (!stopping_) {
+        {
+            const MutexLock lock(timer_mutex_);
+            const TimePoint now = clock_.now();
+            if (wake_at_ > now && !stopping_) {
+                timer_changed_.wait_for(timer_mutex_, std::min(wake_at_ - now, longest_sleep));
+                if (wake_at_ > clock_.now()) continue;
+            }
+            wake_at_ = TimePoint::max();
+        }
+        if (const auto next = advance()) schedule(*next);
+        while (settle()) {
+        }
+    }
+}
+
+}  // namespace sema

@@ -1,0 +1,109 @@
+#pragma once
+
+#include "server/service.hpp"
+
+#include <iterator>
+
+// What service.cpp and service_flush.cpp share.
+namespace sema {
+
+struct Answered {
+    Reply reply;
+    Answer answer;
+};
+
+/// Answers to give once no lock is held any more.
+class Service::Ready {
+  public:
+    Ready() = default;
+    Ready(const Ready&) = delete;
+    Ready& operator=(const Ready&) = delete;
+    ~Ready() {
+        for (const auto& [reply, answer] : answers_)
+            reply(answer);
+    }
+
+    void add(const Reply& reply, const Answer& answer) { answers_.push_back({reply, answer}); }
+    void add(std::vector<Answered>&& answers) {
+        std::move(answers.begin(), answers.end(), std::back_inserter(answers_));
+    }
+
+  private:
+    std::vector<Answered> answers_;
+};
+
+/// A borrow that waits in its pool's queue.
+struct Service::WaitingCall {
+    Reply reply;
+    bool is_extended = false;
+};
+
+/// A pool, or the knowledge that there is none, with what goes on around it.
+struct Service::Entry {
+    struct Watch {
+        std::vector<std::pair<Ticket, Reply>> watchers;
+        /// The pool's revision that they were shown last, and when they may be shown the next one.
+        std::uint64_t shown = 0;
+        TimePoint due;
+    };
+    struct Deferred {
+        Ticket ticket{};
+        Reply reply;
+        Act act;
+        /// The borrower has left: it takes what is free, and does not wait.
+        bool left = false;
+    };
+
+    /// False until the store was read, and again after a failed commit until it was read anew: calls
+    /// are deferred meanwhile.
+    bool loaded = false;
+    /// Whether the pool is counted among `pools_`; unknown until it was loaded once.
+    std::optional<bool> present;
+    std::optional<Pool> pool;
+    /// While there is no pool: the greatest fence of one that had its id before.
+    std::uint64_t fence = 0;
+    std::unordered_map<Ticket, WaitingCall> waiters;
+    /// How many of the pool's waiters are among all `waiters_`.
+    std::size_t counted_waiters = 0;
+    /// Null while nobody watches.
+    std::unique_ptr<Watch> watch;
+    std::vector<Deferred> deferred;
+
+    /// The version after every change that was taken into a batch.
+    Version version = 0;
+    /// The last batch that took changes from here.
+    std::uint64_t batch = 0;
+    /// Changes that no batch has taken yet, and the answers that rest on them or on a batch under way.
+    Changes changes;
+    std::vector<Answered> answers;
+    bool dirty = false;
+    std::optional<TimePoint> scheduled;
+
+    bool idle() const {
+        return loaded && !pool && !dirty && changes.empty() && answers.empty() && deferred.empty();
+    }
+    /// Whether the pool has changed since its watchers were shown it.
+    bool has_news() const { return watch && pool && pool->revision() != watch->shown; }
+};
+
+struct Service::Shard {
+    Mutex mutex;
+    std::unordered_map<PoolId, Entry> entries GUARDED_BY(mutex);
+    /// Entries with something for the next batch, each once.
+    std::vector<PoolId> dirty GUARDED_BY(mutex);
+    std::vector<PoolId> to_load GUARDED_BY(mutex);
+    /// At most one deadline per entry: its `scheduled`, which is not later than the pool's next one.
+    std::set<std::pair<TimePoint, PoolId>> deadlines GUARDED_BY(mutex);
+};
+
+struct Service::Batch {
+    std::uint64_t number = 0;
+    std::vector<PoolChange> changes;
+    /// Per change, in the same order, the answers that rest on it.
+    std::vector<std::vector<Answered>> answers;
+    /// Answers that rested on an earlier batch.
+    std::vector<Answered> settled;
+    std::vector<PoolId> to_load;
+};
+
+}  // namespace sema

@@ -65,6 +65,7 @@ void Service::drain() {
         Ready ready;
         const MutexLock lock(shard->mutex);
         for (auto& [id, entry] : shard->entries) {
+            end_watch(entry, Refusal::shutting_down, ready);
             if (!entry.pool) continue;
             for (const Ticket ticket : entry.pool->send_away(clock_.now()))
                 ready.add(entry.waiters.extract(ticket).mapped().reply, Refusal::shutting_down);
@@ -148,13 +149,20 @@ void Service::remove(const PoolId& pool, Reply reply) {
         }
         tell(pool, entry, outcome, ready);
         if (entry.watch) {
-            for (auto& [ticket, watcher] : entry.watch->watchers)
-                entry.answers.push_back({std::move(watcher), Refusal::no_such_pool});
+            // Should the pool turn out to stay, they are told that they missed that.
+            for (auto& [ticket, watcher] : entry.watch->watchers) {
+                entry.answers.push_back({[to = std::move(watcher)](const Answer& given) {
+                                             const auto* refusal = std::get_if<Refusal>(&given);
+                                             const bool failed = refusal && *refusal == Refusal::store_failed;
+                                             to(failed ? Refusal::watch_lost : given);
+                                         },
+                                         Refusal::no_such_pool});
+            }
             entry.watch.reset();
         }
         entry.fence = entry.pool->fence();
         entry.pool.reset();
-        entry.changes = Changes{.cleared = true};
+        entry.changes = Changes{.cleared = true, .fence = entry.fence};
         set_present(entry, false);
         answer(entry, to, PoolDeleted{true}, ready);
     });
@@ -363,11 +371,16 @@ void Service::finish(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(sh
     count_waiters(entry);
     auto next =
         entry.pool ? entry.watch ? entry.pool->next_change() : entry.pool->next_deadline() : std::nullopt;
-    bool is_due = !entry.changes.empty() || !entry.answers.empty();
-    if (entry.has_news()) {
-        is_due = is_due || entry.watch->due <= clock_.now();
-        if (!is_due) next = next ? std::min(*next, entry.watch->due) : entry.watch->due;
-    }
+    bool is_due = !entry.answers.empty();
+    const auto is_due_at = [&](TimePoint time) {
+        if (time <= clock_.now()) {
+            is_due = true;
+        } else {
+            next = next ? std::min(*next, time) : time;
+        }
+    };
+    if (!entry.changes.empty()) is_due_at(entry.retry_at);
+    if (entry.has_news()) is_due_at(entry.watch->due);
     if (is_due && !entry.dirty) {
         entry.dirty = true;
         shard.dirty.push_back(pool);
@@ -435,6 +448,14 @@ void Service::answer(Entry& entry, const Reply& reply, const Answer& answer, Rea
 
 bool Service::uncommitted(const Entry& entry) const {
     return !entry.changes.empty() || entry.batch > committed_;
+}
+
+/// Tells those who watch why there will be no more views.
+void Service::end_watch(Entry& entry, Refusal why, Ready& ready) {
+    if (!entry.watch) return;
+    for (const auto& [ticket, reply] : entry.watch->watchers)
+        ready.add(reply, why);
+    entry.watch.reset();
 }
 
 void Service::set_present(Entry& entry, bool present) {

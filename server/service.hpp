@@ -81,6 +81,7 @@ enum class Refusal {
     cancelled,           ///< somebody took the borrower out of the queue
     not_renewable,       ///< the pool's leases cannot be kept alive
     count_out_of_range,  ///< below 0 or above max_count
+    watch_lost,          ///< the store failed: the watcher may ask anew
 };
 
 using Answer = std::variant<LeaseGranted, PoolCounts, LeaseReturned, PoolDeleted, LeaseRenewed, LeaseRevoked,
@@ -116,8 +117,8 @@ class Service {
     /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
 
-    /// Answers every waiter, and from now on every call but give_back(), with shutting_down. What is in
-    /// flight is finished.
+    /// Answers every waiter and watcher, and from now on every call but give_back(), with shutting_down. What
+    /// is in flight is finished.
     void drain();
 
     /// Commits what is left and ends the threads. No call may come during it or after it.
@@ -151,8 +152,9 @@ class Service {
 
     /// Answer: a PoolView now, and one again and again after changes, until leave(). The last of several
     /// quick changes is always shown, those before it perhaps not. Ends with no_such_pool when the pool is
-    /// deleted. store_failed tells that a view could not be shown, and that there will be another. Two views
-    /// may come in the wrong order: their revision tells.
+    /// deleted, with shutting_down, or with watch_lost. store_failed after the first view tells that one
+    /// could not be shown, and that there will be another. Two views may come in the wrong order: their
+    /// revision tells.
     void watch(const PoolId& pool, Ticket ticket, Reply reply);
 
     /// The borrower or watcher is gone. True: its Reply is not called again, but for what is under way to a
@@ -194,6 +196,7 @@ class Service {
     void answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
     bool uncommitted(const Entry& entry) const;
     void set_present(Entry& entry, bool present);
+    static void end_watch(Entry& entry, Refusal why, Ready& ready);
 
     void take(Shard& shard, Batch& batch);
     void show(Entry& entry);

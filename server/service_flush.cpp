@@ -25,6 +25,9 @@ constexpr Duration calm = std::chrono::seconds(1);
 // one there is a pause of about twenty times that, so that those who watch are no brake to those who borrow.
 constexpr Duration pause_per_view_entry = std::chrono::microseconds(100);
 
+// What is left to store after a failed commit is tried again this often, if nobody asks for more.
+constexpr Duration retry_interval = std::chrono::seconds(1);
+
 Version fresh_version() {
     thread_local std::mt19937_64 generate{std::random_device{}()};
     Version version = 0;
@@ -64,9 +67,7 @@ void Service::take(Shard& shard, Batch& batch) {
         show(entry);
         const Version base = entry.version;
         const Version next = !entry.pool ? 0 : base == 0 ? fresh_version() : base + 1;
-        if (entry.changes.empty() || (base == 0 && next == 0)) {
-            // Nothing to store, or made and deleted again since the last batch.
-            entry.changes = {};
+        if (entry.changes.empty()) {
             std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(batch.settled));
             entry.answers.clear();
             drop_if_gone(shard, id, entry);
@@ -164,11 +165,8 @@ void Service::load(const PoolId& pool) {
         for (auto& [ticket, call] : entry.waiters)
             ready.add(call.reply, Refusal::store_failed);
         entry.waiters.clear();
-        if (entry.watch) {
-            for (auto& [ticket, reply] : entry.watch->watchers)
-                ready.add(reply, Refusal::no_such_pool);
-            entry.watch.reset();
-        }
+        end_watch(entry, std::holds_alternative<Absent>(result) ? Refusal::no_such_pool : Refusal::watch_lost,
+                  ready);
         if (entry.pool) {
             Outcome outcome;
             entry.pool->dissolve(outcome);
@@ -202,6 +200,7 @@ void Service::load(const PoolId& pool) {
     set_present(entry, record != nullptr);
     entry.loaded = true;
     if (entry.pool) bring_up_to_date(pool, entry, ready);
+    if (!entry.changes.empty()) entry.retry_at = now + retry_interval;
     for (const auto& call : std::exchange(entry.deferred, {})) {
         call.act(entry, call.reply, ready);
         if (call.left && leave(entry, call.ticket)) ready.add(call.reply, Refusal::no_resource);

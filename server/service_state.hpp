@@ -76,6 +76,8 @@ struct Service::Entry {
     /// Changes that no batch has taken yet, and the answers that rest on them or on a batch under way.
     Changes changes;
     std::vector<Answered> answers;
+    /// Changes that no answer rests on are not stored before this.
+    TimePoint retry_at = TimePoint::min();
     bool dirty = false;
     std::optional<TimePoint> scheduled;
 

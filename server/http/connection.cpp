@@ -255,6 +255,9 @@ void Connection::show(const Answer& answer) {
     } else if (std::get<Refusal>(answer) == Refusal::no_such_pool) {
         is_last_event_ = true;
         next_event_ = std::make_shared<const std::string>(Routes::deleted_event());
+    } else if (std::get<Refusal>(answer) != Refusal::store_failed) {
+        // There will be no more: the client sees that, and may connect again.
+        return close();
     }
     write_event();
 }

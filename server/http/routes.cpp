@@ -3,6 +3,7 @@
 #include "common/version.hpp"
 #include "common/wire.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace sema::http {
@@ -63,6 +64,8 @@ Response refusal_response(Refusal refusal) {
             return error_response(409, "cancelled");
         case Refusal::not_renewable:
             return error_response(409, "lease is not renewable");
+        case Refusal::watch_lost:
+            return refusal_response(Refusal::store_failed);
         case Refusal::count_out_of_range:
             return error_response(400, "count out of range");
     }
@@ -249,11 +252,12 @@ wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const
                          in_seconds(view.eta)};
     shown.holders.reserve(view.leases.size());
     for (const Lease& lease : view.leases) {
-        shown.holders.push_back({lease.position(),
-                                 std::vector(lease.positions.begin(), lease.positions.end()), lease.holder,
-                                 whole_seconds(clock_.unix_time(lease.granted_at)),
-                                 whole_seconds(clock_.unix_time(lease.expires_at)),
-                                 whole_seconds(lease.expires_at - view.at), lease.fence});
+        shown.holders.push_back(
+            {lease.position(), std::vector(lease.positions.begin(), lease.positions.end()), lease.holder,
+             whole_seconds(clock_.unix_time(lease.granted_at)),
+             whole_seconds(clock_.unix_time(lease.expires_at)),
+             // Its time may have passed while the view was made.
+             std::max<std::int64_t>(whole_seconds(lease.expires_at - view.at), 0), lease.fence});
     }
     shown.queue.reserve(view.queue.size());
     for (const Waiter& waiter : view.queue) {

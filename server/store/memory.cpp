@@ -81,8 +81,10 @@ class MemoryStore : public Store {
         }
         for (const PoolChange& change : batch) {
             if (change.next == 0) {
+                std::uint64_t fence = change.changes.fence.value_or(0);
                 if (const auto gone = data_->pools.extract(change.pool))
-                    data_->deleted_fence = std::max(data_->deleted_fence, gone.mapped().fence);
+                    fence = std::max(fence, gone.mapped().fence);
+                data_->deleted_fence = std::max(data_->deleted_fence, fence);
                 continue;
             }
             MemoryPool& pool = data_->pools[change.pool];

@@ -237,12 +237,13 @@ class SqliteStore : public Store {
     // False when the pool is not at the base.
     bool apply_to_pool(const PoolChange& change) {
         const auto& id = change.pool.uuid();
+        const auto& [cleared, count, fence, settings, slots, places] = change.changes;
+        if (change.next == 0 && fence) raise_deleted_fence_.run(to_sql(*fence));
         if (change.base == 0 && change.next == 0) {
             bool absent = true;
             select_pool_.query([&](const Row&) { absent = false; }, id);
             return absent;
         }
-        const auto& [cleared, count, fence, settings, slots, places] = change.changes;
         if (change.base == 0) {
             if (insert_pool_.run(id, std::int64_t{count.value_or(0)}, to_sql(fence.value_or(0))) != 1)
                 return false;
@@ -331,6 +332,10 @@ class SqliteStore : public Store {
     sqlite::Statement delete_pool_{database_, "DELETE FROM pools WHERE id = ?1"};
 
     sqlite::Statement select_deleted_fence_{database_, "SELECT fence FROM deleted_fence"};
+    sqlite::Statement raise_deleted_fence_{
+        database_,
+        "INSERT INTO deleted_fence (id, fence) VALUES (1, ?1)"
+        " ON CONFLICT (id) DO UPDATE SET fence = max(fence, excluded.fence)"};
     sqlite::Statement keep_deleted_fence_{
         database_,
         "INSERT INTO deleted_fence (id, fence) SELECT 1, fence FROM pools WHERE id = ?1"

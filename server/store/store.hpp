@@ -82,7 +82,8 @@ struct PoolRecord {
 /// The rows of one pool that changed since they were last committed. Applied in this order: `cleared`, then
 /// the others.
 struct Changes {
-    /// The pool and all its rows go away, but for its fence: that stays known for the id.
+    /// The pool and all its rows go away, but for its fence: that stays known for the id. Where the pool is
+    /// gone afterwards, `fence` raises it.
     bool cleared = false;
     /// The pool exists and has this count.
     std::optional<unsigned> count{};
@@ -104,8 +105,8 @@ struct Changes {
 /// once they are committed. `next` is 0 where the pool is gone afterwards.
 ///
 /// REQUIRES: a pool that comes into being has a `count`, and a `fence` not below the one that Absent told;
-/// everything else is set only in a pool that is there afterwards; `next` differs from `base` unless both
-/// are 0.
+/// everything but `cleared` and `fence` is set only in a pool that is there afterwards; `next` differs from
+/// `base` unless both are 0.
 struct PoolChange {
     PoolId pool;
     Version base = 0;

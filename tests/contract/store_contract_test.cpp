@@ -5,6 +5,7 @@
 #include "tests/support/store_changes.hpp"
 #include "tests/support/temp_dir.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <random>
@@ -111,6 +112,30 @@ const PoolId pool_b = PoolId::random();
 
 using Leases = std::vector<HeldSlot>;
 
+std::shared_ptr<const Holder> holder(std::optional<std::string> name, std::optional<std::string> url = {}) {
+    return std::make_shared<const Holder>(Holder{std::move(name), std::move(url)});
+}
+
+/// By their leases' ids, since they come in no order.
+std::vector<KeptPlace> places(Store& store, const PoolId& pool) {
+    auto all = loaded(store, pool).places;
+    std::sort(all.begin(), all.end(),
+              [](const KeptPlace& a, const KeptPlace& b) { return a.lease < b.lease; });
+    return all;
+}
+
+std::uint64_t deleted_fence(Store& store, const PoolId& pool) {
+    const LoadResult result = store.load(pool);
+    REQUIRE(std::holds_alternative<Absent>(result));
+    return std::get<Absent>(result).fence;
+}
+
+PoolSettings settings(Store& store, const PoolId& pool) {
+    const auto stored = loaded(store, pool).settings;
+    REQUIRE(stored);
+    return *stored;
+}
+
 }  // namespace
 
 TEST_CASE("a new store has no pools and no anchor") {
@@ -146,8 +171,13 @@ TEST_CASE("every field keeps its extreme values") {
         const auto nil = LeaseId(boost::uuids::uuid{});
         const HeldSlot least{nil, 0, TimePoint::min(), TimePoint::min(), Duration::min()};
         const HeldSlot most{*LeaseId::parse("ffffffff-ffff-ffff-ffff-ffffffffffff"),
-                            std::numeric_limits<Position>::max(), TimePoint::max(), TimePoint::max(),
-                            Duration::max()};
+                            std::numeric_limits<Position>::max(),
+                            TimePoint::max(),
+                            TimePoint::max(),
+                            Duration::max(),
+                            std::numeric_limits<std::uint64_t>::max(),
+                            true,
+                            holder(std::string(2000, 'n'), std::string("a\0b", 3))};
         const PoolId nil_pool{};
         constexpr auto max_count = std::numeric_limits<unsigned>::max();
         Version base = 0;
@@ -366,6 +396,233 @@ TEST_CASE("two stores on the same data see each other's commits, unless a second
     });
 }
 
+TEST_CASE("a fence is kept, and raised without the rest") {
+    on_every_store([](Subject& store) {
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(4).fence(1000)})));
+        CHECK(loaded(*store, pool_a).fence == 1000);
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).fence(3000)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(2).to(3).count(5)})));
+        store.reopen();
+        CHECK(loaded(*store, pool_a).fence == 3000);
+        CHECK(loaded(*store, pool_a).count == 5);
+    });
+}
+
+TEST_CASE("the fence of a deleted pool stays known, also after the store was reopened") {
+    on_every_store([](Subject& store) {
+        CHECK(deleted_fence(*store, pool_a) == 0);
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(4).fence(5000)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(0).clear()})));
+        CHECK(deleted_fence(*store, pool_a) >= 5000);
+        // A lesser one takes nothing away.
+        REQUIRE(committed(store.commit({change(pool_b).to(1).count(4).fence(10)})));
+        REQUIRE(committed(store.commit({change(pool_b).from(1).to(0).clear()})));
+        CHECK(deleted_fence(*store, pool_a) >= 5000);
+        CHECK(deleted_fence(*store, pool_b) >= 10);
+        store.reopen();
+        CHECK(deleted_fence(*store, pool_a) >= 5000);
+        CHECK(deleted_fence(*store, pool_b) >= 10);
+    });
+}
+
+TEST_CASE("a pool may be given fences in the batch that deletes it") {
+    on_every_store([](Subject& store) {
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(4).fence(1000)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(0).clear().fence(2000)})));
+        CHECK(deleted_fence(*store, pool_a) >= 2000);
+        REQUIRE(committed(store.commit({change(pool_b).from(0).to(0).clear().fence(7000)})));
+        CHECK(deleted_fence(*store, pool_b) >= 7000);
+        CHECK(store->pool_count().value() == 0);
+        store.reopen();
+        CHECK(deleted_fence(*store, pool_a) >= 2000);
+        CHECK(deleted_fence(*store, pool_b) >= 7000);
+    });
+}
+
+TEST_CASE("a batch that is stale leaves no fence behind") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4);
+        const PoolChange gone = change(pool_b).from(0).to(0).clear().fence(7000);
+        CHECK(stale(store.commit({gone, change(pool_a).from(9).to(0).clear().fence(8000)})));
+        CHECK(deleted_fence(*store, pool_b) == 0);
+    });
+}
+
+TEST_CASE("settings are kept as they were set, and nothing is there before") {
+    on_every_store([](Subject& store) {
+        store.put_pool(pool_a, 1, 4);
+        CHECK_FALSE(loaded(*store, pool_a).settings);
+        const PoolSettings full{"seats of \xc3\xa4 lab",
+                                90s,
+                                false,
+                                {"\"\"", "{\"url\":\"http://x/\\n\"}", "\"\xe2\x80\xa8\"", "\"a b\""}};
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).set(full)})));
+        CHECK(settings(*store, pool_a) == full);
+        REQUIRE(committed(store.commit({change(pool_a).from(2).to(3).count(9).put(some_slot(0))})));
+        store.reopen();
+        CHECK(settings(*store, pool_a) == full);
+        const PoolSettings other{"", Duration::max(), true, {}};
+        const Version version = loaded(*store, pool_a).version;
+        REQUIRE(committed(store.commit({change(pool_a).from(version).to(version + 1).set(other)})));
+        CHECK(settings(*store, pool_a) == other);
+        CHECK(loaded(*store, pool_a).slots.size() == 1);
+    });
+}
+
+TEST_CASE("a pool may have thousands of payloads") {
+    on_every_store([](Subject& store) {
+        PoolSettings many;
+        for (int i = 0; i < 5000; ++i)
+            many.payloads.push_back("\"" + std::string(static_cast<std::size_t>(i % 50), 'x') + "\"");
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(5000).set(many)})));
+        store.reopen();
+        CHECK(settings(*store, pool_a) == many);
+    });
+}
+
+TEST_CASE("places are taken, replaced and given up one by one, each with its fields") {
+    on_every_store([](Subject& store) {
+        KeptPlace first = some_place(1);
+        const KeptPlace second{LeaseId::random(),
+                               -100,
+                               std::numeric_limits<std::int64_t>::max(),
+                               std::numeric_limits<unsigned>::max(),
+                               TimePoint::max(),
+                               holder("somebody", "http://x/")};
+        const KeptPlace third{LeaseId::random(), 100, 0, 1, TimePoint::min(), holder({}, "http://x/")};
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(1).queue(first).queue(second)})));
+        REQUIRE(committed(store.commit({change(pool_b).to(1).count(1).queue(first)})));
+        first.arrival = 7;
+        REQUIRE(committed(
+            store.commit({change(pool_a).from(1).to(2).queue(first).unqueue(second.lease).queue(third)})));
+        store.reopen();
+        auto expected = std::vector{first, third};
+        std::sort(expected.begin(), expected.end(),
+                  [](const KeptPlace& a, const KeptPlace& b) { return a.lease < b.lease; });
+        CHECK(places(*store, pool_a) == expected);
+        CHECK(places(*store, pool_b).size() == 1);
+        REQUIRE(places(*store, pool_b).front().arrival == 1);
+    });
+}
+
+TEST_CASE("to give up a place that nobody has changes nothing but the version") {
+    on_every_store([](Subject& store) {
+        const KeptPlace place = some_place(1);
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(1).queue(place)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).unqueue(LeaseId::random())})));
+        CHECK(places(*store, pool_a) == std::vector{place});
+    });
+}
+
+TEST_CASE("every place keeps its extreme values") {
+    on_every_store([](Subject& store) {
+        const KeptPlace place{LeaseId(boost::uuids::uuid{}), 0, std::numeric_limits<std::uint64_t>::max(), 1,
+                              TimePoint::max()};
+        REQUIRE(committed(store.commit({change(pool_a).to(1).count(1).queue(place)})));
+        CHECK(places(*store, pool_a) == std::vector{place});
+    });
+}
+
+TEST_CASE("a slot keeps who holds it, whether the id was chosen, and its fence") {
+    on_every_store([](Subject& store) {
+        HeldSlot named = some_slot(0);
+        named.chosen = true;
+        named.fence = 77;
+        named.holder = holder("somebody");
+        HeldSlot placed = some_slot(1);
+        placed.holder = holder({}, "http://x/");
+        HeldSlot blank = some_slot(2);
+        blank.holder = holder("", "");
+        const HeldSlot nobody = some_slot(3);
+        store.put_pool(pool_a, 1, 4, {named, placed, blank, nobody});
+        store.reopen();
+        CHECK(loaded(*store, pool_a).slots == Leases{named, placed, blank, nobody});
+    });
+}
+
+TEST_CASE("a lease of several slots has a row for each") {
+    on_every_store([](Subject& store) {
+        HeldSlot slot = some_slot(1);
+        slot.chosen = true;
+        Leases all;
+        for (const Position position : {1U, 3U, 200U}) {
+            slot.position = position;
+            all.push_back(slot);
+        }
+        store.put_pool(pool_a, 1, 300, all);
+        store.reopen();
+        CHECK(loaded(*store, pool_a).slots == all);
+        REQUIRE(store->chosen_leases().value().size() == 1);
+    });
+}
+
+TEST_CASE("the leases with chosen ids are listed over all pools, each once") {
+    on_every_store([](Subject& store) {
+        CHECK(store->chosen_leases().value().empty());
+        HeldSlot first = some_slot(0);
+        first.chosen = true;
+        HeldSlot second = some_slot(1);
+        second.chosen = true;
+        HeldSlot also_second = second;
+        also_second.position = 2;
+        store.put_pool(pool_a, 1, 4, {first, some_slot(3)});
+        store.put_pool(pool_b, 1, 4, {second, also_second});
+        store.reopen();
+        auto listed = store->chosen_leases().value();
+        std::sort(listed.begin(), listed.end(), [](const auto& a, const auto& b) { return a.pool < b.pool; });
+        REQUIRE(listed.size() == 2);
+        const bool a_comes_first = pool_a < pool_b;
+        const auto& in_a = listed[a_comes_first ? 0 : 1];
+        const auto& in_b = listed[a_comes_first ? 1 : 0];
+        CHECK(in_a.lease == first.lease);
+        CHECK(in_a.pool == pool_a);
+        CHECK(in_a.expires_at == first.expires_at);
+        CHECK(in_b.lease == second.lease);
+        CHECK(in_b.pool == pool_b);
+
+        const Version version = loaded(*store, pool_b).version;
+        REQUIRE(committed(store.commit({change(pool_b).from(version).to(0).clear()})));
+        CHECK(store->chosen_leases().value().size() == 1);
+    });
+}
+
+TEST_CASE("a deleted pool leaves neither settings nor places, and one made again has none") {
+    on_every_store([](Subject& store) {
+        const auto full = [&](Version from, Version to) {
+            return change(pool_a)
+                .from(from)
+                .to(to)
+                .count(4)
+                .fence(1000)
+                .set({"seats", 5s, false, {"\"a\""}})
+                .queue(some_place(1));
+        };
+        const auto is_bare = [&] {
+            CHECK_FALSE(loaded(*store, pool_a).settings);
+            CHECK(loaded(*store, pool_a).places.empty());
+            CHECK(loaded(*store, pool_a).slots.empty());
+        };
+        REQUIRE(committed(store.commit({full(0, 1)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(1).to(0).clear()})));
+        REQUIRE(committed(store.commit({change(pool_a).to(5).count(1).fence(2000)})));
+        is_bare();
+        CHECK(loaded(*store, pool_a).fence == 2000);
+
+        REQUIRE(committed(store.commit({full(5, 6)})));
+        REQUIRE(committed(store.commit({change(pool_a).from(6).to(7).clear().count(1).fence(3000)})));
+        is_bare();
+        CHECK(loaded(*store, pool_a).fence == 3000);
+
+        const KeptPlace fresh = some_place(2);
+        REQUIRE(committed(store.commit(
+            {change(pool_a).from(7).to(8).clear().count(1).set({"new", {}, true, {}}).queue(fresh)})));
+        CHECK(settings(*store, pool_a).name == "new");
+        CHECK(places(*store, pool_a) == std::vector{fresh});
+        // Its fence outlives that, though nobody named it.
+        CHECK(loaded(*store, pool_a).fence == 3000);
+    });
+}
+
 namespace {
 
 /// Draws batches that are well-formed against what the model holds, some of them stale.
@@ -391,8 +648,14 @@ class RandomBatches {
         auto next = change(pool).from(draw(20) == 0 ? base + 1 : base).to(++version_);
         const bool clears = draw(8) == 0;
         if (clears) next.clear();
-        if (clears && draw(2) == 0) return next.to(0);
-        if (base == 0 || clears || draw(4) == 0) next.count(draw(6));
+        if (clears && draw(2) == 0) return draw(2) == 0 ? next.to(0) : next.to(0).fence(fence_ += 10);
+        if (base == 0 || clears || draw(4) == 0) next.count(draw(6)).fence(fence_ += 10);
+        if (draw(6) == 0) next.set({"name", Duration(draw(9)), draw(2) == 0, {draw(9) ? "\"x\"" : "{}"}});
+        for (const LeaseId& lease : leases_) {
+            const unsigned what = draw(6);
+            if (what == 0) next.queue({lease, 0, ++arrivals_, 1 + draw(3), TimePoint(1s)});
+            if (what == 1) next.unqueue(lease);
+        }
         for (Position position = 0; position < 6; ++position) {
             const unsigned what = draw(4);
             if (what == 0) next.put(some_slot(position));
@@ -404,6 +667,9 @@ class RandomBatches {
     std::mt19937 random_;
     Store& model_;
     Version version_ = 0;
+    std::uint64_t fence_ = 0;
+    std::uint64_t arrivals_ = 0;
+    std::vector<LeaseId> leases_ = {LeaseId::random(), LeaseId::random(), LeaseId::random()};
     std::vector<PoolId> pools_ = {PoolId::random(), PoolId::random(), PoolId::random(), PoolId::random()};
 };
 
@@ -435,12 +701,19 @@ TEST_CASE("random batches leave every store with what they leave in memory") {
             CHECK(store->pool_count().value() == model->pool_count().value());
             for (const PoolId& pool : batches.pools()) {
                 REQUIRE(absent(*store, pool) == absent(*model, pool));
-                if (absent(*model, pool)) continue;
+                if (absent(*model, pool)) {
+                    CHECK(deleted_fence(*store, pool) == deleted_fence(*model, pool));
+                    continue;
+                }
                 const auto actual = loaded(*store, pool);
                 const auto expected = loaded(*model, pool);
                 CHECK(actual.version == expected.version);
                 CHECK(actual.count == expected.count);
                 CHECK(actual.slots == expected.slots);
+                CHECK(actual.fence == expected.fence);
+                REQUIRE(!actual.settings == !expected.settings);
+                CHECK((!actual.settings || *actual.settings == *expected.settings));
+                CHECK(places(*store, pool) == places(*model, pool));
             }
         }
     });

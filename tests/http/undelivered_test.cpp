@@ -1,110 +1,9 @@
-#include "server/http/http_server.hpp"
-#include "server/store/memory.hpp"
-#include "tests/support/catch.hpp"
-#include "tests/support/faulty_store.hpp"
-#include "tests/support/raw_client.hpp"
-
-#include <nlohmann/json.hpp>
-
-#include <chrono>
-#include <functional>
-#include <memory>
-#include <string>
-#include <thread>
+#include "tests/http/in_process_server.hpp"
 
 using namespace sema;
 using namespace sema::test;
-using namespace std::chrono_literals;
 
 namespace {
-
-/// The whole server in this process, so that a test can hold its store still while an answer is under way.
-class Server {
-  public:
-    Server() {
-        REQUIRE(http_.listen());
-        service_.start();
-        http_.start();
-        const std::string& url = http_.addresses().front();
-        port_ = std::stoi(url.substr(url.rfind(':') + 1));
-        REQUIRE(call("PUT", "", R"({"count":1})").status == 200);
-    }
-    ~Server() {
-        stop([] {});
-    }
-    Server(const Server&) = delete;
-    Server& operator=(const Server&) = delete;
-
-    /// As semad does on TERM. `meanwhile` is done when nothing is read from connections any more.
-    void stop(const std::function<void()>& meanwhile) {
-        http_.drain();
-        service_.drain();
-        http_.stop();
-        meanwhile();
-        service_.stop();
-        http_.hand_out_rest();
-        service_.stop();
-    }
-    /// What the store holds.
-    std::size_t stored_leases() {
-        const auto record = store_->load(*PoolId::parse(pool_));
-        return std::get<PoolRecord>(record).slots.size();
-    }
-
-    RawClient connect() const { return RawClient(port_); }
-    std::string request(const std::string& method, const std::string& call,
-                        const std::string& body = "") const {
-        return http_request(method, "/l/" + pool_ + call, body);
-    }
-    HttpResponse call(const std::string& method, const std::string& call,
-                      const std::string& body = "") const {
-        RawClient client = connect();
-        client.send(request(method, call, body));
-        return client.receive();
-    }
-    /// -1 where the answer doesn't tell: it would rest on what is about to fail.
-    int in_use() const { return nlohmann::json::parse(call("GET", "").body).value("in_use", -1); }
-    std::string take() const {
-        return nlohmann::json::parse(call("POST", "/borrow", R"({"ttl":60})").body).at("lease");
-    }
-    /// A connection whose borrow waits.
-    RawClient queue_up() const {
-        RawClient client = connect();
-        // The first is answered on the spot, by the only thread, which then takes up the second.
-        client.send(http_request("GET", "/") + request("POST", "/borrow", R"({"ttl":60,"wait":60})"));
-        client.receive();
-        return client;
-    }
-
-    StoreFaults& faults() { return *faults_; }
-    /// Has the server take its store for a slow one, on which no thread of connections waits, for a second.
-    void slow_down() {
-        StoreFaults::Gate gate(faults());
-        RawClient client = connect();
-        client.send(request("PUT", "", R"({"count":2})") + request("PUT", "", R"({"count":1})"));
-        gate.await_commit();
-        std::this_thread::sleep_for(15ms);
-        gate.open();
-        client.receive();
-        client.receive();
-    }
-
-  private:
-    static http::HttpOptions options() {
-        http::HttpOptions options;
-        options.listen = {http::TcpAddress{"127.0.0.1", "0"}};
-        return options;
-    }
-
-    std::shared_ptr<StoreFaults> faults_ = std::make_shared<StoreFaults>();
-    std::unique_ptr<Store> store_ = make_faulty_store(make_memory_store(), faults_);
-    SystemClock clock_{std::nullopt};
-    Service service_{*store_, clock_, {}};
-    http::Routes routes_{service_, clock_, 1000};
-    http::HttpServer http_{routes_, options()};
-    std::string pool_ = PoolId::random().str();
-    int port_ = 0;
-};
 
 std::string lease_body(const std::string& lease) {
     return R"({"lease":")" + lease + R"("})";
@@ -278,4 +177,110 @@ TEST_CASE("a client that goes before a 502 leaves nothing behind") {
     }
     CHECK(eventually([&] { return server.in_use() == 0; }));
     CHECK(server.call("POST", "/borrow", R"({"ttl":60})").status == 200);
+}
+
+namespace {
+
+std::string keyed_body(const std::string& lease, int wait = 0) {
+    return nlohmann::json({{"ttl", 60}, {"wait", wait}, {"lease", lease}}).dump();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a borrower with an id of its own that goes while its answer is being stored finds its lease again") {
+    Server server;
+    for (const bool with_reset : {false, true}) {
+        const std::string id = LeaseId::random().str();
+        RawClient borrower = server.connect();
+        {
+            StoreFaults::Gate gate(server.faults());
+            borrower.send(server.request("POST", "/borrow", keyed_body(id)));
+            gate.await_commit();
+            with_reset ? borrower.abort() : borrower.close();
+        }
+        CHECK(server.in_use() == 1);
+        const HttpResponse again = server.call("POST", "/borrow", keyed_body(id));
+        REQUIRE(again.status == 200);
+        CHECK(nlohmann::json::parse(again.body).at("lease") == id);
+        CHECK(server.call("POST", "/return", lease_body(id)).body == R"({"returned":true})");
+    }
+    CHECK(server.in_use() == 0);
+}
+
+TEST_CASE("a waiter with an id of its own that hangs up is passed over, and has its place when it is back") {
+    Server server;
+    const std::string held = server.take();
+    const std::string id = LeaseId::random().str();
+    RawClient gone = server.connect();
+    gone.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id, 60)));
+    gone.receive();
+    RawClient other = server.queue_up();
+    gone.close();
+    CHECK(server.call("POST", "/return", lease_body(held)).body == R"({"returned":true})");
+    const HttpResponse passed = other.receive();
+    REQUIRE(passed.status == 200);
+    RawClient last = server.queue_up();
+    RawClient back = server.connect();
+    back.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id, 60)));
+    back.receive();
+    const std::string passed_lease = nlohmann::json::parse(passed.body).at("lease");
+    server.call("POST", "/return", lease_body(passed_lease));
+    const HttpResponse response = back.receive();
+    REQUIRE(response.status == 200);
+    CHECK(nlohmann::json::parse(response.body).at("lease") == id);
+    CHECK_FALSE(last.has_answer());
+}
+
+TEST_CASE("who calls again from another connection has the place, and the older connection is told") {
+    Server server;
+    const std::string held = server.take();
+    const std::string id = LeaseId::random().str();
+    RawClient first = server.connect();
+    first.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id, 60)));
+    first.receive();
+    RawClient second = server.connect();
+    second.send(server.request("POST", "/borrow", keyed_body(id, 60)));
+    const HttpResponse told = first.receive();
+    CHECK(told.status == 409);
+    CHECK(told.body == R"({"error":"taken over by a newer request"})");
+    // That it goes now is no loss.
+    first.close();
+    server.call("POST", "/return", lease_body(held));
+    CHECK(second.receive().status == 200);
+}
+
+TEST_CASE("a waiter that is cancelled is told, and its connection serves on") {
+    Server server;
+    server.take();
+    const std::string id = LeaseId::random().str();
+    RawClient waiter = server.connect();
+    waiter.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id, 60)));
+    waiter.receive();
+    CHECK(server.call("DELETE", "/queue/" + id).body == R"({"cancelled":true})");
+    const HttpResponse told = waiter.receive();
+    CHECK(told.status == 409);
+    CHECK(told.body == R"({"error":"cancelled"})");
+    CHECK(server.call("DELETE", "/queue/" + id).body == R"({"cancelled":false})");
+    waiter.send(server.request("GET", ""));
+    CHECK(waiter.receive().status == 200);
+}
+
+TEST_CASE("a lease that its borrower asked for twice is not given back with the first connection") {
+    Server server;
+    const std::string id = LeaseId::random().str();
+    RawClient first = server.connect();
+    RawClient second = server.connect();
+    server.slow_down();
+    {
+        StoreFaults::Gate gate(server.faults());
+        first.send(server.request("POST", "/borrow", keyed_body(id)));
+        gate.await_commit();
+        second.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id)));
+        second.receive();
+        first.abort();
+    }
+    CHECK(second.receive().status == 200);
+    CHECK(server.in_use() == 1);
+    CHECK(server.call("POST", "/keepalive", R"({"ttl":60,"lease":")" + id + R"("})").status == 200);
 }

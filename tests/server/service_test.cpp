@@ -1,106 +1,12 @@
-#include "server/service.hpp"
-
-#include "server/store/memory.hpp"
-#include "tests/support/catch.hpp"
-#include "tests/support/faulty_store.hpp"
-#include "tests/support/manual_clock.hpp"
+#include "tests/server/service_bench.hpp"
 
 #include <thread>
 
 using namespace std::chrono_literals;
 using namespace sema;
+using sema::test::Bench;
 using sema::test::ManualClock;
 using sema::test::StoreFaults;
-
-namespace {
-
-/// A service without threads: nothing is committed, loaded or timed out before the test says so.
-struct Bench {
-    explicit Bench(ServiceLimits limits = {})
-        : service(*store, clock, limits, [this](const std::string& text) { trouble.push_back(text); }) {}
-
-    /// The answer of a call, once there is one.
-    struct Call {
-        std::shared_ptr<std::optional<Answer>> answer = std::make_shared<std::optional<Answer>>();
-        Ticket ticket{};
-
-        Reply reply() const {
-            return [into = answer](const Answer& given) {
-                REQUIRE_FALSE(*into);
-                *into = given;
-            };
-        }
-        bool answered() const { return answer->has_value(); }
-        template <class T>
-        T as() const {
-            REQUIRE(answered());
-            const T* value = std::get_if<T>(&**answer);
-            REQUIRE(value);
-            return *value;
-        }
-        bool is(Refusal refusal) const {
-            const auto* given = answered() ? std::get_if<Refusal>(&**answer) : nullptr;
-            return given && *given == refusal;
-        }
-    };
-
-    Call put(unsigned count) {
-        Call call;
-        service.put(pool, {count}, call.reply());
-        return call;
-    }
-    Call inspect() {
-        Call call;
-        service.inspect(pool, call.reply());
-        return call;
-    }
-    Call remove() {
-        Call call;
-        service.remove(pool, call.reply());
-        return call;
-    }
-    Call borrow(Duration ttl = 60s, Duration wait = 0s) {
-        Call call;
-        call.ticket = service.next_ticket();
-        service.borrow(pool, call.ticket, {ttl, wait}, call.reply());
-        return call;
-    }
-    Call give_back(const LeaseId& lease) {
-        Call call;
-        service.give_back(pool, lease, call.reply());
-        return call;
-    }
-
-    void flush() {
-        while (service.flush()) {
-        }
-    }
-    /// A pool, stored.
-    void made(unsigned count) {
-        put(count);
-        flush();
-    }
-    Lease granted(Duration ttl = 60s) {
-        const Call call = borrow(ttl);
-        flush();
-        return call.as<LeaseGranted>().lease;
-    }
-    unsigned in_use() {
-        const Call call = inspect();
-        flush();
-        return call.as<PoolCounts>().in_use;
-    }
-
-    std::shared_ptr<MemoryData> data = make_memory_data();
-    std::shared_ptr<StoreFaults> faults = std::make_shared<StoreFaults>();
-    std::unique_ptr<Store> store = test::make_faulty_store(make_memory_store(data), faults);
-    ManualClock clock;
-    std::vector<std::string> trouble;
-    PoolId pool = PoolId::random();
-    Service service;
-};
-
-}  // namespace
 
 TEST_CASE("an answer is held back until what it tells is stored") {
     Bench bench;
@@ -229,7 +135,7 @@ TEST_CASE("a failing commit takes with it what was built on it meanwhile") {
     Bench::Call borrow;
     Bench::Call look;
     {
-        std::thread committer([&] { bench.service.flush(); });
+        std::thread committer([&] { bench.service->flush(); });
         StoreFaults::Gate gate(*bench.faults);
         // The gate may close behind the commit; then it has failed already, and the rest holds as well.
         borrow = bench.borrow();
@@ -342,7 +248,7 @@ TEST_CASE("a store that fails to read as well as to write loses nothing, and no 
     Bench::Call second;
     {
         StoreFaults::Gate gate(*bench.faults);
-        std::thread committer([&] { bench.service.flush(); });
+        std::thread committer([&] { bench.service->flush(); });
         gate.await_commit();
         second = bench.give_back(held.id);
         gate.open();
@@ -380,12 +286,12 @@ TEST_CASE("a pool that could not be stored takes no place among the pools") {
 
 TEST_CASE("while the store is slow, a caller does not wait for it") {
     Bench bench;
-    bench.service.start();
+    bench.service->start();
     bench.put(1);
     {
         StoreFaults::Gate gate(*bench.faults);
         std::thread caller([&] {
-            while (bench.service.settle()) {
+            while (bench.service->settle()) {
             }
         });
         gate.await_commit();
@@ -395,11 +301,11 @@ TEST_CASE("while the store is slow, a caller does not wait for it") {
     }
     StoreFaults::Gate gate(*bench.faults);
     const auto slow = bench.put(2);
-    CHECK_FALSE(bench.service.settle());
+    CHECK_FALSE(bench.service->settle());
     gate.await_commit();
     CHECK_FALSE(slow.answered());
     gate.open();
-    bench.service.stop();
+    bench.service->stop();
     CHECK(slow.as<PoolCounts>().count == 2);
 }
 
@@ -421,13 +327,13 @@ TEST_CASE("an expiry serves the waiter at the millisecond") {
     bench.made(1);
     bench.granted(10s);
     const auto waiter = bench.borrow(30s, 300s);
-    CHECK(bench.service.advance() == bench.clock.now() + 10s);
+    CHECK(bench.service->advance() == bench.clock.now() + 10s);
     bench.clock.pass(10s - 1ms);
-    bench.service.advance();
+    bench.service->advance();
     bench.flush();
     CHECK_FALSE(waiter.answered());
     bench.clock.pass(1ms);
-    bench.service.advance();
+    bench.service->advance();
     bench.flush();
     CHECK(waiter.as<LeaseGranted>().lease.position() == 0);
 }
@@ -439,7 +345,7 @@ TEST_CASE("a waiter is refused at its deadline, whether or not the store is busy
     const auto waiter = bench.borrow(30s, 5s);
     bench.put(1);
     bench.clock.pass(5s);
-    bench.service.advance();
+    bench.service->advance();
     CHECK(waiter.is(Refusal::no_resource));
 }
 
@@ -481,8 +387,8 @@ TEST_CASE("who leaves the queue is never answered and never granted") {
     const Lease held = bench.granted();
     const auto gone = bench.borrow(30s, 300s);
     const auto stays = bench.borrow(30s, 300s);
-    CHECK(bench.service.leave(bench.pool, gone.ticket));
-    CHECK_FALSE(bench.service.leave(bench.pool, gone.ticket));
+    CHECK(bench.service->leave(bench.pool, gone.ticket));
+    CHECK_FALSE(bench.service->leave(bench.pool, gone.ticket));
     bench.give_back(held.id);
     bench.flush();
     CHECK_FALSE(gone.answered());
@@ -518,7 +424,7 @@ TEST_CASE("who leaves after the grant is still answered, so that the lease can b
     Bench bench;
     bench.made(1);
     const auto borrow = bench.borrow();
-    CHECK_FALSE(bench.service.leave(bench.pool, borrow.ticket));
+    CHECK_FALSE(bench.service->leave(bench.pool, borrow.ticket));
     bench.flush();
     CHECK(borrow.answered());
 }
@@ -528,7 +434,7 @@ TEST_CASE("draining answers every waiter and every new call with shutting_down, 
     bench.made(1);
     const auto granted = bench.borrow();
     const auto waiter = bench.borrow(30s, 300s);
-    bench.service.drain();
+    bench.service->drain();
     CHECK(waiter.is(Refusal::shutting_down));
     CHECK(bench.inspect().is(Refusal::shutting_down));
     bench.flush();
@@ -539,7 +445,7 @@ TEST_CASE("a lease can be given back while the service drains") {
     Bench bench;
     bench.made(1);
     const Lease held = bench.granted();
-    bench.service.drain();
+    bench.service->drain();
     const auto back = bench.give_back(held.id);
     bench.flush();
     CHECK(back.as<LeaseReturned>().returned);
@@ -554,10 +460,10 @@ TEST_CASE("ttl and wait are cut to their limits") {
     CHECK(bench.granted(longest_duration).ttl == 100s);
     const auto waiter = bench.borrow(30s, longest_duration);
     bench.clock.pass(10s - 1us);
-    bench.service.advance();
+    bench.service->advance();
     CHECK_FALSE(waiter.answered());
     bench.clock.pass(1us);
-    bench.service.advance();
+    bench.service->advance();
     CHECK(waiter.is(Refusal::no_resource));
 }
 
@@ -569,7 +475,7 @@ TEST_CASE("there are no more waiters than the limit, over all pools") {
     const auto first = bench.borrow(30s, 300s);
     bench.borrow(30s, 300s);
     CHECK(bench.borrow(30s, 300s).is(Refusal::too_many_waiters));
-    bench.service.leave(bench.pool, first.ticket);
+    bench.service->leave(bench.pool, first.ticket);
     CHECK_FALSE(bench.borrow(30s, 300s).answered());
 }
 

@@ -56,6 +56,9 @@ class RawClient {
     /// also where the connection ends before the response does.
     HttpResponse receive(bool head_only = false);
 
+    /// The bytes up to `end`, and `end`.
+    std::string receive_until(std::string_view end);
+
     /// Whether any byte of a further answer is here by now.
     bool has_answer();
 

@@ -146,6 +146,18 @@ HttpResponse RawClient::receive(bool head_only) {
     return response;
 }
 
+std::string RawClient::receive_until(const std::string& end) {
+    const auto deadline = Clock::now() + patience;
+    auto at = received_.find(end);
+    while (at == std::string::npos) {
+        need(received_.size() + 1, deadline);
+        at = received_.find(end);
+    }
+    std::string text = received_.substr(0, at + end.size());
+    received_.erase(0, at + end.size());
+    return text;
+}
+
 bool RawClient::has_answer() {
     return !received_.empty() || fill(Clock::now()) == Received::bytes;
 }

@@ -56,6 +56,10 @@ class RawClient {
     /// also where the connection ends before the response does.
     HttpResponse receive(bool head_only = false);
 
+    /// What comes next, up to `end` and with it: for answers that go on and on. Throws also where the
+    /// connection ends before.
+    std::string receive_until(const std::string& end);
+
     /// Whether any byte of a further answer is here by now.
     bool has_answer();
 

@@ -109,6 +109,34 @@ std::string joined(const std::vector<unsigned>& positions) {
     return text += ']';
 }
 
+void append(std::string& text, const char* name, std::int64_t number) {
+    text += name;
+    append(text, number);
+}
+
+// An entry of a list, behind those that are there already.
+void append(std::string& text, const PoolView::HolderEntry& entry) {
+    if (text.back() != '[') text += ',';
+    append(text, R"({"position":)", entry.position);
+    text += R"(,"positions":)" + joined(entry.positions);
+    text += R"(,"holder":)" + dump(to_value(entry.holder.get()));
+    append(text, R"(,"granted_at_unix":)", entry.granted_at_unix);
+    append(text, R"(,"expires_at_unix":)", entry.expires_at_unix);
+    append(text, R"(,"expires_in":)", entry.expires_in);
+    append(text, R"(,"fence":)", static_cast<std::int64_t>(entry.fence));
+    text += '}';
+}
+
+void append(std::string& text, const PoolView::QueueEntry& entry) {
+    if (text.back() != '[') text += ',';
+    append(text, R"({"rank":)", static_cast<std::int64_t>(entry.rank));
+    append(text, R"(,"slots":)", entry.slots);
+    append(text, R"(,"priority":)", entry.priority);
+    text += R"(,"holder":)" + dump(to_value(entry.holder.get()));
+    append(text, R"(,"waiting_for":)", entry.waiting_for);
+    text += '}';
+}
+
 std::optional<std::int64_t> optional_integer(const json& field) {
     if (!field.is_number_integer()) return std::nullopt;
     return field.get<std::int64_t>();
@@ -473,36 +501,25 @@ std::string to_json(const Cancelled& answer) {
     return dump({{"cancelled", answer.cancelled}});
 }
 
+// There may be thousands of holders and waiters, so their entries are not built as values first.
 std::string to_json(const PoolView& view) {
-    ordered_json holders = ordered_json::array();
-    for (const auto& entry : view.holders) {
-        holders.push_back({{"position", entry.position},
-                           {"positions", entry.positions},
-                           {"holder", to_value(entry.holder.get())},
-                           {"granted_at_unix", entry.granted_at_unix},
-                           {"expires_at_unix", entry.expires_at_unix},
-                           {"expires_in", entry.expires_in},
-                           {"fence", entry.fence}});
-    }
-    ordered_json queue = ordered_json::array();
-    for (const auto& entry : view.queue) {
-        queue.push_back({{"rank", entry.rank},
-                         {"slots", entry.slots},
-                         {"priority", entry.priority},
-                         {"holder", to_value(entry.holder.get())},
-                         {"waiting_for", entry.waiting_for}});
-    }
-    ordered_json body{{"id", view.id.str()},
+    ordered_json head{{"id", view.id.str()},
                       {"name", view.name.empty() ? ordered_json(nullptr) : ordered_json(view.name)},
                       {"count", view.count},
                       {"in_use", view.in_use},
                       {"available", view.available},
                       {"renewable", view.renewable},
                       {"cooldown", seconds_json(view.cooldown)}};
-    body["holders"] = std::move(holders);
-    body["queue"] = std::move(queue);
-    body["eta"] = to_value(view.eta);
-    return dump(body);
+    std::string text = dump(head);
+    text.back() = ',';
+    text += R"("holders":[)";
+    for (const auto& entry : view.holders)
+        append(text, entry);
+    text += R"(],"queue":[)";
+    for (const auto& entry : view.queue)
+        append(text, entry);
+    text += R"(],"eta":)" + dump(to_value(view.eta)) + '}';
+    return text;
 }
 
 std::string to_json(const Version& answer) {

@@ -44,6 +44,18 @@ class Options {
     const CLI::App* subcommand_;
 };
 
+unsigned number_in(const std::string& names, const std::string& text, NumberRange range) {
+    unsigned number = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, status] = std::from_chars(text.data(), end, number);
+    if (status != std::errc() || rest != end)
+        throw CLI::ValidationError(names, "'" + text + "' is not a whole number");
+    if (number < range.least || number > range.most)
+        throw CLI::ValidationError(names, text + " is not from " + std::to_string(range.least) + " to " +
+                                              std::to_string(range.most));
+    return number;
+}
+
 }  // namespace
 
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words) {
@@ -102,23 +114,62 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& targe
     return app
         .add_option_function<std::string>(
             names,
+            [&target, names, range](const std::string& text) { target = number_in(names, text, range); },
+            help)
+        ->type_name("N");
+}
+
+CLI::Option* add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
+                                 const std::string& help, NumberRange range) {
+    return app
+        .add_option_function<std::string>(
+            names,
+            [&target, names, range](const std::string& text) { target = number_in(names, text, range); },
+            help)
+        ->type_name("N");
+}
+
+Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range) {
+    // The library knows no plus, and would take a minus behind one.
+    const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
+    std::int64_t number = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, status] = std::from_chars(text.data() + (plus ? 1 : 0), end, number);
+    if (status == std::errc::invalid_argument || rest != end)
+        return failure("'" + text + "' is not a whole number");
+    if (status != std::errc() || number < range.least || number > range.most)
+        return failure(text + " is not from " + std::to_string(range.least) + " to " +
+                       std::to_string(range.most));
+    return number;
+}
+
+CLI::Option* add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
+                        const std::string& help, SignedRange range) {
+    return app
+        .add_option_function<std::string>(
+            names,
             [&target, names, range](const std::string& text) {
-                const char* end = text.data() + text.size();
-                const auto [rest, status] = std::from_chars(text.data(), end, target);
-                if (status != std::errc() || rest != end)
-                    throw CLI::ValidationError(names, "'" + text + "' is not a whole number");
-                if (target < range.least || target > range.most)
-                    throw CLI::ValidationError(names, text + " is not from " + std::to_string(range.least) +
-                                                          " to " + std::to_string(range.most));
+                const auto number = parse_signed(text, range);
+                if (!number) throw CLI::ValidationError(names, number.error().message);
+                target = *number;
             },
             help)
         ->type_name("N");
 }
 
 CLI::Option* add_pool(CLI::App& app, std::string& target) {
+    return add_named_pool(app, target)->envname("SEMACTL_POOL");
+}
+
+CLI::Option* add_named_pool(CLI::App& app, std::string& target) {
     return app.add_option("POOL", target, "A pool's UUID, an alias, env:NAME or file:PATH")
         ->required()
-        ->envname("SEMACTL_POOL")
+        ->type_name("");
+}
+
+CLI::Option* add_lease(CLI::App& app, std::string& target) {
+    return app.add_option("LEASE", target, "The lease's UUID, env:NAME or file:PATH")
+        ->required()
         ->type_name("");
 }
 

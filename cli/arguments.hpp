@@ -5,6 +5,7 @@
 
 #include <CLI/App.hpp>
 
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <string>
@@ -44,7 +45,30 @@ struct NumberRange {
 CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
                         NumberRange range = {});
 
-/// Adds the positional POOL; $SEMACTL_POOL stands in where it is left out.
+/// The same where it matters whether the option was given.
+CLI::Option* add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
+                                 const std::string& help, NumberRange range = {});
+
+/// Which numbers an argument takes that may be negative.
+struct SignedRange {
+    std::int64_t least;
+    std::int64_t most;
+};
+
+/// Reads a whole number, with or without a sign before its digits: `2`, `+2`, `-2`. The text of a refusal
+/// goes on from the name of what was to be a number.
+Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range);
+
+/// Adds an option, or a positional argument, that takes such a number.
+CLI::Option* add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
+                        const std::string& help, SignedRange range);
+
+/// Adds the positional POOL of a command that has no other; $SEMACTL_POOL stands in where it is left out.
 CLI::Option* add_pool(CLI::App& app, std::string& target);
+
+/// Adds the positional POOL of a command that has others behind it.
+CLI::Option* add_named_pool(CLI::App& app, std::string& target);
+/// Adds the positional LEASE.
+CLI::Option* add_lease(CLI::App& app, std::string& target);
 
 }  // namespace sema

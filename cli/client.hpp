@@ -1,9 +1,11 @@
 #pragma once
 
 #include "cli/boot_clock.hpp"
+#include "cli/outcome.hpp"
 #include "cli/server_address.hpp"
 #include "common/wire.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,30 +13,22 @@
 
 namespace sema {
 
-/// The server has no pool of that id. Said only when the server said so: any other trouble is one of the
-/// two below.
+class Connection;
+
+/// The server has no pool of that id. Said only when the server said so: any other trouble is Unavailable or
+/// Rejected.
 struct NoSuchPool {};
 
 /// No slot became free within the wait.
-struct NoSlot {};
-
-/// The server can't be reached or can't answer at the moment. Trying again later is safe and may help.
-struct Unavailable {
-    /// Goes on from "SERVER is not available: ".
-    std::string reason;
-    /// How long the server asked to be left alone, where it did.
-    std::optional<Duration> retry_after;
+struct NoSlot {
+    /// Where an extended request was answered so.
+    std::optional<wire::NotGranted> details{};
+    /// The borrower's place stays in the queue for a while, and `details` count it.
+    bool keeps_place = false;
 };
 
-/// What came back is an answer that trying again would not change: the request was refused, or the answer
-/// is none that a semad gives.
-struct Rejected {
-    /// Goes on from "SERVER ".
-    std::string reason;
-};
-
-/// The borrower left the queue before there was a slot.
-struct Left {};
+/// The pool forbids that its leases are renewed.
+struct NotRenewable {};
 
 /// A lease, and what is known of the moment at which the server granted it.
 struct Grant {
@@ -53,17 +47,9 @@ using Answer = std::variant<T, Unavailable, Rejected>;
 template <class T>
 using PoolAnswer = std::variant<T, NoSuchPool, Unavailable, Rejected>;
 using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Unavailable, Rejected>;
-
-/// What Client::borrow() asks while it waits.
-class Waiter {
-  public:
-    virtual ~Waiter() = default;
-    /// A descriptor that becomes readable when there is something to look at.
-    virtual int wake_fd() const = 0;
-    /// Called when `wake_fd` is readable, and at least about once a second anyway. False makes the borrower
-    /// leave the queue.
-    virtual bool keep_waiting() = 0;
-};
+using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Unavailable, Rejected>;
+/// Why a watch ended. Unavailable is worth a new one; a pool that is deleted meanwhile is NoSuchPool.
+using WatchEnd = std::variant<Left, NoSuchPool, Unavailable, Rejected>;
 
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
 /// throws for what the server or the network does. Reasons never hold an id of a pool or of a lease.
@@ -77,25 +63,42 @@ class Client {
 
     const ServerAddress& server() const;
 
-    /// PUT: the pool exists afterwards and has this many slots.
-    Answer<wire::PoolState> register_pool(const PoolId& pool, unsigned count);
+    /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
+    Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
     PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
+    /// Who holds the slots and who waits for one.
+    PoolAnswer<wire::PoolView> holders(const PoolId& pool);
+    PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);
+    /// Ends the lease that holds this position.
+    PoolAnswer<wire::Revoked> revoke(const PoolId& pool, unsigned position);
     Answer<wire::Deleted> remove(const PoolId& pool);
     Answer<wire::Version> version();
 
-    /// Asks for a slot and queues for one up to `wait`, or up to the server's own limit: NoSlot may come
-    /// before `wait` is over. A server that doesn't answer at all is given up on soon after `wait`.
+    /// Asks for slots and queues for them up to the request's `wait`, or up to the server's own limit: NoSlot
+    /// may come before `wait` is over. A server that doesn't answer at all is given up on soon after `wait`.
     ///
     /// Leaving the queue strands no slot: the sending side of the connection is closed, which takes the
     /// borrower out of the queue, and what the server may have granted in the same moment is still
-    /// received (for up to a second) and handed out as the Grant that it is.
-    BorrowAnswer borrow(const PoolId& pool, Duration ttl, Duration wait, Waiter& waiter);
+    /// received (for up to a second) and handed out as the Grant that it is. One that named its lease keeps
+    /// its place for a while all the same, unless it is cancelled.
+    BorrowAnswer borrow(const PoolId& pool, const wire::BorrowRequest& request, Waiter& waiter);
+
+    /// Takes the borrower that named this lease out of the queue. `limit` bounds the whole call.
+    Answer<wire::Cancelled> cancel(const PoolId& pool, const LeaseId& lease, Duration limit);
+
+    /// The lease ends `ttl` from now, be that earlier or later than before.
+    KeepaliveAnswer keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl);
 
     /// `limit` bounds the whole call.
     Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit);
 
+    /// Hands the pool's state to `on_state`, now and at each change, until `on_state` says false or the
+    /// waiter leaves. Changes in quick succession may come as one. A server that is silent for longer than
+    /// its heartbeats explain is Unavailable.
+    WatchEnd watch(const PoolId& pool, const std::function<bool(const wire::PoolView&)>& on_state,
+                   Waiter& waiter);
+
   private:
-    class Connection;
     std::unique_ptr<Connection> connection_;
 };
 

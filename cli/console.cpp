@@ -61,37 +61,56 @@ std::string without_uuids(std::string_view text) {
     return safe;
 }
 
-std::string without_controls(std::string_view text) {
-    std::string safe(text);
-    for (std::size_t i = 0; i < safe.size(); ++i) {
-        const auto byte = static_cast<unsigned char>(safe[i]);
-        const auto next = static_cast<unsigned char>(i + 1 < safe.size() ? safe[i + 1] : 0);
-        if (byte < 0x20 || byte == 0x7f) safe[i] = ' ';
-        // In UTF-8, what some terminals take for an escape sequence's beginning.
-        if (byte == 0xc2 && next >= 0x80 && next < 0xa0) safe.replace(i, 2, " ");
-    }
-    return safe;
+// How many bytes of a control character stand here, in UTF-8; 0 where there is none.
+std::size_t control_at(std::string_view text) {
+    const auto byte = [text](std::size_t i) {
+        return static_cast<unsigned char>(i < text.size() ? text[i] : 0);
+    };
+    if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+    // What some terminals take for an escape sequence's beginning.
+    if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return 2;
+    // U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069.
+    if (byte(0) != 0xe2) return 0;
+    const unsigned char last = byte(2);
+    const bool control = byte(1) == 0x80 ? last == 0x8e || last == 0x8f || (last >= 0xa8 && last <= 0xae)
+                                         : byte(1) == 0x81 && last >= 0xa6 && last <= 0xa9;
+    return control ? 3 : 0;
 }
 
-bool shows_live_lines() {
+bool moves_cursor(int fd) {
     const char* terminal = std::getenv("TERM");
-    return isatty(STDERR_FILENO) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
+    return isatty(fd) == 1 && terminal != nullptr && std::string_view(terminal) != "dumb";
 }
 
-std::size_t columns() {
-    winsize size{};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
+TerminalSize size_of(int fd) {
+    TerminalSize size;
+    winsize found{};
+    if (ioctl(fd, TIOCGWINSZ, &found) != 0) return size;
+    if (found.ws_row > 0) size.rows = found.ws_row;
+    if (found.ws_col > 0) size.columns = found.ws_col;
+    return size;
 }
 
 }  // namespace
 
+std::string printable(std::string_view text) {
+    std::string safe;
+    while (!text.empty()) {
+        const std::size_t control = control_at(text);
+        safe += control > 0 ? ' ' : text.front();
+        text.remove_prefix(std::max<std::size_t>(control, 1));
+    }
+    return safe;
+}
+
 std::string presentable(std::string_view text) {
-    return without_uuids(without_controls(text));
+    return without_uuids(printable(text));
 }
 
 Console::Console(Verbosity verbosity, Output output)
-    : verbosity_(verbosity), output_(output), live_(verbosity != Verbosity::quiet && shows_live_lines()) {}
+    : verbosity_(verbosity),
+      output_(output),
+      live_(verbosity != Verbosity::quiet && moves_cursor(STDERR_FILENO)) {}
 
 Console::~Console() {
     wipe_line();
@@ -119,7 +138,7 @@ void Console::live(std::string_view text) {
         wipe_line();
     } else {
         // One column stays free: a full line would wrap, and then not be wiped whole.
-        unsaid_ = "\r" + presentable(text).substr(0, columns() - 1) + "\x1b[K";
+        unsaid_ = "\r" + presentable(text).substr(0, size_of(STDERR_FILENO).columns - 1) + "\x1b[K";
         line_shown_ = true;
     }
     flush();
@@ -149,6 +168,15 @@ void Console::flush(std::chrono::milliseconds patience) {
 
 bool Console::print(std::string_view text) {
     return write_all(STDOUT_FILENO, text);
+}
+
+std::optional<TerminalSize> Console::terminal() const {
+    if (!moves_cursor(STDOUT_FILENO)) return std::nullopt;
+    return size_of(STDOUT_FILENO);
+}
+
+std::optional<std::size_t> Console::print_within(std::string_view text, std::chrono::milliseconds patience) {
+    return write_within(STDOUT_FILENO, text, patience);
 }
 
 }  // namespace sema

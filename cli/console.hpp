@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,10 +11,20 @@ namespace sema {
 enum class Verbosity { quiet, normal, verbose };
 enum class Output { text, json };
 
+/// A text from somewhere else as it may be shown: on one line, with a space for every control character, also
+/// for those that change the direction of writing, which would make what follows read as something else.
+std::string printable(std::string_view text);
+
 /// A message as it may be shown: on one line and without control characters, since some of it comes from a
 /// server, and with `<UUID>` in place of whatever looks like a UUID, a mistyped one included. Whoever has a
 /// pool's or a lease's UUID has its slots, and what people type in the wrong place ends up in messages.
 std::string presentable(std::string_view text);
+
+/// How much a terminal shows at once.
+struct TerminalSize {
+    std::size_t rows = 24;
+    std::size_t columns = 80;
+};
 
 /// Where semactl's own words go: diagnostics to stderr, results to stdout.
 ///
@@ -43,6 +55,12 @@ class Console {
 
     /// Writes a result to stdout as it is, and waits until it is taken. False if it could not be written.
     [[nodiscard]] bool print(std::string_view text);
+
+    /// The size of the terminal that stdout is, where it is one that understands what moves the cursor.
+    std::optional<TerminalSize> terminal() const;
+    /// Writes as much of a result as stdout takes within `patience`, and tells how much that was. None where
+    /// it takes nothing any more.
+    std::optional<std::size_t> print_within(std::string_view text, std::chrono::milliseconds patience);
 
   private:
     void say(std::string_view text);

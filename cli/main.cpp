@@ -98,8 +98,13 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     setup_run(app, chosen, command);
     setup_borrow(app, chosen);
     setup_return(app, chosen);
+    setup_keepalive(app, chosen);
     setup_register(app, chosen);
     setup_inspect(app, chosen);
+    setup_resize(app, chosen);
+    setup_holders(app, chosen);
+    setup_watch(app, chosen);
+    setup_revoke(app, chosen);
     setup_delete(app, chosen);
     setup_new(app, chosen);
     setup_ping(app, chosen);

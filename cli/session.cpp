@@ -1,6 +1,9 @@
 #include "cli/session.hpp"
 
 #include "cli/exit_status.hpp"
+#include "cli/pool_table.hpp"
+
+#include <algorithm>
 
 namespace sema {
 namespace {
@@ -16,6 +19,20 @@ int fail(Session& session, const std::string& about, const Rejected& why) {
     return exit_status::failed;
 }
 
+std::string ordinal(std::size_t number) {
+    const bool teens = number % 100 >= 11 && number % 100 <= 13;
+    const char* const endings[] = {"th", "st", "nd", "rd"};
+    return std::to_string(number) + endings[!teens && number % 10 <= 3 ? number % 10 : 0];
+}
+
+// Where the borrower was in the queue, and how much longer it would have taken.
+std::string place(const wire::NotGranted& details, bool is_counted) {
+    const std::size_t all = std::max(details.rank, details.queue + (is_counted ? 0 : 1));
+    std::string text = ordinal(details.rank) + " of " + std::to_string(all) + " in the queue";
+    if (details.eta) text += ", about " + describe(std::chrono::seconds(*details.eta));
+    return text;
+}
+
 }  // namespace
 
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
@@ -24,9 +41,18 @@ int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
     return exit_status::no_such_pool;
 }
 
-int explain(Session& session, const PoolRef& pool, const NoSlot&) {
-    session.console.error(pool.name + ": no slot became free in time (a longer --wait waits longer)");
+int explain(Session& session, const PoolRef& pool, const NoSlot& none) {
+    session.console.error(pool.name + (none.details
+                                           ? ": no slot became free within the wait (" +
+                                                 place(*none.details, none.keeps_place) + ")"
+                                           : ": no slot became free in time (a longer --wait waits longer)"));
     return exit_status::no_slot;
+}
+
+int explain(Session& session, const PoolRef& pool, const NotRenewable&) {
+    session.console.error(pool.name + ": the pool does not let its leases be renewed (semactl register " +
+                          pool.argument + " --renewable yes would)");
+    return exit_status::failed;
 }
 
 int explain(Session& session, const PoolRef& pool, const Unavailable& why) {
@@ -55,6 +81,23 @@ std::string render(const wire::PoolState& state, Output output) {
     if (output == Output::json) return wire::to_json(state) + "\n";
     return "count      " + std::to_string(state.count) + "\nin_use     " + std::to_string(state.in_use) +
            "\navailable  " + std::to_string(state.available) + "\n";
+}
+
+std::string render(const wire::LeaseGrant& lease, Output output) {
+    if (output == Output::json) return wire::to_json(lease) + "\n";
+    std::string text = "lease            " + lease.lease.str() + "\nposition         " +
+                       std::to_string(lease.position) + "\nexpires_at_unix  " +
+                       std::to_string(lease.expires_at_unix) + "\nexpires_in       " +
+                       std::to_string(lease.expires_in) + "\n";
+    if (!lease.details) return text;
+    text += "positions        " + describe_positions(lease.details->positions) + "\nfence            " +
+            std::to_string(lease.details->fence) + "\n";
+    const char* label = "slots            ";
+    for (const wire::Payload& payload : lease.details->slots) {
+        text += label + printable(wire::payload_text(payload)) + "\n";
+        label = "                 ";
+    }
+    return text;
 }
 
 }  // namespace sema

@@ -31,7 +31,8 @@ struct Session {
 
 /// Tells why a call did not succeed, and gives the exit status for it.
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
-int explain(Session& session, const PoolRef& pool, const NoSlot&);
+int explain(Session& session, const PoolRef& pool, const NoSlot& none);
+int explain(Session& session, const PoolRef& pool, const NotRenewable&);
 int explain(Session& session, const PoolRef& pool, const Unavailable& why);
 int explain(Session& session, const PoolRef& pool, const Rejected& why);
 /// The same where it is not about a pool.
@@ -43,5 +44,8 @@ int print_result(Session& session, std::string_view text);
 
 /// The four keys of a pool's state, as lines for people or as the JSON object.
 std::string render(const wire::PoolState& state, Output output);
+
+/// A lease, as lines for people or as the JSON object. The slots' payloads are exact only in the latter.
+std::string render(const wire::LeaseGrant& lease, Output output);
 
 }  // namespace sema

@@ -23,7 +23,8 @@ _semactl() {
                 break
                 ;;
             --server | --config | --output | --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | \
-                --grace | --count | --save)
+                --grace | --count | --save | --lease | --slots | --priority | --holder | --holder-url | --slot | \
+                --cooldown | --name | --renewable)
                 ((index++))
                 [[ ${COMP_WORDS[index]} == = ]] && ((index++))
                 ;;
@@ -52,7 +53,12 @@ _semactl() {
                 COMPREPLY=($(compgen -W 'http:// https:// unix:/' -- "$current"))
                 return
                 ;;
-            --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | --grace | --count | --save)
+            --renewable)
+                COMPREPLY=($(compgen -W 'yes no' -- "$current"))
+                return
+                ;;
+            --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | --grace | --count | --save | --lease | \
+                --slots | --priority | --holder | --holder-url | --slot | --cooldown | --name)
                 return
                 ;;
         esac
@@ -70,12 +76,16 @@ _semactl() {
     fi
 
     case $command in
-        '') options="$global run borrow return register inspect delete new ping completion" ;;
+        '')
+            options="$global run borrow return keepalive register inspect resize holders who watch revoke delete new"
+            options+=' ping completion'
+            ;;
         run) options="$global --ttl --wait -I -E --conflict-exit-code --kill-after --grace --dry-run --" ;;
-        borrow) options="$global --ttl --wait --shell" ;;
-        register) options="$global --count" ;;
+        borrow) options="$global --ttl --wait --lease --slots --priority --holder --holder-url --shell" ;;
+        keepalive) options="$global --ttl" ;;
+        register) options="$global --count --slot --cooldown --name --renewable" ;;
         new) options="$global --count --save" ;;
-        return | inspect | delete | ping) options=$global ;;
+        return | inspect | resize | holders | who | watch | revoke | delete | ping) options=$global ;;
         completion) options="$global bash zsh fish" ;;
     esac
     if [[ $current == -* || -z $command || $command == completion ]]; then

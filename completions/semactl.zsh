@@ -30,8 +30,14 @@ _semactl() {
         'run:run a command while it holds a slot'
         'borrow:borrow a slot and print its lease'
         'return:return a slot before its lease ends'
+        'keepalive:give a lease a new end'
         'register:make a pool, or change how many slots it has'
         'inspect:print how many slots a pool has and how many are lent'
+        'resize:change how many slots a pool has by so many'
+        'holders:print who holds slots and who waits for one'
+        'who:print who holds slots and who waits for one'
+        'watch:show who holds slots and who waits, as it changes'
+        'revoke:take a slot from whoever holds it'
         'delete:delete a pool with all its leases'
         'new:make a pool with a fresh UUID and print that'
         'ping:check that the server answers'
@@ -60,16 +66,38 @@ _semactl() {
                     _arguments $global \
                         '--ttl[how long the slot is held]:time' \
                         '--wait[how long to wait for a slot]:time' \
+                        '--lease[the UUID that the lease is to have]:lease' \
+                        '--slots[how many slots, all or none]:number' \
+                        '--priority[who has a higher one is served before]:number' \
+                        '--holder[what the borrower is called]:name' \
+                        '--holder-url[a link that is shown with it]:URL' \
                         '--shell[print lines for a shell to evaluate]' \
                         '1:pool:_semactl_pool'
                     ;;
                 return)
                     _arguments $global '1:pool:_semactl_pool' '2:lease:(env\:SEMA_LEASE)'
                     ;;
-                register)
-                    _arguments $global '--count[how many slots the pool has]:number' '1:pool:_semactl_pool'
+                keepalive)
+                    _arguments $global \
+                        '--ttl[how long the slot is held from now on]:time' \
+                        '1:pool:_semactl_pool' '2:lease:(env\:SEMA_LEASE)'
                     ;;
-                inspect | delete)
+                register)
+                    _arguments $global \
+                        '--count[how many slots the pool has]:number' \
+                        '*--slot[what the next slot is for its borrower]:payload' \
+                        '--cooldown[how long a slot rests before it is lent again]:time' \
+                        '--name[what the pool is called]:name' \
+                        '--renewable[whether leases may be kept alive]:word:(yes no)' \
+                        '1:pool:_semactl_pool'
+                    ;;
+                resize)
+                    _arguments $global '1:pool:_semactl_pool' '2:number:(+1 -1)'
+                    ;;
+                revoke)
+                    _arguments $global '1:pool:_semactl_pool' '2:position:'
+                    ;;
+                inspect | holders | who | watch | delete)
                     _arguments $global '1:pool:_semactl_pool'
                     ;;
                 new)

@@ -15,21 +15,35 @@ struct BorrowOptions {
     std::string pool;
     std::optional<Duration> ttl;
     std::optional<Duration> wait;
+    std::string lease;
+    std::optional<unsigned> slots;
+    std::optional<std::int64_t> priority;
+    Holder holder;
     bool shell = false;
 };
 
-std::string render(const wire::LeaseGrant& lease, bool shell, Output output) {
-    if (shell) {
-        // Digits, letters and hyphens: nothing that a shell would read as more than text.
-        std::string text;
-        for (const auto& [name, value] : lease_variables(lease))
-            text.append("export ").append(name).append("=").append(value).append("\n");
-        return text;
+std::string shell_lines(const wire::LeaseGrant& lease) {
+    std::string text;
+    for (const auto& [name, value] : lease_variables(lease))
+        text.append("export ").append(name).append("=").append(shell_word(value)).append("\n");
+    return text;
+}
+
+// What the server is asked for, all but the times. A request that only fields of the base contract are needed
+// for has no others.
+Expected<wire::BorrowRequest> request_of(const BorrowOptions& options) {
+    wire::BorrowRequest request;
+    if (!options.lease.empty()) {
+        const auto lease = resolve_lease(options.lease);
+        if (!lease) return tl::unexpected(lease.error());
+        request.lease = *lease;
     }
-    if (output == Output::json) return wire::to_json(lease) + "\n";
-    return "lease            " + lease.lease.str() + "\nposition         " + std::to_string(lease.position) +
-           "\nexpires_at_unix  " + std::to_string(lease.expires_at_unix) + "\nexpires_in       " +
-           std::to_string(lease.expires_in) + "\n";
+    if (options.holder.name || options.holder.url)
+        request.holder = std::make_shared<const Holder>(options.holder);
+    request.slots = options.slots.value_or(1);
+    request.priority = static_cast<int>(options.priority.value_or(0));
+    request.extended = request.lease || request.holder || options.slots || options.priority;
+    return request;
 }
 
 int run_borrow(const BorrowOptions& options, Session& session) {
@@ -43,13 +57,19 @@ int run_borrow(const BorrowOptions& options, Session& session) {
     if (!ttl)
         return fail("borrow needs --ttl: after that time the slot is free again even if nobody returns it");
 
+    auto request = request_of(options);
+    if (!request) return fail(request.error().message);
+    request->ttl = *ttl;
+    request->wait = options.wait.value_or(pool->wait.value_or(0s));
+
     Signals signals;
-    Acquired acquired = acquire(session.client, session.console, *pool, *ttl,
-                                options.wait.value_or(pool->wait.value_or(0s)), signals);
+    Acquired acquired = acquire(session.client, session.console, *pool, *request, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
-                       const int status = print_result(
-                           session, render(lease.grant().lease, options.shell, session.console.output()));
+                       const wire::LeaseGrant& granted = lease.grant().lease;
+                       const int status =
+                           print_result(session, options.shell ? shell_lines(granted)
+                                                               : render(granted, session.console.output()));
                        // A lease that nobody got to know of is returned.
                        if (status == exit_status::done) lease.disown();
                        return status;
@@ -67,6 +87,18 @@ void setup_borrow(CLI::App& app, Invocation& chosen) {
     add_pool(*borrow, options->pool);
     add_duration(*borrow, "--ttl", options->ttl, "How long the slot is held unless it is returned before");
     add_duration(*borrow, "--wait", options->wait, "How long to wait for a slot (0: one try)");
+    borrow
+        ->add_option("--lease", options->lease,
+                     "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. Who borrows again "
+                     "under it gets the same lease, or the same place in the queue")
+        ->type_name("UUID");
+    add_optional_number(*borrow, "--slots", options->slots, "How many slots, all or none (1)", {1});
+    add_signed(*borrow, "--priority", options->priority,
+               "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
+    borrow->add_option("--holder", options->holder.name, "What `semactl holders` calls you")
+        ->type_name("NAME");
+    borrow->add_option("--holder-url", options->holder.url, "A link that `semactl holders` shows with it")
+        ->type_name("URL");
     borrow->add_flag("--shell", options->shell, "Print `export SEMA_...` lines for a shell to evaluate");
     borrow->footer(
         "Example: hold a slot over several steps of a script\n"

@@ -17,8 +17,13 @@ using Invocation = std::variant<std::function<int(Session&)>, std::function<int(
 void setup_run(CLI::App& app, Invocation& chosen, const std::vector<std::string>& command);
 void setup_borrow(CLI::App& app, Invocation& chosen);
 void setup_return(CLI::App& app, Invocation& chosen);
+void setup_keepalive(CLI::App& app, Invocation& chosen);
 void setup_register(CLI::App& app, Invocation& chosen);
 void setup_inspect(CLI::App& app, Invocation& chosen);
+void setup_resize(CLI::App& app, Invocation& chosen);
+void setup_holders(CLI::App& app, Invocation& chosen);
+void setup_watch(CLI::App& app, Invocation& chosen);
+void setup_revoke(CLI::App& app, Invocation& chosen);
 void setup_delete(CLI::App& app, Invocation& chosen);
 void setup_new(CLI::App& app, Invocation& chosen);
 void setup_ping(CLI::App& app, Invocation& chosen);

@@ -49,7 +49,7 @@ int run_new(const NewOptions& options, Session& session) {
     return std::visit(
         Overloaded{[&](const wire::PoolState& state) { return save_and_print(options, session, state); },
                    [&](const auto& trouble) { return explain(session, pool, trouble); }},
-        session.client.register_pool(pool.id, options.count));
+        session.client.register_pool(pool.id, {options.count}));
 }
 
 }  // namespace

@@ -41,12 +41,8 @@ int run_return(const ReturnOptions& options, Session& session) {
 void setup_return(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<ReturnOptions>();
     CLI::App* command = app.add_subcommand("return", "Return a slot before its lease ends");
-    command->add_option("POOL", options->pool, "A pool's UUID, an alias, env:NAME or file:PATH")
-        ->required()
-        ->type_name("");
-    command->add_option("LEASE", options->lease, "The lease's UUID, env:NAME or file:PATH")
-        ->required()
-        ->type_name("");
+    add_named_pool(*command, options->pool);
+    add_lease(*command, options->lease);
     command->footer(
         "Exit status 1 means that the lease was held no longer.\n\n"
         "Example: return what `semactl borrow --shell` borrowed\n"

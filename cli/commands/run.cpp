@@ -103,7 +103,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
     if (options.dry_run) return describe_run(session, options, *pool, ttl, wait, path, command);
 
     Signals signals;
-    Acquired acquired = acquire(session.client, session.console, *pool, ttl, wait, signals);
+    Acquired acquired = acquire(session.client, session.console, *pool, {ttl, wait}, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
                        return run_holding(session, options, *pool, ttl, path, command, std::move(lease),

@@ -1,5 +1,6 @@
 #include "cli/run/acquire.hpp"
 
+#include "cli/backoff.hpp"
 #include "cli/run/upkeep.hpp"
 #include "cli/run/waiting_line.hpp"
 
@@ -7,57 +8,40 @@
 
 #include <algorithm>
 #include <optional>
-#include <random>
 
 namespace sema {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration first_pause = 100ms;
-constexpr Duration longest_pause = 5s;
 // A server whose limit on waiting is tiny is not asked more often than this.
 constexpr Duration shortest_poll = 50ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
-
-// Waits with the pauses that a server in trouble needs: each about twice as long as the last, and spread
-// so that a crowd that lost its server does not come back in step.
-class Backoff {
-  public:
-    Duration next() {
-        const Duration pause = std::min(longest_pause, first_pause * (1 << std::min(tries_++, 10)));
-        return Duration(
-            std::uniform_int_distribution<Duration::rep>(pause.count() / 2, pause.count())(random_));
-    }
-    void reset() { tries_ = 0; }
-
-  private:
-    int tries_ = 0;
-    std::minstd_rand random_{std::random_device{}()};
-};
+// How long leaving the queue may take.
+constexpr Duration cancel_limit = 1s;
 
 class Borrower : public Waiter {
   public:
-    Borrower(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
+    Borrower(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
              Signals& signals)
         : client_(client),
           console_(console),
           pool_(pool),
-          ttl_(ttl),
+          request_(request),
           signals_(signals),
-          line_(console, pool.name, wait),
-          deadline_(BootClock::now() + wait) {}
+          line_(console, pool.name, request.wait),
+          deadline_(BootClock::now() + request.wait) {}
 
     Acquired run() {
         for (;;) {
             const Moment asked = BootClock::now();
-            const Duration left = std::max<Duration>(deadline_ - asked, 0s);
-            BorrowAnswer answer = client_.borrow(pool_.id, ttl_, std::min(left, longest_call), *this);
+            request_.wait = std::clamp<Duration>(deadline_ - asked, 0s, longest_call);
+            BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
             if (auto result = settle(answer)) return std::move(*result);
 
             pause_until(std::min(deadline_, next_try(answer, asked)));
-            if (signal_) return Stopped{*signal_};
+            if (signal_) return leave();
             if (BootClock::now() >= deadline_) return give_up(std::move(answer));
         }
     }
@@ -91,7 +75,7 @@ class Borrower : public Waiter {
     // The result, where the answer is one that asking again would not better.
     std::optional<Acquired> settle(BorrowAnswer& answer) {
         if (auto* grant = std::get_if<Grant>(&answer)) return accept(*grant);
-        if (signal_) return Stopped{*signal_};
+        if (signal_) return leave();
         if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};
         if (auto* rejected = std::get_if<Rejected>(&answer)) return std::move(*rejected);
         return std::nullopt;
@@ -103,7 +87,8 @@ class Borrower : public Waiter {
         // This may stop semactl for a while, so it comes before the look at the clock.
         keep_waiting();
         if (signal_) return Stopped{*signal_};
-        if (!is_useful(term_of(grant, ttl_), BootClock::now())) {
+        // Who names the lease may have been granted it by an earlier call: it is theirs, however old.
+        if (!request_.lease && !is_useful(term_of(grant, request_.ttl), BootClock::now())) {
             lease.give_back();
             console_.note(pool_.name + ": the slot came too late to be used");
             return std::nullopt;
@@ -138,15 +123,22 @@ class Borrower : public Waiter {
         }
     }
 
+    // The server keeps the place of a borrower that named its lease, even if it hangs up.
+    Stopped leave() {
+        if (request_.lease) client_.cancel(pool_.id, *request_.lease, cancel_limit);
+        return Stopped{*signal_};
+    }
+
     static Acquired give_up(BorrowAnswer answer) {
         if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
+        if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};
     }
 
     Client& client_;
     Console& console_;
     const PoolRef& pool_;
-    const Duration ttl_;
+    wire::BorrowRequest request_;
     Signals& signals_;
     WaitingLine line_;
     Moment deadline_;
@@ -156,9 +148,9 @@ class Borrower : public Waiter {
 
 }  // namespace
 
-Acquired acquire(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
+Acquired acquire(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
                  Signals& signals) {
-    return Borrower(client, console, pool, ttl, wait, signals).run();
+    return Borrower(client, console, pool, request, signals).run();
 }
 
 }  // namespace sema

@@ -15,11 +15,12 @@ struct Stopped {
 
 using Acquired = std::variant<HeldLease, Stopped, NoSlot, NoSuchPool, Unavailable, Rejected>;
 
-/// Borrows a slot, and waits for one up to `wait` of elapsed time, whatever the server's own limit on
-/// waiting is. Trouble with the server is tried again until then, with growing pauses; with a `wait` of 0
-/// there is one try. A lease that came when too little of it was left is returned, and another one is
-/// asked for in the same time. INT, TERM, HUP and QUIT leave the queue at once and strand no slot.
-Acquired acquire(Client& client, Console& console, const PoolRef& pool, Duration ttl, Duration wait,
+/// Borrows what `request` asks for, and waits for it up to its `wait` of elapsed time, whatever the server's
+/// own limit on waiting is. Trouble with the server is tried again until then, with growing pauses; with a
+/// `wait` of 0 there is one try. A lease that came when too little of it was left is returned, and another
+/// one is asked for in the same time, unless the request names the lease. INT, TERM, HUP and QUIT leave the
+/// queue at once and strand no slot.
+Acquired acquire(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
                  Signals& signals);
 
 }  // namespace sema

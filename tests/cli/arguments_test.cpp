@@ -4,6 +4,9 @@
 
 #include <CLI/Config.hpp>
 
+#include <algorithm>
+#include <utility>
+
 using Words = std::vector<std::string>;
 
 namespace {
@@ -68,4 +71,39 @@ TEST_CASE("what is no command line of run, and what has an unknown option, stays
          {Words{}, Words{"inspect", "vsim"}, Words{"inspect", "--", "vsim"}, Words{"run", "vsim"},
           Words{"run", "vsim", "--tll", "5", "--", "make"}, Words{"--what", "run", "vsim", "--", "make"}})
         parts_into(words, words, {});
+}
+
+namespace {
+
+// What `command VALUE --by VALUE` makes of its two numbers.
+std::pair<std::optional<std::int64_t>, std::optional<std::int64_t>> numbers_of(Words words) {
+    CLI::App app;
+    std::optional<std::int64_t> positional;
+    std::optional<std::int64_t> option;
+    sema::add_signed(app, "N", positional, "", {-100, 100});
+    sema::add_signed(app, "--by", option, "", {-100, 100});
+    std::reverse(words.begin(), words.end());
+    app.parse(words);
+    return {positional, option};
+}
+
+}  // namespace
+
+TEST_CASE("a number with a sign is taken as an argument and as an option's value") {
+    for (const auto& [text, number] :
+         {std::pair{"2", 2}, {"+2", 2}, {"-2", -2}, {"0", 0}, {"-100", -100}, {"+100", 100}, {"007", 7}}) {
+        CAPTURE(text);
+        CHECK(numbers_of({text}).first == number);
+        CHECK(numbers_of({"--by", text}).second == number);
+        CHECK(numbers_of({std::string("--by=") + text}).second == number);
+    }
+}
+
+TEST_CASE("what is no number with a sign is refused") {
+    for (const char* text : {"", "+", "-", "+-2", "-+2", "--2", "++2", "2 ", " 2", "0x2", "2.0", "two", "101",
+                             "-101", "99999999999999999999", "-99999999999999999999"}) {
+        CAPTURE(text);
+        CHECK_FALSE(sema::parse_signed(text, {-100, 100}));
+        CHECK_THROWS_AS(numbers_of({std::string("--by=") + text}), CLI::ParseError);
+    }
 }

@@ -1,5 +1,6 @@
 #include "cli/client.hpp"
 
+#include "cli/connection.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scripted_server.hpp"
 
@@ -26,7 +27,7 @@ const PoolId pool = PoolId::random();
 BorrowAnswer borrow_from(const std::string& answer) {
     ScriptedServer server({{Scene::Wait::for_request, answer}});
     Patient patient;
-    return client_of(server.url()).borrow(pool, 60s, 1s, patient);
+    return client_of(server.url()).borrow(pool, {60s, 1s}, patient);
 }
 
 template <class Result, class Answer>
@@ -41,7 +42,7 @@ TEST_CASE("a borrow sends what the interface asks for") {
     ScriptedServer server(
         {{Scene::Wait::for_request, http("409 Conflict", R"({"error":"no resource available"})")}});
     Patient patient;
-    as<NoSlot>(client_of(server.url()).borrow(pool, 1500ms, 250ms, patient));
+    as<NoSlot>(client_of(server.url()).borrow(pool, {1500ms, 250ms}, patient));
     const std::string request = server.requests().at(0);
     CHECK_THAT(request, Catch::Matchers::StartsWith("POST /l/" + pool.str() + "/borrow HTTP/1.1\r\n"));
     CHECK_THAT(request, has_text("Content-Type: application/json\r\n"));
@@ -104,7 +105,7 @@ TEST_CASE("a server that never answers is given up on soon after the wait") {
     ScriptedServer server({{Scene::Wait::for_end_of_input, ""}});
     Patient patient;
     const Moment begin = BootClock::now();
-    const auto answer = client_of(server.url()).borrow(pool, 60s, 100ms, patient);
+    const auto answer = client_of(server.url()).borrow(pool, {60s, 100ms}, patient);
     CHECK(as<Unavailable>(answer).reason == "no answer came in time");
     CHECK(BootClock::now() - begin < 10s);
 }
@@ -118,4 +119,141 @@ TEST_CASE("yes and no are told apart") {
     CHECK_FALSE(as<wire::Returned>(returned(R"({"returned":false})")).returned);
     as<Rejected>(returned(R"({"returned":"yes"})"));
     as<Rejected>(returned("true"));
+}
+
+TEST_CASE(
+    "a borrow with a field more asks for the extended answer, and a refusal tells the place in the queue") {
+    const std::string refusal =
+        R"({"error":"no resource available","rank":2,"queue":3,"in_use":4,"count":4,"eta":240})";
+    ScriptedServer server({{Scene::Wait::for_request, http("409 Conflict", refusal)}});
+    Patient patient;
+    wire::BorrowRequest request{60s, 1s};
+    request.extended = true;
+    request.priority = -5;
+    const auto answer = client_of(server.url()).borrow(pool, request, patient);
+    const auto& details = as<NoSlot>(answer).details;
+    REQUIRE(details);
+    CHECK(details->rank == 2);
+    CHECK(details->queue == 3);
+    CHECK(details->eta == 240);
+    CHECK_FALSE(as<NoSlot>(answer).keeps_place);
+    CHECK_THAT(server.requests().at(0), has_text(R"("priority":-5)"));
+}
+
+TEST_CASE("a keepalive tells renewed, gone and forbidden apart") {
+    const LeaseId lease = LeaseId::random();
+    const auto kept = [&](const std::string& answer) {
+        ScriptedServer server({{Scene::Wait::for_request, answer}});
+        return client_of(server.url()).keepalive(pool, lease, 30s);
+    };
+    const auto renewed =
+        kept(http("200 OK", R"({"renewed":true,"lease":")" + lease.str() +
+                                R"(","position":3,"expires_at_unix":2000000000,"expires_in":30})"));
+    CHECK(as<wire::Renewed>(renewed).lease->position == 3);
+    CHECK_FALSE(as<wire::Renewed>(kept(http("200 OK", R"({"renewed":false})"))).lease);
+    as<NotRenewable>(kept(http("409 Conflict", R"({"error":"lease is not renewable"})")));
+    as<Rejected>(kept(http("409 Conflict", R"({"error":"something else"})")));
+    as<Rejected>(kept(http("404 Not Found", R"({"error":"no such path"})")));
+}
+
+TEST_CASE("a borrower that named its lease is taken out of the queue by that name") {
+    const LeaseId lease = LeaseId::random();
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", R"({"cancelled":true})")}});
+    const auto answer = client_of(server.url()).cancel(pool, lease, 5s);
+    CHECK(as<wire::Cancelled>(answer).cancelled);
+    CHECK_THAT(server.requests().at(0),
+               Catch::Matchers::StartsWith("DELETE /l/" + pool.str() + "/queue/" + lease.str() + " HTTP"));
+}
+
+namespace {
+
+std::string view_body(int count, const std::string& holders = "") {
+    return R"({"id":")" + pool.str() + R"(","name":null,"count":)" + std::to_string(count) +
+           R"(,"in_use":0,"available":1,"renewable":true,"cooldown":0,"holders":[)" + holders +
+           R"(],"queue":[],"eta":null})";
+}
+
+std::string stream_of(const std::string& events) {
+    return "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + events;
+}
+
+std::string state_event(int count) {
+    return "event: state\ndata: " + view_body(count) + "\n\n";
+}
+
+// The counts of the states that a watch was told, and how it ended.
+std::pair<std::vector<unsigned>, WatchEnd> watched(const std::string& answer, std::size_t most = 100) {
+    ScriptedServer server({{Scene::Wait::for_request, answer}});
+    Patient patient;
+    std::vector<unsigned> counts;
+    WatchEnd end = client_of(server.url())
+                       .watch(
+                           pool,
+                           [&](const wire::PoolView& view) {
+                               counts.push_back(view.count);
+                               return counts.size() < most;
+                           },
+                           patient);
+    return {counts, std::move(end)};
+}
+
+}  // namespace
+
+TEST_CASE("a list of holders may be megabytes long, and no longer than that") {
+    const auto listed = [](std::size_t holders) {
+        const std::string one = R"({"position":0,"positions":[0],"holder":{"url":"http://)" +
+                                std::string(1900, 'x') +
+                                R"("},"granted_at_unix":1,"expires_at_unix":2,"expires_in":1,"fence":1})";
+        std::string all = one;
+        for (std::size_t i = 1; i < holders; ++i)
+            all += "," + one;
+        ScriptedServer server({{Scene::Wait::for_request, http("200 OK", view_body(1, all))}});
+        return client_of(server.url()).holders(pool);
+    };
+    CHECK(as<wire::PoolView>(listed(1000)).holders.size() == 1000);
+    as<Rejected>(listed(10'000));
+}
+
+TEST_CASE("a watch hands out each state, and tells why it ended") {
+    const auto [counts, end] = watched(stream_of(":\n\n" + state_event(1) + ":\n\n" + state_event(2)));
+    CHECK(counts == std::vector<unsigned>{1, 2});
+    CHECK(as<Unavailable>(end).reason == "the connection was closed");
+
+    const std::string deleted = "event: deleted\ndata: {\"deleted\":true}\n\n";
+    as<NoSuchPool>(watched(stream_of(state_event(1) + deleted)).second);
+    as<NoSuchPool>(watched(http("404 Not Found", R"({"error":"no such pool"})")).second);
+    as<Left>(watched(stream_of(state_event(1) + state_event(2)), 1).second);
+    as<Rejected>(watched(http("404 Not Found", R"({"error":"no such path"})")).second);
+    as<Rejected>(watched(http("200 OK", "{}")).second);
+    as<Rejected>(watched(stream_of("event: state\ndata: {}\n\n")).second);
+    as<Rejected>(watched(stream_of("data: " + std::string(17'000'000, 'x'))).second);
+    as<Unavailable>(watched(http("503 Service Unavailable", R"({"error":"shutting down"})")).second);
+    as<Unavailable>(watched("").second);
+}
+
+TEST_CASE("an event of an unknown kind is read over") {
+    const auto [counts, end] = watched(stream_of("event: news\ndata: {}\n\n" + state_event(3)));
+    CHECK(counts == std::vector<unsigned>{3});
+}
+
+TEST_CASE("a stream that nothing is heard of any more is given up on") {
+    ScriptedServer server({{Scene::Wait::for_end_of_input, ""}});
+    Connection connection(*parse_server_address(server.url()));
+    Patient patient;
+    Request request{"GET", "/", ""};
+    request.waiter = &patient;
+    const Exchange end = connection.stream(request, 1s, [](const ServerEvent&) { return true; });
+    CHECK(as<Unavailable>(end).reason == "nothing was heard of it for 1s");
+}
+
+TEST_CASE("a watcher leaves as soon as it is told to") {
+    class Leaving : public Patient {
+      public:
+        bool keep_waiting() override { return false; }
+    };
+    ScriptedServer server({{Scene::Wait::for_end_of_input, ""}});
+    Leaving leaving;
+    as<Left>(client_of(server.url())
+                 .watch(
+                     pool, [](const wire::PoolView&) { return true; }, leaving));
 }

@@ -3,6 +3,7 @@
 #include "tests/support/catch.hpp"
 
 using sema::presentable;
+using sema::printable;
 
 namespace {
 
@@ -34,4 +35,14 @@ TEST_CASE("a message shows no control characters") {
     CHECK(presentable("a\xc2\x9b"
                       "2Jb") == "a 2Jb");
     CHECK(presentable("\xc2\xb5s \xc2") == "\xc2\xb5s \xc2");
+}
+
+TEST_CASE("a result for people shows no control characters, and all else of it") {
+    CHECK(printable("a\x1b[2Jb\nc\x7f " + id) == "a [2Jb c  " + id);
+    CHECK(printable("\xe2\x80\xae"
+                    "a\xe2\x80\x8f"
+                    "b\xe2\x81\xa6"
+                    "c\xe2\x80\xa9") == " a b c ");
+    CHECK(printable("\xe2\x80\xa6 \xe2\x82\xac \xe2\x80\x94 \xe2") ==
+          "\xe2\x80\xa6 \xe2\x82\xac \xe2\x80\x94 \xe2");
 }

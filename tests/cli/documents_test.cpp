@@ -34,9 +34,15 @@ std::set<std::string> all_matches(const std::string& text, const std::string& pa
 const std::set<std::string>& subcommands() {
     static const std::set<std::string> names = [] {
         const std::string help = help_of("");
-        return all_matches(help.substr(help.find("Subcommands:")), "\n  ([a-z]+) {2,}");
+        return all_matches(help.substr(help.find("Subcommands:")), "\n  ([a-z]+)(?:, [a-z]+)* {2,}");
     }();
     return names;
+}
+
+// Other names of subcommands, behind a comma.
+std::set<std::string> aliases() {
+    const std::string help = help_of("");
+    return all_matches(help.substr(help.find("Subcommands:")), "\n  [a-z]+, ([a-z]+)");
 }
 
 // Every flag of semactl and of its subcommands, as they stand at the lines' beginnings in the help: all the
@@ -56,8 +62,10 @@ std::set<std::string> flags() {
 }  // namespace
 
 TEST_CASE("the help names subcommands and flags in a form that the tests below can read") {
-    CHECK(subcommands() == std::set<std::string>{"run", "borrow", "return", "register", "inspect", "delete",
-                                                 "new", "ping", "completion"});
+    CHECK(subcommands() == std::set<std::string>{"run", "borrow", "return", "keepalive", "register", "inspect",
+                                                 "resize", "holders", "watch", "revoke", "delete", "new",
+                                                 "ping", "completion"});
+    CHECK(aliases() == std::set<std::string>{"who"});
     CHECK(flags().count("--conflict-exit-code") == 1);
     CHECK(flags().count("-E") == 1);
     CHECK(flags().count("-I") == 1);
@@ -86,6 +94,13 @@ TEST_CASE("every flag and subcommand is in the man page and in the completions")
         CHECK(has(bash, name));
         CHECK(has(zsh, "'" + name + ":[^']*'"));
         CHECK(has(fish, "-a " + name));
+    }
+    for (const std::string& name : aliases()) {
+        CAPTURE(name);
+        CHECK(has(man, "BR " + name));
+        CHECK(has(bash, name));
+        CHECK(has(zsh, name));
+        CHECK(has(fish, name));
     }
 }
 

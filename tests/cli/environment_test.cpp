@@ -1,16 +1,63 @@
 #include "cli/run/environment.hpp"
 
 #include "tests/support/catch.hpp"
+#include "tests/support/program.hpp"
 
 using Words = std::vector<std::string>;
 
 TEST_CASE("a command's environment holds its lease, and nothing of an outer one") {
     const auto lease = *sema::LeaseId::parse("3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34");
     const char* inherited[] = {
-        "PATH=/bin",     "SEMA_POSITION=9",   "SEMA_LEASE=x",         "SEMA_EXPIRES_AT=1",
-        "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept", nullptr};
+        "PATH=/bin",   "SEMA_POSITION=9",     "SEMA_LEASE=x",  "SEMA_EXPIRES_AT=1", "SEMA_FENCE=7",
+        "SEMA_SLOT=x", "SEMA_POSITIONS=9 10", "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept",
+        nullptr};
     CHECK(sema::environment_with({lease, 3, 1781337630, 30}, inherited) ==
-          Words{"PATH=/bin", "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept", "SEMA_POSITION=3",
+          Words{"PATH=/bin", "SEMA_OWN=kept",
+                "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept", "SEMA_POSITION=3",
                 "SEMA_LEASE=3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34", "SEMA_EXPIRES_AT=1781337630"});
     CHECK(sema::environment_with({lease, 3, 1781337630, 30}, nullptr).size() == 3);
+}
+
+namespace {
+
+sema::wire::LeaseGrant lease_with(std::vector<unsigned> positions, std::vector<sema::wire::Payload> slots) {
+    sema::wire::LeaseGrant lease{sema::LeaseId::random(), positions.front(), 1781337630, 30};
+    lease.details = {std::move(positions), 17, std::move(slots), 1781337600};
+    return lease;
+}
+
+std::string value_of(const sema::wire::LeaseGrant& lease, const std::string& name) {
+    for (const auto& [variable, value] : sema::lease_variables(lease)) {
+        if (variable == name) return value;
+    }
+    return "(none)";
+}
+
+}  // namespace
+
+TEST_CASE("the holder of several slots is told all positions, the fence and the first slot's payload") {
+    const auto lease = lease_with({3, 5}, {R"("/dev/ttyUSB0")", R"({"a":1})"});
+    CHECK(value_of(lease, "SEMA_POSITION") == "3");
+    CHECK(value_of(lease, "SEMA_POSITIONS") == "3 5");
+    CHECK(value_of(lease, "SEMA_FENCE") == "17");
+    CHECK(value_of(lease, "SEMA_SLOT") == "/dev/ttyUSB0");
+    CHECK(value_of(lease_with({0}, {R"({"a":1})"}), "SEMA_SLOT") == R"({"a":1})");
+    CHECK(value_of(lease_with({0}, {"null"}), "SEMA_SLOT").empty());
+    CHECK(value_of(lease_with({0}, {R"("a\u0000b")"}), "SEMA_SLOT") == "ab");
+}
+
+TEST_CASE("a shell reads any text back as it was, and runs nothing of it") {
+    CHECK(sema::shell_word("/dev/ttyUSB0") == "/dev/ttyUSB0");
+    CHECK(sema::shell_word("") == "''");
+    CHECK(sema::shell_word("it's") == "'it'\\''s'");
+    for (const std::string text :
+         {"", "plain", "two words", "'", "''", "\"$HOME\"", "$(echo run) `echo run`", "a\nb\n", "\\",
+          "\\'; echo run #", "*", "~", "a;b&c|d", "!x", "-n", "\x1b[2J", "\xc3\xa9", "x=y", "#c"}) {
+        CAPTURE(text);
+        for (const std::string shell : {"sh", "bash"}) {
+            const auto read = sema::test::run_program(
+                {shell, "-c", "eval \"$1\"; printf %s \"$X\"", "sh", "export X=" + sema::shell_word(text)});
+            CHECK(read.out == text);
+        }
+    }
 }

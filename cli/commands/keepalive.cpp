@@ -1,0 +1,64 @@
+#include "cli/commands/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/overloaded.hpp"
+
+#include <memory>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct KeepaliveOptions {
+    std::string pool;
+    std::string lease;
+    std::optional<Duration> ttl;
+};
+
+int report(Session& session, const PoolRef& pool, const wire::Renewed& answer) {
+    const bool json = session.console.output() == Output::json;
+    if (!answer.lease)
+        session.console.note(pool.name + ": not renewed: the lease had expired, or was returned or revoked");
+    const std::string text = json           ? wire::to_json(answer) + "\n"
+                             : answer.lease ? render(*answer.lease, Output::text)
+                                            : "";
+    const int status = print_result(session, text);
+    return status == exit_status::done && !answer.lease ? exit_status::no : status;
+}
+
+int run_keepalive(const KeepaliveOptions& options, Session& session) {
+    const auto fail = [&](const std::string& why) {
+        session.console.error(why);
+        return exit_status::usage;
+    };
+    const auto pool = resolve_pool(options.pool, session.config);
+    if (!pool) return fail(pool.error().message);
+    const auto lease = resolve_lease(options.lease);
+    if (!lease) return fail(lease.error().message);
+    const auto ttl = options.ttl ? options.ttl : pool->ttl;
+    if (!ttl) return fail("keepalive needs --ttl: that long from now the lease ends");
+    return std::visit(Overloaded{[&](const wire::Renewed& answer) { return report(session, *pool, answer); },
+                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+                      session.client.keepalive(pool->id, *lease, *ttl));
+}
+
+}  // namespace
+
+void setup_keepalive(CLI::App& app, Invocation& chosen) {
+    const auto options = std::make_shared<KeepaliveOptions>();
+    CLI::App* command = app.add_subcommand("keepalive", "Give a lease a new end");
+    add_named_pool(*command, options->pool);
+    add_lease(*command, options->lease);
+    add_duration(*command, "--ttl", options->ttl,
+                 "How long the slot is held from now on, be that longer or shorter than before");
+    command->footer(
+        "Exit status 1 means that the lease was held no longer.\n\n"
+        "Example: a script's next step may take another ten minutes\n"
+        "  semactl keepalive vsim env:SEMA_LEASE --ttl 10m || exit");
+    command->callback([options, &chosen] {
+        if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");
+        chosen = [options](Session& session) { return run_keepalive(*options, session); };
+    });
+}
+
+}  // namespace sema

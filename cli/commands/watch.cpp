@@ -1,0 +1,210 @@
+#include "cli/backoff.hpp"
+#include "cli/commands/commands.hpp"
+#include "cli/exit_status.hpp"
+#include "cli/live_screen.hpp"
+#include "cli/overloaded.hpp"
+#include "cli/pool_table.hpp"
+#include "cli/run/signals.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long a stdout that takes nothing keeps us from looking for signals.
+constexpr auto write_patience = 200ms;
+constexpr Duration longest_pause = 500ms;
+
+struct WatchOptions {
+    std::string pool;
+};
+
+/// Shows a pool's states as they come: on a terminal a table, otherwise a line of JSON for each.
+class Watcher : public Waiter {
+  public:
+    Watcher(Session& session, const PoolRef& pool)
+        : client_(session.client),
+          session_(session),
+          pool_(pool),
+          live_(session.console.output() == Output::text && session.console.terminal()) {}
+    ~Watcher() override { print(screen_.leave()); }
+
+    int run() {
+        for (;;) {
+            const WatchEnd end = client_.watch(
+                pool_.id, [this](const wire::PoolView& view) { return take(view); }, *this);
+            if (const auto status = over()) return *status;
+            const auto* trouble = std::get_if<Unavailable>(&end);
+            // A server that was never there is more likely misnamed than away.
+            if (trouble == nullptr || !served_) return explain_end(end);
+            pause_after(*trouble);
+            if (const auto status = over()) return *status;
+        }
+    }
+
+    int wake_fd() const override { return signals_.fd(); }
+
+    bool keep_waiting() override {
+        take_signals();
+        obey();
+        redraw();
+        return !signal_ && !unread_;
+    }
+
+  private:
+    bool take(const wire::PoolView& view) {
+        served_ = true;
+        trouble_told_ = false;
+        backoff_.reset();
+        if (!live_) return print(wire::to_json(view) + "\n");
+        view_ = view;
+        as_of_ = BootClock::now();
+        redraw();
+        return !signal_ && !unread_;
+    }
+
+    void redraw() {
+        if (!view_) return;
+        const TerminalSize size = session_.console.terminal().value_or(TerminalSize{});
+        TableLayout layout;
+        layout.links = TableLayout::Links::hyperlink;
+        layout.columns = size.columns;
+        // The last row is for the shell's prompt.
+        layout.rows = std::max<std::size_t>(size.rows, 2) - 1;
+        print(screen_.draw(pool_table(*view_, pool_.name, BootClock::now() - as_of_, layout)));
+    }
+
+    void take_signals() {
+        while (const auto signal = signals_.next()) {
+            switch (signal->number) {
+                case SIGINT:
+                case SIGTERM:
+                case SIGHUP:
+                case SIGQUIT:
+                    signal_ = signal->number;
+                    break;
+                case SIGTSTP:
+                case SIGTTIN:
+                case SIGTTOU:
+                    suspension_ = signal->number;
+                    break;
+                case SIGWINCH:
+                    resized_ = true;
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+
+    // Does what the signals ask for that do not end the watch.
+    void obey() {
+        if (std::exchange(resized_, false)) print(screen_.wipe_all());
+        if (const auto number = std::exchange(suspension_, std::nullopt)) {
+            print(screen_.leave());
+            signals_.stop_self(*number);
+        }
+    }
+
+    // Nobody who stops reading can keep us from ending at a signal.
+    bool print(std::string_view text) {
+        while (!text.empty()) {
+            const auto written = session_.console.print_within(text, write_patience);
+            if (!written) {
+                unread_ = true;
+                return false;
+            }
+            text.remove_prefix(*written);
+            take_signals();
+            if (signal_) return false;
+        }
+        return true;
+    }
+
+    void pause_after(const Unavailable& trouble) {
+        view_.reset();
+        print(screen_.wipe());
+        if (!std::exchange(trouble_told_, true))
+            session_.console.note(client_.server().name + " is not available: " + trouble.reason +
+                                  " (trying again)");
+        const Moment end = BootClock::now() + std::max(backoff_.next(), trouble.retry_after.value_or(0s));
+        for (Duration left = end - BootClock::now(); left > 0s && !signal_; left = end - BootClock::now()) {
+            pollfd wake{signals_.fd(), POLLIN, 0};
+            const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_pause));
+            poll(&wake, 1, static_cast<int>(ms.count()));
+            take_signals();
+            obey();
+        }
+    }
+
+    // The exit status, where a signal or the lack of a reader ends the watch.
+    std::optional<int> over() {
+        take_signals();
+        if (signal_) return exit_status::of_signal(*signal_);
+        if (!unread_) return std::nullopt;
+        session_.console.error("cannot write to the standard output");
+        return exit_status::failed;
+    }
+
+    int explain_end(const WatchEnd& end) {
+        print(screen_.leave());
+        return std::visit(Overloaded{[](const Left&) { return exit_status::failed; },
+                                     [&](const auto& why) { return explain(session_, pool_, why); }},
+                          end);
+    }
+
+    Client& client_;
+    Session& session_;
+    const PoolRef& pool_;
+    const bool live_;
+    Signals signals_;
+    LiveScreen screen_;
+    Backoff backoff_;
+    /// What the screen shows, and since when that is so.
+    std::optional<wire::PoolView> view_;
+    Moment as_of_;
+    bool served_ = false;
+    bool trouble_told_ = false;
+    bool unread_ = false;
+    /// The signal that ends the watch.
+    std::optional<int> signal_;
+    /// The signal that suspends it.
+    std::optional<int> suspension_;
+    bool resized_ = false;
+};
+
+int run_watch(const WatchOptions& options, Session& session) {
+    const auto pool = resolve_pool(options.pool, session.config);
+    if (!pool) {
+        session.console.error(pool.error().message);
+        return exit_status::usage;
+    }
+    return Watcher(session, *pool).run();
+}
+
+}  // namespace
+
+void setup_watch(CLI::App& app, Invocation& chosen) {
+    const auto options = std::make_shared<WatchOptions>();
+    CLI::App* command =
+        app.add_subcommand("watch", "Show who holds a pool's slots and who waits, as it changes");
+    add_pool(*command, options->pool);
+    command->footer(
+        "On a terminal it shows a table until Ctrl-C. Otherwise, and with --output json, it prints one line "
+        "of "
+        "JSON for each state: the answer of `semactl --output json holders`.\n\n"
+        "Example: be told when a slot is free\n"
+        "  semactl watch vsim | jq --unbuffered 'select(.available > 0) | .available'");
+    command->callback([options, &chosen] {
+        chosen = [options](Session& session) { return run_watch(*options, session); };
+    });
+}
+
+}  // namespace sema

@@ -1,0 +1,338 @@
+#include "cli/connection.hpp"
+
+#include "common/version.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long a server that has just granted a slot is asked for the time.
+constexpr Duration check_limit = 2s;
+// How long a grant that crossed our leaving is waited for.
+constexpr Duration leaving_limit = 1s;
+
+long milliseconds(Duration duration) {
+    // curl takes 0 for "no limit".
+    return std::max(1L, static_cast<long>(std::chrono::ceil<std::chrono::milliseconds>(duration).count()));
+}
+
+// The value of a header's line, where that is the field's.
+std::optional<std::string_view> field_value(std::string_view line, std::string_view name) {
+    if (line.size() <= name.size() || curl_strnequal(line.data(), name.data(), name.size()) == 0)
+        return std::nullopt;
+    line.remove_prefix(name.size());
+    line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+    return line;
+}
+
+}  // namespace
+
+template <class Value>
+void Connection::set(CURLoption option, Value value) {
+    if (curl_easy_setopt(easy_, option, value) != CURLE_OK)
+        throw std::runtime_error("this libcurl lacks what semactl needs");
+}
+
+Connection::Connection(ServerAddress server) : server_(std::move(server)) {
+    curl_global_init(CURL_GLOBAL_NOTHING);
+    multi_ = curl_multi_init();
+    easy_ = curl_easy_init();
+    if (!multi_ || !easy_) throw std::bad_alloc();
+    headers_ = curl_slist_append(nullptr, "Content-Type: application/json");
+    headers_ = curl_slist_append(headers_, "Accept: application/json, text/event-stream");
+}
+
+Connection::~Connection() {
+    curl_slist_free_all(headers_);
+    curl_easy_cleanup(easy_);
+    curl_multi_cleanup(multi_);
+    curl_global_cleanup();
+}
+
+Exchange Connection::exchange(const Request& request) {
+    prepare(request);
+    curl_multi_add_handle(multi_, easy_);
+    const Finish finish = transfer(request.waiter, request.round);
+    // Removing an unfinished transfer closes its connection.
+    curl_multi_remove_handle(multi_, easy_);
+    if (finish.left) {
+        fresh_next_ = true;
+        if (!finish.code) return Left{};
+    }
+    return outcome(finish);
+}
+
+Exchange Connection::stream(const Request& request, Duration longest_silence,
+                            const std::function<bool(const ServerEvent&)>& on_event) {
+    prepare(request);
+    // A stream has no end that could be waited for.
+    set(CURLOPT_TIMEOUT_MS, 0L);
+    events_.emplace(request.longest_answer);
+    curl_multi_add_handle(multi_, easy_);
+    const Finish finish = follow(*request.waiter, longest_silence, on_event);
+    curl_multi_remove_handle(multi_, easy_);
+    events_.reset();
+    if (finish.left) return Left{};
+    if (!finish.code) return Unavailable{"nothing was heard of it for " + describe(longest_silence), {}};
+    if (header_.is_event_stream && *finish.code != CURLE_WRITE_ERROR)
+        return Unavailable{"the connection was closed", {}};
+    return outcome(finish);
+}
+
+Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter) {
+    // Dates are whole seconds: they tell nothing of less than two.
+    constexpr Duration unclear = 2s;
+    const Moment checked = BootClock::now();
+    if (checked - asked <= unclear || !answer.date) return answer.unanswered;
+    Request request{"GET", "/version", ""};
+    request.connect_limit = request.limit = check_limit;
+    request.waiter = &waiter;
+    const Exchange check = exchange(request);
+    const auto* now = std::get_if<HttpAnswer>(&check);
+    // All that is known then is that the network is not to be trusted.
+    if (now == nullptr) return asked;
+    if (!now->date) return answer.unanswered;
+    const Duration between = std::chrono::seconds(*now->date - *answer.date);
+    if (between < unclear) return answer.unanswered;
+    return std::clamp(checked - between - 1s, asked, answer.unanswered);
+}
+
+void Connection::prepare(const Request& request) {
+    curl_easy_reset(easy_);
+    error_[0] = '\0';
+    header_ = {};
+    body_.clear();
+    longest_answer_ = request.longest_answer;
+    heard_ = BootClock::now();
+    set(CURLOPT_URL, (server_.base_url + request.path).c_str());
+    if (!server_.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, server_.unix_socket.c_str());
+    // The environment's proxies are honoured, but none can reach a server on this machine for us.
+    if (server_.local) set(CURLOPT_PROXY, "");
+    set(CURLOPT_PROTOCOLS_STR, "http,https");
+    set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
+    set(CURLOPT_FOLLOWLOCATION, 0L);
+    set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_USERAGENT, (std::string("semactl/") + sema::version).c_str());
+    set(CURLOPT_CUSTOMREQUEST, request.method);
+    set(CURLOPT_HTTPHEADER, headers_);
+    if (!request.body.empty()) {
+        set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
+        set(CURLOPT_COPYPOSTFIELDS, request.body.c_str());
+    }
+    prepare_limits(request);
+    prepare_callbacks();
+}
+
+void Connection::prepare_limits(const Request& request) {
+    // A borrower may wait for hours behind a NAT that forgets connections it sees nothing of.
+    set(CURLOPT_TCP_KEEPALIVE, 1L);
+    set(CURLOPT_TCP_KEEPIDLE, 30L);
+    set(CURLOPT_TCP_KEEPINTVL, 30L);
+    set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request.connect_limit));
+    set(CURLOPT_TIMEOUT_MS, milliseconds(request.limit));
+    set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ ? 1L : 0L);
+    // A name server that doesn't answer is not waited for by who gave up or left.
+    set(CURLOPT_QUICK_EXIT, 1L);
+    fresh_next_ = false;
+}
+
+void Connection::prepare_callbacks() {
+    set(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    set(CURLOPT_OPENSOCKETDATA, this);
+    set(CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    set(CURLOPT_CLOSESOCKETDATA, this);
+    set(CURLOPT_WRITEFUNCTION, on_body);
+    set(CURLOPT_WRITEDATA, this);
+    set(CURLOPT_HEADERFUNCTION, on_header);
+    set(CURLOPT_HEADERDATA, this);
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    set(CURLOPT_ERRORBUFFER, error_);
+}
+
+Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
+    Finish finish;
+    Moment patience{};
+    const auto round_ms = static_cast<int>(milliseconds(round));
+    for (;;) {
+        const Moment looked = BootClock::now();
+        finish.code = perform();
+        if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
+        if (!header_.begun) finish.unanswered = looked;
+
+        curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
+        const bool listening = wake.fd >= 0;
+        curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : round_ms, nullptr);
+        if (listening && !waiter->keep_waiting()) {
+            finish.left = true;
+            patience = BootClock::now() + leaving_limit;
+            if (!stop_sending()) return finish;
+        }
+    }
+}
+
+Connection::Finish Connection::follow(Waiter& waiter, Duration longest_silence,
+                                      const std::function<bool(const ServerEvent&)>& on_event) {
+    Finish finish;
+    for (;;) {
+        // What came while nobody looked, as while semactl was stopped, is read before its absence is judged.
+        const Moment looked = BootClock::now();
+        finish.code = perform();
+        while (const auto event = events_->next()) {
+            finish.left = !on_event(*event);
+            if (finish.left) return finish;
+        }
+        if (finish.code || looked - heard_ >= longest_silence) return finish;
+
+        curl_waitfd wake{waiter.wake_fd(), CURL_WAIT_POLLIN, 0};
+        const auto round_ms = static_cast<int>(milliseconds(Request::longest_round));
+        curl_multi_poll(multi_, &wake, wake.fd >= 0 ? 1U : 0U, round_ms, nullptr);
+        finish.left = !waiter.keep_waiting();
+        if (finish.left) return finish;
+    }
+}
+
+// How the transfer ended, once it has.
+std::optional<CURLcode> Connection::perform() {
+    int running = 0;
+    curl_multi_perform(multi_, &running);
+    std::optional<CURLcode> code;
+    int queued = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &queued)) {
+        if (message->msg == CURLMSG_DONE) code = message->data.result;
+    }
+    return code;
+}
+
+// Tells the server that we left, and keeps listening. False where there is no connection yet.
+// libcurl names a transfer's socket only once the transfer is over. Idle connections of earlier calls
+// may be among these; they are not used again.
+bool Connection::stop_sending() {
+    bool connected = false;
+    for (const curl_socket_t socket : sockets_)
+        connected = shutdown(socket, SHUT_WR) == 0 || connected;
+    return connected;
+}
+
+Exchange Connection::outcome(const Finish& finish) {
+    if (*finish.code == CURLE_OK && header_.complete) return answer_of(finish);
+    if (finish.left) return Left{};
+    return trouble(*finish.code);
+}
+
+Exchange Connection::answer_of(const Finish& finish) {
+    HttpAnswer answer;
+    answer.date = header_.date;
+    answer.unanswered = finish.unanswered;
+    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &answer.status);
+    curl_off_t retry_after = 0;
+    curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after);
+    if (retry_after > 0) answer.retry_after = from_seconds(static_cast<double>(retry_after));
+    answer.body = std::move(body_);
+    if (finish.left && answer.status != 200) return Left{};
+    return answer;
+}
+
+Exchange Connection::trouble(CURLcode code) const {
+    switch (code) {
+        case CURLE_OK:
+            return Unavailable{reason(CURLE_PARTIAL_FILE), std::nullopt};
+        case CURLE_WRITE_ERROR:
+            return Rejected{"gave an answer that no semad gives: it is too long"};
+        case CURLE_UNSUPPORTED_PROTOCOL:
+        case CURLE_WEIRD_SERVER_REPLY:
+            return Rejected{"does not speak HTTP"};
+        case CURLE_URL_MALFORMAT:
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_CERTPROBLEM:
+        case CURLE_NOT_BUILT_IN:
+        case CURLE_BAD_FUNCTION_ARGUMENT:
+            return Rejected{"cannot be used: " + reason(code)};
+        // What libcurl says of a header that is too long for it: before 8.6 the former.
+        case CURLE_OUT_OF_MEMORY:
+#if LIBCURL_VERSION_NUM >= 0x080600
+        case CURLE_TOO_LARGE:
+#endif
+            return Rejected{"gave an answer that does not fit in memory"};
+        default:
+            return Unavailable{reason(code), std::nullopt};
+    }
+}
+
+std::string Connection::reason(CURLcode code) const {
+    switch (code) {
+        case CURLE_COULDNT_CONNECT: {
+            long number = 0;
+            curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &number);
+            return number != 0 ? std::generic_category().message(static_cast<int>(number))
+                               : "connection failed";
+        }
+        case CURLE_OPERATION_TIMEDOUT:
+            return "no answer came in time";
+        case CURLE_GOT_NOTHING:
+        case CURLE_RECV_ERROR:
+        case CURLE_SEND_ERROR:
+        case CURLE_PARTIAL_FILE:
+            return "the connection was closed without an answer";
+        default:
+            return error_[0] != '\0' ? error_ : curl_easy_strerror(code);
+    }
+}
+
+bool Connection::receive(std::string_view bytes) {
+    heard_ = BootClock::now();
+    if (events_ && header_.is_event_stream) return events_->feed(bytes);
+    if (body_.size() + bytes.size() > longest_answer_) return false;
+    body_.append(bytes);
+    return true;
+}
+
+void Connection::receive_header(std::string_view line) {
+    heard_ = BootClock::now();
+    // A proxy may send word that it is still at it (status 1xx) before the answer itself.
+    if (line.substr(0, 5) == "HTTP/") {
+        header_ = {};
+        header_.begun = line.find(" 1") == std::string_view::npos;
+    }
+    header_.complete = header_.complete || line == "\r\n" || line == "\n";
+    if (const auto date = field_value(line, "date:")) {
+        const std::time_t time = curl_getdate(std::string(*date).c_str(), nullptr);
+        if (time != -1) header_.date = time;
+    }
+    constexpr std::string_view event_stream = "text/event-stream";
+    if (const auto type = field_value(line, "content-type:"))
+        header_.is_event_stream = field_value(*type, event_stream).has_value();
+}
+
+std::size_t Connection::on_body(char* data, std::size_t, std::size_t size, void* self) {
+    return static_cast<Connection*>(self)->receive({data, size}) ? size : 0;
+}
+
+std::size_t Connection::on_header(char* data, std::size_t, std::size_t size, void* self) {
+    static_cast<Connection*>(self)->receive_header({data, size});
+    return size;
+}
+
+curl_socket_t Connection::open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+    const int socket = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (socket >= 0) static_cast<Connection*>(self)->sockets_.push_back(socket);
+    return socket;
+}
+
+int Connection::close_socket(void* self, curl_socket_t socket) {
+    auto& sockets = static_cast<Connection*>(self)->sockets_;
+    sockets.erase(std::remove(sockets.begin(), sockets.end(), socket), sockets.end());
+    return close(socket);
+}
+
+}  // namespace sema

@@ -1,0 +1,136 @@
+#pragma once
+
+#include "cli/boot_clock.hpp"
+#include "cli/events.hpp"
+#include "cli/outcome.hpp"
+#include "cli/server_address.hpp"
+
+#include <curl/curl.h>
+
+#include <ctime>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace sema {
+
+struct HttpAnswer {
+    long status = 0;
+    std::string body;
+    std::optional<Duration> retry_after;
+    /// The last moment at which nothing of it had come.
+    Moment unanswered;
+    /// When it was made, by the clock of the server or of a proxy.
+    std::optional<std::time_t> date;
+};
+
+using Exchange = std::variant<HttpAnswer, Left, Unavailable, Rejected>;
+
+enum class Reuse { allowed, never };
+
+struct Request {
+    /// Long enough for a lost SYN to be sent again (after 1 s, and after 2 s more), short enough to sit out.
+    static constexpr Duration usual_connect_limit = std::chrono::seconds(5);
+    /// What a call may take that nobody is kept waiting by; the server syncs a disk before it answers.
+    static constexpr Duration usual_limit = std::chrono::seconds(15);
+    static constexpr Duration longest_round = std::chrono::seconds(1);
+    /// No answer of a semad is longer, lists aside; what is, comes from something else.
+    static constexpr std::size_t usual_answer = 65536;
+
+    const char* method;
+    std::string path;
+    std::string body;
+    Duration connect_limit = usual_connect_limit;
+    Duration limit = usual_limit;
+    Reuse reuse = Reuse::allowed;
+    Waiter* waiter = nullptr;
+    /// How often it is looked whether the answer has come, even if nothing wakes the waiter.
+    Duration round = longest_round;
+    /// The longest answer that is read; of a stream, the longest event.
+    std::size_t longest_answer = usual_answer;
+};
+
+/// One server, spoken to over HTTP by way of libcurl. Nothing throws for what the server or the network does.
+/// One thread at a time.
+class Connection {
+  public:
+    explicit Connection(ServerAddress server);
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    const ServerAddress& server() const { return server_; }
+
+    /// Sends a request and waits for its answer. A waiter that leaves ends it: the sending side is closed,
+    /// and an answer that crosses this is still received.
+    Exchange exchange(const Request& request);
+
+    /// Sends a request whose answer is a stream of events, and hands each out as it comes, until the waiter
+    /// leaves, `on_event` says false (both are Left), or the server is gone: one that is silent for
+    /// `longest_silence` is. An HttpAnswer is what came instead of a stream. REQUIRES: it has a waiter.
+    Exchange stream(const Request& request, Duration longest_silence,
+                    const std::function<bool(const ServerEvent&)>& on_event);
+
+    /// The moment after which the answer to a borrow was surely made, apart from the time that answers take
+    /// on their way. Of a network or a proxy that held the answer back, nothing is to be seen here; so
+    /// another answer is asked for, and whoever dated both tells how much time lies between them.
+    Moment granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter);
+
+  private:
+    /// What came of an answer's header, as far as it matters here.
+    struct Header {
+        bool begun = false;
+        bool complete = false;
+        bool is_event_stream = false;
+        std::optional<std::time_t> date;
+    };
+    struct Finish {
+        std::optional<CURLcode> code;
+        bool left = false;
+        Moment unanswered = BootClock::now();
+    };
+
+    void prepare(const Request& request);
+    void prepare_limits(const Request& request);
+    void prepare_callbacks();
+    Finish transfer(Waiter* waiter, Duration round);
+    Finish follow(Waiter& waiter, Duration longest_silence,
+                  const std::function<bool(const ServerEvent&)>& on_event);
+    std::optional<CURLcode> perform();
+    bool stop_sending();
+    Exchange outcome(const Finish& finish);
+    Exchange answer_of(const Finish& finish);
+    Exchange trouble(CURLcode code) const;
+    std::string reason(CURLcode code) const;
+
+    bool receive(std::string_view bytes);
+    void receive_header(std::string_view line);
+    static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self);
+    static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self);
+    static curl_socket_t open_socket(void* self, curlsocktype, curl_sockaddr* address);
+    static int close_socket(void* self, curl_socket_t socket);
+
+    template <class Value>
+    void set(CURLoption option, Value value);
+
+    ServerAddress server_;
+    CURLM* multi_ = nullptr;
+    CURL* easy_ = nullptr;
+    curl_slist* headers_ = nullptr;
+    std::vector<curl_socket_t> sockets_;
+    bool fresh_next_ = false;
+
+    // What belongs to the request that is under way.
+    Header header_;
+    std::string body_;
+    std::size_t longest_answer_ = 0;
+    std::optional<EventParser> events_;
+    /// When something came last.
+    Moment heard_;
+    char error_[CURL_ERROR_SIZE] = "";
+};
+
+}  // namespace sema

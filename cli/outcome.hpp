@@ -1,0 +1,38 @@
+#pragma once
+
+#include "common/durations.hpp"
+
+#include <optional>
+#include <string>
+
+namespace sema {
+
+/// The server can't be reached or can't answer at the moment. Trying again later is safe and may help.
+struct Unavailable {
+    /// Goes on from "SERVER is not available: ".
+    std::string reason;
+    /// How long the server asked to be left alone, where it did.
+    std::optional<Duration> retry_after;
+};
+
+/// What came back is an answer that trying again would not change: the request was refused, or the answer
+/// is none that a semad gives.
+struct Rejected {
+    /// Goes on from "SERVER ".
+    std::string reason;
+};
+
+/// Whoever waited for an answer left before it came.
+struct Left {};
+
+/// What a call asks that may take long.
+class Waiter {
+  public:
+    virtual ~Waiter() = default;
+    /// A descriptor that becomes readable when there is something to look at.
+    virtual int wake_fd() const = 0;
+    /// Called when `wake_fd` is readable, and at least about once a second anyway. False ends the call.
+    virtual bool keep_waiting() = 0;
+};
+
+}  // namespace sema

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sema {
+
+/// How many columns of a terminal a UTF-8 text takes: two for wide characters, as of East Asian scripts, none
+/// for combining ones. REQUIRES: it is printable().
+std::size_t width_of(std::string_view text);
+
+/// The text, or as much of its beginning as fits into this many columns, then with an ellipsis at its end.
+std::string cut_to(std::string_view text, std::size_t columns);
+
+}  // namespace sema

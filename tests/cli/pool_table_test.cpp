@@ -1,0 +1,165 @@
+#include "cli/pool_table.hpp"
+
+#include "cli/text_width.hpp"
+#include "tests/support/catch.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+using namespace sema;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+constexpr auto text_links = TableLayout::Links::text;
+constexpr auto hyperlinks = TableLayout::Links::hyperlink;
+
+std::shared_ptr<const Holder> somebody(const std::string& name, std::optional<std::string> url = {}) {
+    return std::make_shared<const Holder>(Holder{name, std::move(url)});
+}
+
+// A pool of four, two of its slots held by one lease.
+wire::PoolView view_of(std::shared_ptr<const Holder> holder) {
+    wire::PoolView view;
+    view.count = 4;
+    view.in_use = 2;
+    view.available = 2;
+    view.holders = {{1, {1, 2}, std::move(holder), 1000, 1720, 60, 17}};
+    return view;
+}
+
+std::string all(const Lines& lines) {
+    std::string text;
+    for (const std::string& line : lines)
+        text += line + "\n";
+    return text;
+}
+
+std::string table(const wire::PoolView& view, TableLayout layout = {}, Duration age = 0s) {
+    return all(pool_table(view, "vsim", age, layout));
+}
+
+// As a terminal shows it.
+std::string without_hyperlinks(std::string text) {
+    for (auto at = text.find("\x1b]8;;"); at != std::string::npos; at = text.find("\x1b]8;;"))
+        text.erase(at, text.find("\x1b\\", at) + 2 - at);
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("a table tells who holds and who waits") {
+    setenv("TZ", "UTC", 1);
+    wire::PoolView view = view_of(somebody("ann@build7", "https://ci.example/7"));
+    view.name = "Questa licences";
+    view.cooldown = 30s;
+    view.renewable = false;
+    view.eta = 240;
+    view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700}};
+    CHECK(table(view) ==
+          "vsim (Questa licences): 2 of 4 in use, 2 available, cooldown 30s, leases not renewable, next slot "
+          "in "
+          "about 4m\n"
+          "\n"
+          "POSITION  HOLDER      HELD FOR  EXPIRES IN  FENCE  SINCE             URL\n"
+          "1-2       ann@build7  11m       1m          17     1970-01-01 00:16  https://ci.example/7\n"
+          "\n"
+          "RANK  WAITER  SLOTS  PRIORITY  WAITING FOR\n"
+          "1     bob     1      0         5s\n"
+          "2     -       3      -5        1h 1m\n");
+}
+
+TEST_CASE("a pool that nobody uses has a line of its own only") {
+    wire::PoolView view;
+    view.count = view.available = 4;
+    CHECK(table(view) == "vsim: 0 of 4 in use, 4 available\n");
+}
+
+TEST_CASE("a table's times go on while its view grows older") {
+    const std::string later = table(view_of(somebody("ann")), {}, 10s);
+    CHECK_THAT(later, sema::test::has_text("  11m 10s   50s  "));
+    CHECK_THAT(table(view_of(somebody("ann")), {}, 90s), sema::test::has_text("  12m 30s   0s  "));
+}
+
+TEST_CASE("positions in a row are a range") {
+    CHECK(describe_positions({}) == "");
+    CHECK(describe_positions({3}) == "3");
+    CHECK(describe_positions({0, 1, 2, 5, 7, 8}) == "0-2,5,7-8");
+}
+
+TEST_CASE("no text of a holder or of a pool steers the terminal") {
+    const std::string hostile =
+        "a\x1b]0;title\x07\x1b[2J\r\nb\xc2\x9b"
+        "31m\xe2\x80\xae"
+        "c\x7f";
+    wire::PoolView view = view_of(somebody(hostile, "https://x/\x1b]8;;evil\x1b\\"));
+    view.name = hostile;
+    view.queue = {{1, 1, 0, somebody(hostile, "javascript:" + hostile), 5}};
+    for (const auto links : {text_links, hyperlinks}) {
+        for (const Lines& lines :
+             {pool_table(view, "vsim", 0s, {links, 0, 0}), pool_table(view, "vsim", 0s, {links, 60, 0})}) {
+            for (const std::string& line : lines) {
+                CHECK(std::none_of(line.begin(), line.end(),
+                                   [](unsigned char c) { return c < 0x20 || c == 0x7f; }));
+                CHECK(line.find("\xc2\x9b") == std::string::npos);
+                CHECK(line.find("\xe2\x80\xae") == std::string::npos);
+            }
+        }
+    }
+    CHECK_THAT(table(view), sema::test::has_text("a ]0;title  [2J  b 31m c "));
+}
+
+TEST_CASE("a link that can be trusted is a hyperlink on a terminal and text elsewhere") {
+    const wire::PoolView view = view_of(somebody("ann", "https://ci.example/7?a=b#c"));
+    const TableLayout terminal{hyperlinks, 0, 0};
+    CHECK_THAT(table(view, terminal),
+               sema::test::has_text("1-2       \x1b]8;;https://ci.example/7?a=b#c\x1b\\"
+                                    "ann\x1b]8;;\x1b\\     11m"));
+    CHECK_THAT(without_hyperlinks(table(view, terminal)), !sema::test::has_text("URL"));
+    CHECK_THAT(table(view), sema::test::has_text("  https://ci.example/7?a=b#c\n"));
+
+    const wire::PoolView unnamed = view_of(std::make_shared<const Holder>(Holder{{}, "http://x"}));
+    CHECK_THAT(table(unnamed, terminal), sema::test::has_text("\x1b\\http://x\x1b]8;;\x1b\\"));
+    const wire::PoolView untrusted = view_of(somebody("ann", "ftp://x"));
+    CHECK_THAT(table(untrusted, terminal), sema::test::has_text("  ftp://x\n"));
+}
+
+TEST_CASE("only visible web addresses are linkable") {
+    CHECK(is_linkable("http://x"));
+    CHECK(is_linkable("https://ci.example/job/7"));
+    for (const char* url : {"", "http://", "https", "ftp://x", "javascript:alert(1)", "file:///etc",
+                            "http://a b", "http://a\x1b\\", "http://a\x07", "http://\xc3\xa9", "HTTP://x"})
+        CHECK_FALSE(is_linkable(url));
+}
+
+TEST_CASE("a table for a terminal is no wider and no longer than that") {
+    wire::PoolView view = view_of(somebody(std::string(200, 'n'), "https://ci.example/7"));
+    for (unsigned i = 0; i < 30; ++i)
+        view.queue.push_back({i + 1, 1, 0, somebody("\xe6\xbc\xa2\xe5\xad\x97 \xc3\xa9t\xc3\xa9"), 5});
+    for (const std::size_t columns : {1, 2, 5, 20, 40, 79, 80, 300}) {
+        for (const std::size_t rows : {1, 2, 10, 100}) {
+            const Lines lines = pool_table(view, "vsim", 0s, {hyperlinks, columns, rows});
+            CHECK(lines.size() <= rows);
+            for (const std::string& line : lines)
+                CHECK(width_of(without_hyperlinks(line)) <= columns);
+        }
+    }
+    CHECK_THAT(table(view, {hyperlinks, 80, 10}), Catch::Matchers::EndsWith("\n\u2026 and 27 lines more\n"));
+    // What else there is of the holder is there.
+    CHECK_THAT(without_hyperlinks(table(view, {hyperlinks, 80, 0})),
+               sema::test::has_text("nnn\u2026  11m       1m"));
+}
+
+TEST_CASE("text is cut by the columns it takes") {
+    CHECK(width_of("") == 0);
+    CHECK(width_of("\xc3\xa9t\xc3\xa9") == 3);
+    CHECK(width_of("e\xcc\x81") == 1);
+    CHECK(width_of("\xe6\xbc\xa2\xe5\xad\x97") == 4);
+    CHECK(cut_to("abc", 3) == "abc");
+    CHECK(cut_to("abcd", 3) == "ab\u2026");
+    CHECK(cut_to("\xe6\xbc\xa2\xe5\xad\x97", 3) == "\xe6\xbc\xa2\u2026");
+    CHECK(cut_to("\xe6\xbc\xa2\xe5\xad\x97", 2) == "\u2026");
+    CHECK(cut_to("abcd", 0) == "");
+}

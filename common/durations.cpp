@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace sema {
@@ -10,7 +11,10 @@ namespace sema {
 Duration from_seconds(double seconds) {
     const double longest = std::chrono::duration<double>(longest_duration).count();
     if (seconds >= longest) return longest_duration;
-    return Duration(static_cast<Duration::rep>(std::ceil(seconds * 1e6)));
+    // A whole number of microseconds need not be one as a floating-point number of seconds: what is above it
+    // by no more than that inexactness is that number.
+    constexpr double inexactness = 4 * std::numeric_limits<double>::epsilon();
+    return Duration(static_cast<Duration::rep>(std::ceil(seconds * 1e6 * (1 - inexactness))));
 }
 
 std::int64_t whole_seconds(Duration duration) {

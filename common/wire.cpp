@@ -262,6 +262,8 @@ Expected<RevokeRequest> parse_revoke_request(std::string_view body) {
 }
 
 Expected<Payload> parse_payload(std::string_view text) {
+    // Not that it ends the list and goes on.
+    if (!json::accept(text)) return failure("not valid JSON");
     // As a list's only entry, it is read like those of a body, bounds and all.
     return parse_object("{\"slots\":[" + std::string(text) + "]}", {"slots"})
         .and_then([](const Fields& object) { return payloads_field(*object["slots"], 1); })

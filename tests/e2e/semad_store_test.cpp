@@ -37,13 +37,6 @@ void execute(const fs::path& database, const char* sql) {
     sqlite3_close(handle);
 }
 
-enum class End { kill, term };
-
-void stop(RunningServer& server, End end) {
-    if (end == End::kill) return server.kill9();
-    REQUIRE(server.terminate() == 0);
-}
-
 }  // namespace
 
 TEST_CASE("what was answered survives the end of semad") {

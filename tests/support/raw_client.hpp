@@ -56,7 +56,8 @@ class RawClient {
     /// also where the connection ends before the response does.
     HttpResponse receive(bool head_only = false);
 
-    /// The bytes up to `end`, and `end`.
+    /// What comes next, up to `end` and with it: for answers that go on and on. Throws also where the
+    /// connection ends before.
     std::string receive_until(std::string_view end);
 
     /// Whether any byte of a further answer is here by now.

@@ -18,8 +18,8 @@ std::shared_ptr<const PoolView> view_of(const Pool& pool, TimePoint now) {
     return std::make_shared<const PoolView>(pool.view(now));
 }
 
-LeaseGranted granted(const Pool& pool, const Lease& lease, TimePoint now, bool is_extended, bool is_news) {
-    return {lease, lease.expires_at - now, is_extended, is_extended ? pool.settings() : nullptr, is_news};
+LeaseGranted granted(const Pool& pool, const Lease& lease, TimePoint now, bool is_extended) {
+    return {lease, lease.expires_at - now, is_extended, is_extended ? pool.settings() : nullptr};
 }
 
 NotGranted not_granted(const Pool& pool, const Forecast& forecast, std::size_t rank, unsigned slots) {
@@ -188,7 +188,7 @@ void Service::borrow(const PoolId& id, Entry& entry, const Claim& claim, const W
     const auto borrowed = pool.borrow(now, claim, entry.changes, outcome);
     tell(id, entry, outcome, ready);
     if (const auto* held = std::get_if<Pool::Held>(&borrowed)) {
-        answer(entry, call.reply, granted(pool, held->lease, now, call.is_extended, held->is_news), ready);
+        answer(entry, call.reply, granted(pool, held->lease, now, call.is_extended), ready);
     } else if (const auto* unavailable = std::get_if<Pool::Unavailable>(&borrowed)) {
         if (!call.is_extended) return ready.add(call.reply, Refusal::no_resource);
         ready.add(call.reply, not_granted(pool, pool.forecast(now), unavailable->rank, claim.slots));
@@ -416,10 +416,9 @@ void Service::tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Rea
     }
     for (const Ticket ticket : outcome.superseded)
         ready.add(waiter(ticket).reply, Refusal::superseded);
-    for (const auto& [ticket, lease] : outcome.granted) {
+    for (const auto& [ticket, lease, at] : outcome.granted) {
         const WaitingCall call = waiter(ticket);
-        entry.answers.push_back(
-            {call.reply, granted(*entry.pool, lease, lease.granted_at, call.is_extended, true)});
+        entry.answers.push_back({call.reply, granted(*entry.pool, lease, at, call.is_extended)});
     }
     for (const auto& [lease, until] : outcome.chosen)
         chosen_ids_.set(lease, pool, until);

@@ -43,9 +43,6 @@ struct LeaseGranted {
     /// Whether the extended answer was asked for, and then the pool's settings.
     bool is_extended = false;
     std::shared_ptr<const PoolSettings> settings{};
-    /// Whether nobody is known to have been told of it before: then an answer that does not arrive is
-    /// undelivered().
-    bool is_news = true;
 };
 struct LeaseRenewed {
     /// Nothing where it is not held.
@@ -149,7 +146,7 @@ class Service {
     void revoke(const PoolId& pool, Position position, Reply reply);
     /// Takes the waiter for `lease` out of the queue. Answer: BorrowCancelled. Never no_such_pool.
     void cancel(const PoolId& pool, const LeaseId& lease, Reply reply);
-    /// The answer that granted the lease did not arrive: see Pool::undelivered().
+    /// An answer that told of the lease did not arrive: see Pool::undelivered().
     void undelivered(const PoolId& pool, const LeaseId& lease);
 
     /// Answer: a PoolView now, and one again and again after changes, until leave(). The last of several

@@ -314,7 +314,7 @@ std::string Routes::deleted_event() {
 
 void Routes::undelivered(const PoolId& pool, const Answer& answer) {
     const auto* granted = std::get_if<LeaseGranted>(&answer);
-    if (granted && granted->is_news) service_.undelivered(pool, granted->lease.id);
+    if (granted) service_.undelivered(pool, granted->lease.id);
 }
 
 }  // namespace sema::http

@@ -39,9 +39,8 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes,
     settle(now, changes, outcome);
     if (claim.chosen) {
         if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
-            const bool is_news = live->second.claim_by.has_value();
-            set_end(live->second, live->second.lease.expires_at, std::nullopt);
-            return Held{live->second.lease, is_news};
+            tell_again(live->second);
+            return Held{live->second.lease};
         }
         if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, changes, outcome);
     }
@@ -111,6 +110,7 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     if (settings_ && !settings_->renewable) return NotRenewable{};
     Lease& kept = live->second.lease;
     kept.ttl = std::min(ttl, kept.granted_at + limits_->max_hold - now);
+    tell_again(live->second);
     set_end(live->second, now + kept.ttl, std::nullopt);
     write(kept, changes);
     if (kept.chosen) outcome.chosen.push_back({lease, kept.expires_at});
@@ -121,7 +121,8 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
 void Pool::undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
     const auto live = leases_.find(lease);
-    if (live == leases_.end()) return;
+    // Whoever asked for it a second time knows of it, though the first answer is lost.
+    if (live == leases_.end() || live->second.told == 0 || --live->second.told > 0) return;
     if (!live->second.lease.chosen) {
         give_back(now, lease, changes, outcome);
     } else {
@@ -163,6 +164,7 @@ bool Pool::leave(TimePoint now, Ticket ticket) {
 }
 
 std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
+    settle(now, changes, outcome);
     std::optional<Ticket> ticket;
     const auto& waiters = queue_.get<ByLease>();
     if (const auto waiter = waiters.find(lease); waiter != waiters.end()) {
@@ -203,24 +205,52 @@ void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Ou
     for (const auto& [id, live] : leases_) {
         if (live.lease.chosen) outcome.chosen.push_back({id, TimePoint::min()});
     }
+    const Leases before = std::exchange(leases_, {});
     in_use_ = 0;
-    leases_.clear();
     ends_.clear();
+    unclaimed_ = 0;
     resting_.clear();
     busy_.clear();
     for (const Waiter& waiter : queue_) {
         if (waiter.claim.chosen) changes.places[waiter.claim.lease] = row_of(waiter);
     }
-    for (const KeptPlace& place : record.places)
-        changes.places.erase(place.lease);
+    for (const KeptPlace& place : record.places) {
+        // A borrower may have lost its place since, and got another.
+        const auto row = changes.places.find(place.lease);
+        if (row != changes.places.end() && row->second->arrival == place.arrival) changes.places.erase(row);
+    }
     take_rows(record, now, outcome);
+    for (auto& [id, live] : leases_) {
+        const auto known = before.find(id);
+        if (known == before.end() || known->second.lease.fence != live.lease.fence) continue;
+        live.told = known->second.told;
+        set_end(live, live.lease.expires_at, known->second.claim_by);
+    }
+    answer_restored(now, changes, outcome);
     ++revision_;
 }
 
+/// Somebody may have given back a lease and asked for another with the same id, and the former was not
+/// stored.
+void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
+    for (auto& [id, live] : leases_) {
+        const auto& waiters = queue_.get<ByLease>();
+        const auto waiter = waiters.find(id);
+        if (waiter == waiters.end()) continue;
+        if (!waiter->away) {
+            tell_again(live);
+            outcome.granted.push_back({waiter->claim.ticket, live.lease, now});
+        }
+        forget(*waiter, changes);
+    }
+}
+
 std::optional<TimePoint> Pool::next_deadline() const {
-    if (queue_.empty()) return std::nullopt;
-    const TimePoint first = queue_.get<ByDeadline>().begin()->deadline;
-    return queue_.get<ByTurn>().begin()->away ? first : earliest(first, next_free());
+    const bool is_awaited = !queue_.empty() && !queue_.get<ByTurn>().begin()->away;
+    // That nobody asked for a lease has to be stored.
+    std::optional<TimePoint> next = is_awaited || unclaimed_ > 0 ? next_free() : std::nullopt;
+    if (!queue_.empty()) next = earliest(next, queue_.get<ByDeadline>().begin()->deadline);
+    return next;
 }
 
 std::optional<TimePoint> Pool::next_change() const {
@@ -294,11 +324,11 @@ void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) 
 }
 
 void Pool::take_slot(const HeldSlot& row, TimePoint now) {
-    const TimePoint end = std::min(row.expires_at, now + row.ttl);
+    const TimePoint end = std::min({row.expires_at, now + row.ttl, row.granted_at + limits_->max_hold});
     if (end > now) {
         const auto [live, is_first] = leases_.try_emplace(
             row.lease,
-            Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder}, {}});
+            Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder}});
         if (is_first) ends_.emplace(end, row.lease);
         live->second.lease.positions.push_back(row.position);
         ++in_use_;
@@ -349,7 +379,7 @@ void Pool::serve(TimePoint now, Changes& changes, Outcome& outcome) {
     const auto& turns = queue_.get<ByTurn>();
     while (!turns.empty() && !turns.begin()->away && turns.begin()->claim.slots <= available()) {
         const Waiter& next = *turns.begin();
-        outcome.granted.push_back({next.claim.ticket, grant(now, next.claim, changes, outcome)});
+        outcome.granted.push_back({next.claim.ticket, grant(now, next.claim, changes, outcome), now});
         forget(next, changes);
     }
 }
@@ -367,7 +397,7 @@ Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& 
     write(lease, changes);
     if (lease.chosen) outcome.chosen.push_back({lease.id, lease.expires_at});
     ++revision_;
-    return leases_.emplace(lease.id, Live{lease, {}}).first->second.lease;
+    return leases_.emplace(lease.id, Live{lease}).first->second.lease;
 }
 
 void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes,
@@ -389,6 +419,7 @@ void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Chang
     hold_times_.add(ended_at - lease.granted_at);
     if (lease.chosen) outcome.chosen.push_back({lease.id, TimePoint::min()});
     ends_.erase({live->second.end(), lease.id});
+    if (live->second.claim_by) --unclaimed_;
     leases_.erase(live);
     ++revision_;
 }
@@ -403,9 +434,17 @@ void Pool::write(const Lease& lease, Changes& changes) {
 
 void Pool::set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by) {
     ends_.erase({live.end(), live.lease.id});
+    if (live.claim_by) --unclaimed_;
     live.lease.expires_at = expires_at;
     live.claim_by = claim_by;
+    if (live.claim_by) ++unclaimed_;
     ends_.emplace(live.end(), live.lease.id);
+}
+
+/// One more answer tells of the lease.
+void Pool::tell_again(Live& live) {
+    ++live.told;
+    set_end(live, live.lease.expires_at, std::nullopt);
 }
 
 bool Pool::enqueue(const Waiter& waiter) {

@@ -43,6 +43,8 @@ struct Outcome {
     struct Granted {
         Ticket ticket{};
         Lease lease;
+        /// When it got it: later than `lease.granted_at` where the lease was there already.
+        TimePoint at;
     };
     struct GaveUp {
         Ticket ticket{};
@@ -119,8 +121,6 @@ class Pool {
 
     struct Held {
         Lease lease;
-        /// Whether nobody is known to have been told of it before.
-        bool is_news = true;
     };
     struct Queued {};
     struct Unavailable {
@@ -146,8 +146,8 @@ class Pool {
     KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
                          Outcome& outcome);
 
-    /// The answer that told of the grant did not arrive. A lease with a chosen id is kept for the time to
-    /// rejoin, for its borrower to ask again; another ends now.
+    /// An answer that told of the lease did not arrive: for once each. If it was the last that could, a lease
+    /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
     void undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
@@ -173,7 +173,8 @@ class Pool {
 
     /// Replaces all but the queue by what `record` says: for when what the pool did last could not be stored.
     /// Places that only the record has are taken from it, those that only the queue has are added to
-    /// `changes`. Grants follow with the next call.
+    /// `changes`. Who waits for a lease that is live by the record is granted that. Other grants follow with
+    /// the next call.
     void restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome);
 
     /// When advance_to() next has something to tell a waiter, or to store, if nothing else happens before.
@@ -204,8 +205,10 @@ class Pool {
   private:
     struct Live {
         Lease lease;
-        /// Where its borrower may not know of it: when it ends unless somebody asks for it before.
-        std::optional<TimePoint> claim_by;
+        /// Answers that told of it, but for those that are known not to have arrived.
+        unsigned told = 1;
+        /// When there are none: when it ends unless somebody asks for it before.
+        std::optional<TimePoint> claim_by{};
 
         TimePoint end() const { return claim_by ? std::min(*claim_by, lease.expires_at) : lease.expires_at; }
     };
@@ -221,6 +224,8 @@ class Pool {
     void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
     static void write(const Lease& lease, Changes& changes);
     void set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by);
+    void tell_again(Live& live);
+    void answer_restored(TimePoint now, Changes& changes, Outcome& outcome);
     bool enqueue(const Waiter& waiter);
     void forget(const Waiter& waiter, Changes& changes);
     void step_away(const Waiter& waiter, TimePoint now, Changes& changes);
@@ -237,6 +242,8 @@ class Pool {
     Leases leases_;
     /// Each lease's end.
     std::set<std::pair<TimePoint, LeaseId>> ends_;
+    /// Leases with a `claim_by`.
+    std::size_t unclaimed_ = 0;
     /// Slots that rest, by the end of their last lease.
     std::set<std::pair<TimePoint, Position>> resting_;
     /// One bit per position, set where it is lent or rests.

@@ -1,59 +1,8 @@
-#include "server/pool/pool.hpp"
-
-#include "tests/support/catch.hpp"
+#include "tests/pool/pool_bench.hpp"
 
 using namespace std::chrono_literals;
 using namespace sema;
-
-namespace {
-
-constexpr TimePoint start{1'000'000s};
-
-/// A pool with the bookkeeping that its caller does.
-struct Bench {
-    explicit Bench(unsigned count) : pool(PoolRecord{1, count}, start, limits) {}
-
-    Pool::Borrowed borrow(TimePoint now, Duration ttl = 60s, Duration wait = 0s) {
-        outcome = {};
-        ticket = Ticket{next++};
-        return pool.borrow(now, {ticket, LeaseId::random(), ttl, now + wait}, changes, outcome);
-    }
-    /// REQUIRES: a slot is free.
-    Lease granted(TimePoint now, Duration ttl = 60s) { return std::get<Pool::Held>(borrow(now, ttl)).lease; }
-    /// REQUIRES: none is.
-    Ticket queued(TimePoint now, Duration wait, Duration ttl = 60s) {
-        REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, ttl, wait)));
-        return ticket;
-    }
-    bool give_back(TimePoint now, const LeaseId& lease) {
-        outcome = {};
-        return pool.give_back(now, lease, changes, outcome);
-    }
-    void set_count(TimePoint now, unsigned count) {
-        outcome = {};
-        pool.set_count(now, count, changes, outcome);
-    }
-    void advance_to(TimePoint now) {
-        outcome = {};
-        pool.advance_to(now, changes, outcome);
-    }
-    std::vector<Ticket> gave_up() const {
-        std::vector<Ticket> tickets;
-        for (const auto& waiter : outcome.gave_up)
-            tickets.push_back(waiter.ticket);
-        return tickets;
-    }
-    bool refused(TimePoint now) { return std::holds_alternative<Pool::Unavailable>(borrow(now)); }
-
-    static inline const PoolLimits limits;
-    Pool pool;
-    Changes changes;
-    Outcome outcome;
-    Ticket ticket{};
-    std::uint64_t next = 1;
-};
-
-}  // namespace
+using namespace sema::test;
 
 TEST_CASE("a grant takes the lowest free position") {
     Bench bench(3);
@@ -265,7 +214,8 @@ TEST_CASE("what changes nothing stores nothing") {
 TEST_CASE("a restored pool keeps leases with the time they have left") {
     const HeldSlot live{LeaseId::random(), 1, start - 20s, start + 40s, 60s};
     const HeldSlot past{LeaseId::random(), 0, start - 90s, start, 60s};
-    Pool pool(PoolRecord{7, 2, 0, nullptr, {past, live}}, start, Bench::limits);
+    const PoolLimits limits;
+    Pool pool(PoolRecord{7, 2, 0, nullptr, {past, live}}, start, limits);
     CHECK(pool.in_use() == 1);
     Changes changes;
     Outcome outcome;
@@ -275,7 +225,8 @@ TEST_CASE("a restored pool keeps leases with the time they have left") {
 
 TEST_CASE("a restored lease never gets more than its ttl, should time have gone back") {
     const HeldSlot lease{LeaseId::random(), 0, start + 1000s, start + 1060s, 60s};
-    Pool pool(PoolRecord{7, 1, 0, nullptr, {lease}}, start, Bench::limits);
+    const PoolLimits limits;
+    Pool pool(PoolRecord{7, 1, 0, nullptr, {lease}}, start, limits);
     Changes changes;
     Outcome outcome;
     pool.advance_to(start + 60s - 1ms, changes, outcome);

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "server/pool/pool.hpp"
+#include "tests/support/catch.hpp"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sema::test {
+
+inline constexpr TimePoint start{std::chrono::seconds(1'000'000)};
+
+/// A pool with the bookkeeping that its caller does.
+struct Bench {
+    explicit Bench(unsigned count, PoolLimits with = {})
+        : limits(with), pool(PoolRecord{1, count}, start, limits) {}
+    explicit Bench(const PoolRecord& record, TimePoint now = start, PoolLimits with = {})
+        : limits(with), pool(record, now, limits) {}
+    Bench(const Bench&) = delete;
+    Bench& operator=(const Bench&) = delete;
+
+    Pool::Borrowed borrow(TimePoint now, Duration ttl = std::chrono::seconds(60), Duration wait = {}) {
+        return borrow(now, Claim{{}, LeaseId::random(), ttl, now + wait});
+    }
+    /// As `claim` says, with a ticket of its own.
+    Pool::Borrowed borrow(TimePoint now, Claim claim) {
+        outcome = {};
+        ticket = claim.ticket = Ticket{next++};
+        return pool.borrow(now, claim, changes, outcome);
+    }
+    /// REQUIRES: a slot is free.
+    Lease granted(TimePoint now, Duration ttl = std::chrono::seconds(60)) {
+        return std::get<Pool::Held>(borrow(now, ttl)).lease;
+    }
+    Lease granted(TimePoint now, const Claim& claim) {
+        const auto borrowed = borrow(now, claim);
+        REQUIRE(std::holds_alternative<Pool::Held>(borrowed));
+        return std::get<Pool::Held>(borrowed).lease;
+    }
+    /// REQUIRES: none is.
+    Ticket queued(TimePoint now, Duration wait, Duration ttl = std::chrono::seconds(60)) {
+        REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, ttl, wait)));
+        return ticket;
+    }
+    Ticket queued(TimePoint now, const Claim& claim) {
+        REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, claim)));
+        return ticket;
+    }
+    bool give_back(TimePoint now, LeaseId lease) {
+        outcome = {};
+        return pool.give_back(now, lease, changes, outcome);
+    }
+    bool revoke(TimePoint now, Position position) {
+        outcome = {};
+        return pool.revoke(now, position, changes, outcome);
+    }
+    /// When the lease ends then. REQUIRES: it is held, and can be kept alive.
+    TimePoint kept_alive(TimePoint now, const LeaseId& lease, Duration ttl) {
+        outcome = {};
+        const auto kept = pool.keep_alive(now, lease, ttl, changes, outcome);
+        REQUIRE(std::holds_alternative<Lease>(kept));
+        return std::get<Lease>(kept).expires_at;
+    }
+    void undelivered(TimePoint now, const LeaseId& lease) {
+        outcome = {};
+        pool.undelivered(now, lease, changes, outcome);
+    }
+    void set_count(TimePoint now, unsigned count) {
+        outcome = {};
+        pool.set_count(now, count, changes, outcome);
+    }
+    void set(TimePoint now, const PoolSettings& settings) {
+        outcome = {};
+        pool.set(now, settings, changes, outcome);
+    }
+    void advance_to(TimePoint now) {
+        outcome = {};
+        pool.advance_to(now, changes, outcome);
+    }
+    void leave(TimePoint now, Ticket who) {
+        outcome = {};
+        REQUIRE(pool.leave(now, who));
+        pool.advance_to(now, changes, outcome);
+    }
+    void restore(TimePoint now, const PoolRecord& record) {
+        outcome = {};
+        changes = {};
+        pool.restore(record, now, changes, outcome);
+    }
+
+    std::vector<Ticket> served() const {
+        std::vector<Ticket> tickets;
+        for (const auto& granted : outcome.granted)
+            tickets.push_back(granted.ticket);
+        return tickets;
+    }
+    std::vector<Ticket> gave_up() const {
+        std::vector<Ticket> tickets;
+        for (const auto& waiter : outcome.gave_up)
+            tickets.push_back(waiter.ticket);
+        return tickets;
+    }
+    bool refused(TimePoint now) { return std::holds_alternative<Pool::Unavailable>(borrow(now)); }
+    unsigned in_use(TimePoint now) {
+        advance_to(now);
+        return pool.in_use();
+    }
+
+    const PoolLimits limits;
+    Pool pool;
+    Changes changes;
+    Outcome outcome;
+    Ticket ticket{};
+    std::uint64_t next = 1;
+};
+
+using Tickets = std::vector<Ticket>;
+
+}  // namespace sema::test

@@ -1,0 +1,376 @@
+#include "tests/pool/pool_bench.hpp"
+
+// What a lease is: its slots, its fence, its life, and what becomes of its slots afterwards.
+
+using namespace std::chrono_literals;
+using namespace sema;
+using namespace sema::test;
+
+namespace {
+
+Claim slots(unsigned number, Duration ttl = 60s, TimePoint give_up_at = start) {
+    return {{}, LeaseId::random(), ttl, give_up_at, false, number};
+}
+
+Claim chosen(const LeaseId& id, Duration ttl = 60s, TimePoint give_up_at = start) {
+    return {{}, id, ttl, give_up_at, true};
+}
+
+PoolSettings resting(Duration cooldown) {
+    return {{}, cooldown, true, {}};
+}
+
+}  // namespace
+
+TEST_CASE("a lease of several slots takes the lowest free ones, and gives them back together") {
+    Bench bench(5);
+    bench.granted(start);
+    const Lease second = bench.granted(start);
+    bench.granted(start);
+    bench.give_back(start, second.id);
+    const Lease wide = bench.granted(start, slots(3));
+    CHECK(wide.positions == Positions{1, 3, 4});
+    CHECK(wide.position() == 1);
+    CHECK(bench.pool.in_use() == 5);
+    CHECK(bench.give_back(start, wide.id));
+    CHECK(bench.pool.in_use() == 2);
+    CHECK(bench.pool.available() == 3);
+}
+
+TEST_CASE("several slots are lent all or not at all") {
+    Bench bench(3);
+    bench.granted(start);
+    CHECK(std::holds_alternative<Pool::Unavailable>(bench.borrow(start, slots(3))));
+    CHECK(bench.pool.in_use() == 1);
+    CHECK(bench.granted(start, slots(2)).positions == Positions{1, 2});
+}
+
+TEST_CASE("a lease may span more than sixty-four slots") {
+    Bench bench(200);
+    const Lease one = bench.granted(start);
+    const Lease wide = bench.granted(start, slots(199));
+    REQUIRE(wide.positions.size() == 199);
+    CHECK(wide.positions.front() == 1);
+    CHECK(wide.positions.back() == 199);
+    CHECK(bench.pool.available() == 0);
+    bench.give_back(start, one.id);
+    CHECK(bench.pool.available() == 1);
+}
+
+TEST_CASE("each slot of a lease is stored, the holder with the first of them") {
+    Bench bench(3);
+    auto claim = slots(2);
+    claim.holder = std::make_shared<const Holder>(Holder{"render 7", {}});
+    const Lease lease = bench.granted(start, claim);
+    REQUIRE(bench.changes.slots.size() == 2);
+    for (const auto& [position, row] : bench.changes.slots) {
+        CHECK(row->lease == lease.id);
+        CHECK(row->position == position);
+        CHECK(row->fence == lease.fence);
+    }
+    CHECK(bench.changes.slots.at(0)->holder == claim.holder);
+    CHECK_FALSE(bench.changes.slots.at(1)->holder);
+}
+
+TEST_CASE("a restored lease has all its slots again, and its holder") {
+    const LeaseId id = LeaseId::random();
+    const auto holder = std::make_shared<const Holder>(Holder{"render 7", "http://render/7"});
+    Bench bench(PoolRecord{1,
+                           4,
+                           10,
+                           nullptr,
+                           {{id, 1, start, start + 60s, 60s, 7, true, holder},
+                            {id, 3, start, start + 60s, 60s, 7, true, nullptr}}});
+    const PoolView view = bench.pool.view(start);
+    REQUIRE(view.leases.size() == 1);
+    CHECK(view.leases[0].positions == Positions{1, 3});
+    CHECK(view.leases[0].holder == holder);
+    CHECK(view.leases[0].chosen);
+    CHECK(view.leases[0].fence == 7);
+    CHECK(bench.pool.in_use() == 2);
+}
+
+TEST_CASE("each fence is greater than those before it") {
+    Changes changes;
+    Outcome outcome;
+    const PoolLimits limits;
+    Pool pool(2500, 40, limits, changes);
+    std::uint64_t last = 40;
+    for (int i = 0; i < 2500; ++i) {
+        const auto borrowed = pool.borrow(start, slots(1), changes, outcome);
+        const auto& lease = std::get<Pool::Held>(borrowed).lease;
+        REQUIRE(lease.fence > last);
+        last = lease.fence;
+        // What is stored covers it.
+        REQUIRE(*changes.fence >= last);
+    }
+    CHECK(pool.fence() == *changes.fence);
+}
+
+TEST_CASE("a restored pool goes on above all fences that it may have given") {
+    Bench bench(PoolRecord{1, 2, 1000});
+    CHECK(bench.granted(start).fence == 1001);
+    CHECK(*bench.changes.fence >= 1001);
+    CHECK(bench.granted(start).fence == 1002);
+}
+
+TEST_CASE("a lease that is kept alive ends its new ttl from now, be that later or earlier") {
+    Bench bench(1);
+    const Lease lease = bench.granted(start, 10s);
+    CHECK(bench.kept_alive(start + 5s, lease.id, 20s) == start + 25s);
+    CHECK(bench.changes.slots.at(0)->expires_at == start + 25s);
+    CHECK(bench.changes.slots.at(0)->ttl == 20s);
+    CHECK(bench.kept_alive(start + 6s, lease.id, 2s) == start + 8s);
+    CHECK(bench.in_use(start + 8s - 1ms) == 1);
+    CHECK(bench.in_use(start + 8s) == 0);
+}
+
+TEST_CASE("a lease is kept alive before its end only") {
+    Bench bench(2);
+    const Lease lease = bench.granted(start, 10s);
+    const Lease other = bench.granted(start, 10s);
+    bench.kept_alive(start + 10s - 1ms, lease.id, 10s);
+    const auto kept = bench.pool.keep_alive(start + 10s, other.id, 10s, bench.changes, bench.outcome);
+    CHECK(std::holds_alternative<Pool::NotHeld>(kept));
+    CHECK(bench.pool.in_use() == 1);
+}
+
+TEST_CASE("no lease lives longer than the limit, however often it is kept alive") {
+    Bench bench(2, {30s, 15s});
+    CHECK(bench.granted(start, 100s).expires_at == start + 30s);
+    const Lease lease = bench.granted(start, 10s);
+    CHECK(bench.kept_alive(start + 9s, lease.id, 20s) == start + 29s);
+    CHECK(bench.kept_alive(start + 20s, lease.id, 20s) == start + 30s);
+    CHECK(bench.in_use(start + 30s - 1ms) == 2);
+    CHECK(bench.in_use(start + 30s) == 0);
+}
+
+TEST_CASE("a lease from before the limit on a lease's life does not outlive it either") {
+    const HeldSlot old{LeaseId::random(), 0, start - 100s, start + 60s, 160s};
+    const HeldSlot young{LeaseId::random(), 1, start - 10s, start + 60s, 70s};
+    Bench bench(PoolRecord{1, 2, 0, nullptr, {old, young}}, start, {30s, 15s});
+    CHECK(bench.pool.in_use() == 1);
+    const auto kept = bench.pool.keep_alive(start, old.lease, 10s, bench.changes, bench.outcome);
+    CHECK(std::holds_alternative<Pool::NotHeld>(kept));
+    CHECK(bench.kept_alive(start + 1s, young.lease, 60s) == start + 20s);
+    CHECK(bench.in_use(start + 20s - 1ms) == 1);
+    CHECK(bench.in_use(start + 20s) == 0);
+}
+
+TEST_CASE("a pool may forbid to keep leases alive") {
+    Bench bench(1);
+    const Lease lease = bench.granted(start, 10s);
+    bench.set(start, {{}, {}, false, {}});
+    const auto kept = bench.pool.keep_alive(start + 5s, lease.id, 10s, bench.changes, bench.outcome);
+    CHECK(std::holds_alternative<Pool::NotRenewable>(kept));
+    CHECK(bench.in_use(start + 10s - 1ms) == 1);
+    CHECK(bench.in_use(start + 10s) == 0);
+    const auto late = bench.pool.keep_alive(start + 10s, lease.id, 10s, bench.changes, bench.outcome);
+    CHECK(std::holds_alternative<Pool::NotHeld>(late));
+}
+
+TEST_CASE("a revoke ends the whole lease at a position, and serves who waits") {
+    Bench bench(3);
+    const Lease wide = bench.granted(start, slots(2));
+    bench.granted(start);
+    const Ticket waiter = bench.queued(start, 300s);
+    CHECK(bench.revoke(start + 1s, 1));
+    CHECK(bench.served() == Tickets{waiter});
+    CHECK(bench.outcome.granted[0].lease.position() == 0);
+    CHECK_FALSE(bench.give_back(start + 1s, wide.id));
+    CHECK_FALSE(bench.revoke(start + 1s, 1));
+    CHECK_FALSE(bench.revoke(start + 1s, 99));
+}
+
+TEST_CASE("a lease is revoked before its end only") {
+    Bench bench(2);
+    bench.granted(start, 10s);
+    bench.granted(start, 10s);
+    CHECK(bench.revoke(start + 10s - 1ms, 0));
+    CHECK_FALSE(bench.revoke(start + 10s, 1));
+}
+
+TEST_CASE("a slot rests after a return, and is lent no earlier than that is over") {
+    Bench bench(1);
+    bench.set(start, resting(5s));
+    const Lease lease = bench.granted(start);
+    bench.give_back(start + 10s, lease.id);
+    CHECK(bench.pool.in_use() == 0);
+    CHECK(bench.pool.available() == 0);
+    CHECK(bench.refused(start + 15s - 1ms));
+    CHECK(bench.granted(start + 15s).position() == 0);
+}
+
+TEST_CASE("a slot rests from the end of an expired lease on, whenever that is noticed") {
+    Bench bench(1);
+    bench.set(start, resting(5s));
+    bench.granted(start, 10s);
+    CHECK(bench.refused(start + 15s - 1ms));
+    CHECK(bench.granted(start + 15s).position() == 0);
+}
+
+TEST_CASE("a slot rests after a revoke") {
+    Bench bench(1);
+    bench.set(start, resting(5s));
+    bench.granted(start);
+    CHECK(bench.revoke(start + 10s, 0));
+    CHECK(bench.refused(start + 15s - 1ms));
+    CHECK(bench.granted(start + 15s).position() == 0);
+}
+
+TEST_CASE("a grant passes over slots that rest") {
+    Bench bench(3);
+    bench.set(start, resting(5s));
+    const Lease first = bench.granted(start);
+    bench.give_back(start, first.id);
+    CHECK(bench.pool.available() == 2);
+    CHECK(bench.granted(start, slots(2)).positions == Positions{1, 2});
+}
+
+TEST_CASE("a waiter is served in the instant a slot has rested, which is a deadline") {
+    Bench bench(1);
+    bench.set(start, resting(5s));
+    const Lease lease = bench.granted(start);
+    const Ticket waiter = bench.queued(start, 300s);
+    bench.give_back(start + 10s, lease.id);
+    CHECK(bench.served().empty());
+    CHECK(bench.pool.next_deadline() == start + 15s);
+    bench.advance_to(start + 15s - 1ms);
+    CHECK(bench.served().empty());
+    bench.advance_to(start + 15s);
+    CHECK(bench.served() == Tickets{waiter});
+}
+
+TEST_CASE("a shorter cooldown is the rule for slots that rest already") {
+    Bench bench(1);
+    bench.set(start, resting(100s));
+    bench.give_back(start, bench.granted(start).id);
+    const Ticket waiter = bench.queued(start, 300s);
+    bench.set(start + 10s, resting(10s));
+    CHECK(bench.served() == Tickets{waiter});
+}
+
+TEST_CASE("slots rest on over a restart, for what is left") {
+    Bench bench(3);
+    bench.set(start, resting(5s));
+    const Lease returned = bench.granted(start, 100s);
+    bench.granted(start, 10s);
+    bench.granted(start, 100s);
+    bench.give_back(start + 10s, returned.id);
+    PoolRecord record{2, 3, bench.pool.fence(), bench.pool.settings()};
+    for (const auto& [position, row] : bench.changes.slots)
+        record.slots.push_back(*row);
+
+    Bench early(record, start + 15s - 1ms);
+    CHECK(early.pool.in_use() == 1);
+    CHECK(early.pool.available() == 0);
+    CHECK(early.refused(start + 15s - 1ms));
+    CHECK(early.granted(start + 15s, slots(2)).positions == Positions{0, 1});
+    Bench late(record, start + 15s);
+    CHECK(late.pool.available() == 2);
+}
+
+TEST_CASE("settings that stay as they were store nothing") {
+    Bench bench(1);
+    bench.set(start, {});
+    CHECK(bench.changes.empty());
+    bench.set(start, {"seats", 5s, false, {"\"a\""}});
+    REQUIRE(bench.changes.settings);
+    CHECK(*bench.changes.settings == PoolSettings{"seats", 5s, false, {"\"a\""}});
+    bench.changes = {};
+    bench.set(start, {"seats", 5s, false, {"\"a\""}});
+    CHECK(bench.changes.empty());
+}
+
+TEST_CASE("a lease that its borrower was not told of ends at once, and serves who waits") {
+    Bench bench(1);
+    const Lease lease = bench.granted(start);
+    const Ticket waiter = bench.queued(start, 300s);
+    bench.undelivered(start + 1s, lease.id);
+    CHECK(bench.served() == Tickets{waiter});
+    CHECK_FALSE(bench.give_back(start + 1s, lease.id));
+}
+
+TEST_CASE("a lease with a chosen id is kept for its borrower to ask again, and then ends") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    bench.granted(start, chosen(id));
+    bench.undelivered(start + 1s, id);
+    CHECK(bench.pool.next_deadline() == start + 16s);
+    CHECK(bench.in_use(start + 16s - 1ms) == 1);
+    bench.changes = {};
+    CHECK(bench.in_use(start + 16s) == 0);
+    // The row does not tell that by itself.
+    CHECK(bench.changes.slots.at(0) == std::nullopt);
+    CHECK(bench.outcome.chosen.back().until == TimePoint::min());
+}
+
+TEST_CASE("a lease that nobody asked for does not outlive its ttl by the time to ask") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    bench.granted(start, chosen(id, 10s));
+    bench.undelivered(start + 1s, id);
+    CHECK(bench.in_use(start + 10s - 1ms) == 1);
+    CHECK(bench.in_use(start + 10s) == 0);
+}
+
+TEST_CASE("who asks again in time has its lease to the end") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    const Lease lease = bench.granted(start, chosen(id));
+    bench.undelivered(start, id);
+    const Lease again = bench.granted(start + 15s - 1ms, chosen(id));
+    CHECK(again.expires_at == lease.expires_at);
+    CHECK(again.fence == lease.fence);
+    CHECK_FALSE(bench.pool.next_deadline());
+    CHECK(bench.in_use(start + 60s - 1ms) == 1);
+    bench.advance_to(start + 60s);
+    // Too late: it is another one then.
+    CHECK(bench.granted(start + 60s, chosen(id)).fence > lease.fence);
+}
+
+TEST_CASE("an undelivered lease that is kept alive is known to its borrower") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    bench.granted(start, chosen(id));
+    bench.undelivered(start, id);
+    bench.kept_alive(start + 5s, id, 30s);
+    CHECK(bench.in_use(start + 35s - 1ms) == 1);
+    CHECK(bench.in_use(start + 35s) == 0);
+}
+
+TEST_CASE("a lease is not lost with its first answer when another has told of it") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    bench.granted(start, chosen(id));
+    SECTION("to who repeated the call before the loss was noticed") {
+        bench.granted(start + 1s, chosen(id));
+        bench.undelivered(start + 2s, id);
+        CHECK(bench.in_use(start + 60s - 1ms) == 1);
+    }
+    SECTION("to who kept it alive before the loss was noticed") {
+        bench.kept_alive(start + 1s, id, 60s);
+        bench.undelivered(start + 2s, id);
+        CHECK(bench.in_use(start + 61s - 1ms) == 1);
+    }
+    SECTION("unless that was lost too") {
+        bench.granted(start + 1s, chosen(id));
+        bench.undelivered(start + 2s, id);
+        bench.undelivered(start + 3s, id);
+        CHECK(bench.in_use(start + 18s - 1ms) == 1);
+        CHECK(bench.in_use(start + 18s) == 0);
+    }
+}
+
+TEST_CASE("that an answer was lost is not forgotten when a change cannot be stored") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    const Lease lease = bench.granted(start, chosen(id));
+    PoolRecord record{2, 1, bench.pool.fence()};
+    record.slots.push_back(*bench.changes.slots.at(0));
+    bench.undelivered(start, id);
+    bench.restore(start + 1s, record);
+    CHECK(bench.in_use(start + 15s - 1ms) == 1);
+    CHECK(bench.in_use(start + 15s) == 0);
+    CHECK_FALSE(bench.give_back(start + 15s, lease.id));
+}

@@ -1,16 +1,14 @@
 #include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
+#include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scripted_server.hpp"
 
-#include <fcntl.h>
-#include <pty.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <utility>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -43,58 +41,6 @@ bool is_alive(pid_t pid) {
 // A command that ignores TERM, and so does its child; prints `command PID` and `child PID`.
 const Words stubborn = {
     "sh", "-c", "trap '' TERM INT; echo command $$; sh -c 'echo child $$; while :; do sleep 1; done'; :"};
-
-// A terminal, from the side of the person who types.
-class Terminal {
-  public:
-    Terminal() {
-        int other = -1;
-        char name[64];
-        REQUIRE(openpty(&keyboard_, &other, name, nullptr, nullptr) == 0);
-        fcntl(keyboard_, F_SETFD, FD_CLOEXEC);
-        fcntl(keyboard_, F_SETFL, O_NONBLOCK);
-        name_ = name;
-        // Kept open, so that the terminal lives on when no program has it.
-        other_ = other;
-        fcntl(other_, F_SETFD, FD_CLOEXEC);
-    }
-    ~Terminal() {
-        close(keyboard_);
-        close(other_);
-    }
-    Terminal(const Terminal&) = delete;
-    Terminal& operator=(const Terminal&) = delete;
-
-    const std::string& name() const { return name_; }
-    void type(char key) const { type(std::string(1, key)); }
-    void type(const std::string& keys) const {
-        REQUIRE(write(keyboard_, keys.data(), keys.size()) == static_cast<ssize_t>(keys.size()));
-    }
-    // As a window that is closed, or a connection that is lost.
-    void hang_up() {
-        close(std::exchange(keyboard_, -1));
-        close(std::exchange(other_, -1));
-    }
-    bool shows(const std::string& text) {
-        return eventually([&] { return screen().find(text) != std::string::npos; });
-    }
-    const std::string& screen() {
-        char bytes[4096];
-        for (ssize_t size = 0; (size = read(keyboard_, bytes, sizeof bytes)) > 0;)
-            screen_.append(bytes, static_cast<std::size_t>(size));
-        return screen_;
-    }
-
-  private:
-    int keyboard_ = -1;
-    int other_ = -1;
-    std::string name_;
-    std::string screen_;
-};
-
-constexpr char ctrl_c = 3;
-constexpr char ctrl_s = 19;
-constexpr char ctrl_z = 26;
 
 }  // namespace
 

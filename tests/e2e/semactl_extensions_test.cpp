@@ -1,0 +1,279 @@
+#include "tests/e2e/semactl.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/scripted_server.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+
+using namespace sema::test;
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+const std::string own_lease = "5a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34";
+
+// A server with a pool of two slots, and semactl to use it.
+struct World {
+    explicit World(const Words& server_options = {}) : server(server_options) {
+        REQUIRE(semactl({"register", "vsim", "--count", "2"}).status == 0);
+    }
+
+    Finished operator()(const Words& words) const { return semactl(words); }
+    Json json(Words words) const {
+        words.insert(words.begin(), {"--output", "json"});
+        const Finished answer = semactl(words);
+        CAPTURE(words, answer.err);
+        REQUIRE_FALSE(answer.out.empty());
+        // One line, so that several can be told apart.
+        CHECK(answer.out.find('\n') == answer.out.size() - 1);
+        return Json::parse(answer.out);
+    }
+    std::string borrow(Words words = {}) const {
+        words.insert(words.begin(), {"borrow", "vsim", "--ttl", "60"});
+        return json(words).at("lease").get<std::string>();
+    }
+    bool has_waiters(std::size_t count) const {
+        return eventually([&] { return json({"holders", "vsim"}).at("queue").size() == count; });
+    }
+
+    RunningServer server;
+    Semactl semactl{server.url()};
+};
+
+}  // namespace
+
+TEST_CASE("a lease that is kept alive gets a new end") {
+    const World world;
+    const std::string lease = world.borrow();
+    const Finished renewed = world({"keepalive", "vsim", lease, "--ttl", "5m"});
+    CHECK(renewed.status == 0);
+    CHECK_THAT(renewed.out,
+               has_text("lease            " + lease + "\n") && has_text("expires_in       300\n"));
+    const Json answer = world.json({"keepalive", "vsim", lease, "--ttl", "90"});
+    CHECK(answer.at("renewed") == true);
+    CHECK(answer.at("expires_in") == 90);
+
+    REQUIRE(world({"return", "vsim", lease}).status == 0);
+    const Finished gone = world({"keepalive", "vsim", lease, "--ttl", "90"});
+    CHECK(gone.status == 1);
+    CHECK(gone.out.empty());
+    CHECK(gone.err == "semactl: vsim: not renewed: the lease had expired, or was returned or revoked\n");
+    CHECK(world.json({"keepalive", "vsim", lease, "--ttl", "90"}) == Json{{"renewed", false}});
+}
+
+TEST_CASE("a pool can forbid that its leases are kept alive") {
+    const World world;
+    REQUIRE(world({"register", "vsim", "--count", "2", "--renewable", "no"}).status == 0);
+    const std::string lease = world.borrow();
+    const Finished refused = world({"keepalive", "vsim", lease, "--ttl", "90"});
+    CHECK(refused.status == 125);
+    CHECK(refused.err ==
+          "semactl: vsim: the pool does not let its leases be renewed (semactl register vsim "
+          "--renewable yes would)\n");
+    REQUIRE(world({"register", "vsim", "--count", "2", "--renewable", "yes"}).status == 0);
+    CHECK(world({"keepalive", "vsim", lease, "--ttl", "90"}).status == 0);
+}
+
+TEST_CASE("a pool is resized by steps up and down") {
+    const World world;
+    CHECK(world({"resize", "vsim", "+2"}).out == "count      4\nin_use     0\navailable  4\n");
+    CHECK_THAT(world({"resize", "vsim", "-1"}).out, has_text("count      3\n"));
+    CHECK(world.json({"resize", "vsim", "2"}).at("count") == 5);
+    const Finished too_far = world({"resize", "vsim", "-6"});
+    CHECK(too_far.status == 125);
+    CHECK_THAT(too_far.err, has_text("count out of range"));
+    CHECK(world.semactl.count() == 5);
+    REQUIRE(world({"delete", "vsim"}).status == 0);
+    CHECK(world({"resize", "vsim", "1"}).status == 66);
+}
+
+TEST_CASE("holders tells who holds and who waits, to people and to programs") {
+    const World world;
+    REQUIRE(world({"register", "vsim", "--count", "2", "--name", "Questa", "--cooldown", "30"}).status == 0);
+    world.borrow({"--slots", "2", "--holder", "ann", "--holder-url", "https://ci.example/7"});
+    Program waiting(Semactl::command({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--priority", "-5",
+                                      "--holder", "bob"}),
+                    world.semactl.options());
+    REQUIRE(world.has_waiters(1));
+
+    for (const std::string command : {"holders", "who"}) {
+        const Finished table = world({command, "vsim"});
+        CHECK(table.status == 0);
+        CHECK_THAT(table.out,
+                   Catch::Matchers::StartsWith("vsim (Questa): 2 of 2 in use, 0 available, cooldown 30s") &&
+                       has_text("POSITION  HOLDER  HELD FOR  EXPIRES IN  FENCE") &&
+                       has_text("\n0-1       ann     ") && has_text("  https://ci.example/7\n") &&
+                       has_text("\n1     bob     1      -5        "));
+    }
+    const Json view = world.json({"who", "vsim"});
+    CHECK(view.at("name") == "Questa");
+    CHECK(view.at("holders").at(0).at("positions") == Json{0, 1});
+    CHECK(view.at("holders").at(0).at("holder") == Json{{"name", "ann"}, {"url", "https://ci.example/7"}});
+    CHECK(view.at("queue").at(0).at("priority") == -5);
+    CHECK(view.dump().find("lease") == std::string::npos);
+
+    REQUIRE(world({"delete", "vsim"}).status == 0);
+    CHECK(world({"holders", "vsim"}).status == 66);
+    CHECK(waiting.wait() == 66);
+}
+
+TEST_CASE("a holder's name cannot steer the terminal of who looks") {
+    const World world;
+    world.borrow({"--holder", "\x1b[2Jann\nbob", "--holder-url", "http://x\x1b\\"});
+    CHECK_THAT(world({"holders", "vsim"}).out, has_text("0          [2Jann bob  ") && !has_text("\x1b"));
+    CHECK(world.json({"holders", "vsim"}).at("holders").at(0).at("holder").at("name") == "\x1b[2Jann\nbob");
+}
+
+TEST_CASE("a revoked lease is held no longer") {
+    const World world;
+    const std::string lease = world.borrow();
+    const Finished revoked = world({"revoke", "vsim", "0"});
+    CHECK(revoked.status == 0);
+    CHECK(revoked.out.empty());
+    CHECK(world({"return", "vsim", lease}).status == 1);
+    const Finished nobody = world({"revoke", "vsim", "0"});
+    CHECK(nobody.status == 1);
+    CHECK(nobody.err == "semactl: vsim: nobody holds position 0\n");
+    CHECK(world.json({"revoke", "vsim", "1"}) == Json{{"revoked", false}});
+    REQUIRE(world({"delete", "vsim"}).status == 0);
+    CHECK(world({"revoke", "vsim", "0"}).status == 66);
+}
+
+TEST_CASE("who borrows under the same lease id again gets the same lease") {
+    const World world;
+    ProgramOptions options;
+    options.environment["MY_LEASE"] = own_lease;
+    const Words command = {"--output", "json", "borrow", "vsim", "--ttl", "60", "--lease"};
+    for (const auto& given : Words{own_lease, "env:MY_LEASE", own_lease}) {
+        Words words = command;
+        words.push_back(given);
+        const Json lease = Json::parse(world.semactl(words, options).out);
+        CHECK(lease.at("lease") == own_lease);
+        CHECK(lease.at("position") == 0);
+    }
+    CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("a lease that was chosen is not given back, however little of it is left") {
+    const std::string nearly_over =
+        R"({"lease":")" + own_lease +
+        R"(","position":0,"expires_at_unix":2000000000,"expires_in":0,"positions":[0],"fence":7,"slots":[null],)"
+        R"("granted_at_unix":1999999940})";
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", nearly_over)}});
+    const Finished again = Semactl(server.url())({"borrow", "vsim", "--ttl", "60", "--lease", own_lease});
+    CHECK(again.status == 0);
+    CHECK_THAT(again.out, has_text("fence            7\n"));
+    CHECK(server.requests().size() == 1);
+}
+
+TEST_CASE("a borrower that named its lease and is interrupted leaves the queue") {
+    const World world;
+    world.borrow({"--slots", "2"});
+    Program waiting(Semactl::command({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--lease", own_lease}),
+                    world.semactl.options());
+    REQUIRE(world.has_waiters(1));
+    waiting.signal(SIGTERM);
+    CHECK(waiting.wait() == 128 + SIGTERM);
+    CHECK(world.json({"holders", "vsim"}).at("queue").empty());
+}
+
+TEST_CASE("several slots are lent together, or none") {
+    const World world;
+    CHECK_THAT(world({"borrow", "vsim", "--ttl", "60", "--slots", "2"}).out,
+               has_text("position         0\n") && has_text("positions        0-1\n") &&
+                   has_text("fence            "));
+    const Finished refused = world({"borrow", "vsim", "--ttl", "60", "--slots", "2"});
+    CHECK(refused.status == 75);
+    CHECK(refused.err == "semactl: vsim: no slot became free within the wait (1st of 1 in the queue)\n");
+}
+
+TEST_CASE("who has a higher priority is served before") {
+    const World world;
+    const std::string held = world.borrow({"--slots", "2"});
+    const auto queue_up = [&](const std::string& priority) {
+        return std::make_unique<Program>(
+            Semactl::command({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--slots", "2", priority}),
+            world.semactl.options());
+    };
+    const auto low = queue_up("--priority=-5");
+    REQUIRE(world.has_waiters(1));
+    const auto high = queue_up("--priority=5");
+    REQUIRE(world.has_waiters(2));
+    REQUIRE(world({"return", "vsim", held}).status == 0);
+    CHECK(high->wait() == 0);
+    CHECK_FALSE(low->ended());
+}
+
+TEST_CASE("a plain borrow prints what it always did") {
+    const World world;
+    CHECK(world.json({"borrow", "vsim", "--ttl", "60"}).size() == 4);
+    CHECK(world.json({"borrow", "vsim", "--ttl", "60", "--priority", "-5"}).size() == 8);
+}
+
+TEST_CASE("a borrower is told its slot's payload, through a shell too, whatever it is") {
+    const World world;
+    const std::string nasty = "it's $(echo run) `x` \"q\"\n two";
+    REQUIRE(world({"register", "vsim", "--slot", nasty, "--slot", R"({"host": "b", "port": 7})"}).out ==
+            "count      2\nin_use     0\navailable  2\n");
+    const std::string script =
+        "lease=$(" SEMACTL
+        " borrow vsim --ttl 60 --slots 2 --shell) && eval \"$lease\" && "
+        "printf '%s|%s|%s' \"$SEMA_SLOT\" \"$SEMA_POSITIONS\" \"$SEMA_FENCE\" && " SEMACTL
+        " return vsim env:SEMA_LEASE";
+    for (const char* shell : {"bash", "dash"}) {
+        const Finished run = run_program({shell, "-c", script}, world.semactl.options());
+        CAPTURE(shell, run.err);
+        CHECK(run.status == 0);
+        CHECK_THAT(run.out, Catch::Matchers::StartsWith(nasty + "|0 1|"));
+    }
+    CHECK_THAT(world({"borrow", "vsim", "--ttl", "60", "--slots", "2"}).out,
+               has_text("slots            it's $(echo run) `x` \"q\"  two\n                 "
+                        "{\"host\":\"b\",\"port\":7}\n"));
+    REQUIRE(world({"revoke", "vsim", "0"}).status == 0);
+    CHECK(world.json({"borrow", "vsim", "--ttl", "60", "--slots", "2"}).at("slots") ==
+          Json{nasty, Json{{"host", "b"}, {"port", 7}}});
+}
+
+TEST_CASE("payloads that look like something else are texts") {
+    const World world;
+    REQUIRE(world({"register", "vsim", "--slot", "[a,b]", "--slot", "", "--slot", "{}", "--slot", "-x",
+                   "--count", "4"})
+                .status == 0);
+    CHECK(world.json({"borrow", "vsim", "--ttl", "60", "--slots", "4"}).at("slots") ==
+          Json{"[a,b]", "", Json::object(), "-x"});
+}
+
+TEST_CASE("payloads that do not fit the count, or are no JSON, are refused and not repeated") {
+    const World world;
+    const Finished too_few = world({"register", "vsim", "--count", "3", "--slot", "secret"});
+    CHECK(too_few.status == 2);
+    CHECK(too_few.err == "semactl: --slot: it must be given for each of the 3 slots, and is given 1 times\n");
+    const Finished no_json = world({"register", "vsim", "--slot", "{secret"});
+    CHECK(no_json.status == 2);
+    CHECK(no_json.err ==
+          "semactl: --slot: what begins with { must be a JSON object, and one of them is not\n");
+    CHECK(world.semactl.count() == 2);
+}
+
+TEST_CASE("bad usage of the lease extensions is 2") {
+    const World world;
+    for (const Words& line :
+         {Words{"resize", "vsim"}, Words{"resize", "vsim", "x"}, Words{"resize", "vsim", "+-1"},
+          Words{"resize", "vsim", "1.5"}, Words{"revoke", "vsim"}, Words{"revoke", "vsim", "-1"},
+          Words{"revoke", "vsim", "x"}, Words{"keepalive", "vsim", own_lease}, Words{"keepalive", "vsim"},
+          Words{"keepalive", "vsim", own_lease, "--ttl", "0"}, Words{"holders"}, Words{"watch"},
+          Words{"watch", "no-such-alias"}, Words{"borrow", "vsim", "--ttl", "9", "--slots", "0"},
+          Words{"borrow", "vsim", "--ttl", "9", "--priority", "101"},
+          Words{"borrow", "vsim", "--ttl", "9", "--priority", "-101"},
+          Words{"borrow", "vsim", "--ttl", "9", "--lease", "nonsense"}, Words{"register", "vsim"},
+          Words{"register", "vsim", "--count", "2", "--renewable", "maybe"}}) {
+        const Finished refused = world(line);
+        CAPTURE(line, refused.err);
+        CHECK(refused.status == 2);
+        CHECK_THAT(refused.err, Catch::Matchers::StartsWith("semactl: "));
+    }
+}

@@ -92,8 +92,12 @@ std::string render(const wire::LeaseGrant& lease, Output output) {
     if (!lease.details) return text;
     text += "positions        " + describe_positions(lease.details->positions) + "\nfence            " +
             std::to_string(lease.details->fence) + "\n";
+    const auto& slots = lease.details->slots;
+    // Most pools have no payloads.
+    if (std::all_of(slots.begin(), slots.end(), [](const wire::Payload& slot) { return slot == "null"; }))
+        return text;
     const char* label = "slots            ";
-    for (const wire::Payload& payload : lease.details->slots) {
+    for (const wire::Payload& payload : slots) {
         text += label + printable(wire::payload_text(payload)) + "\n";
         label = "                 ";
     }

@@ -3,12 +3,14 @@
 #include <boost/uuid/random_generator.hpp>
 #include <boost/uuid/string_generator.hpp>
 #include <boost/uuid/uuid.hpp>
-#include <boost/uuid/uuid_hash.hpp>
 #include <boost/uuid/uuid_io.hpp>
 
 #include <compare>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -65,6 +67,25 @@ class Id {
     boost::uuids::uuid value_{};
 };
 
+/// Ids come from clients, so which of them share a bucket of a table depends on a number that nobody knows.
+inline std::size_t hash_of(const boost::uuids::uuid& value) {
+    static const std::uint64_t seed = [] {
+        std::random_device entropy;
+        return std::uint64_t{entropy()} << 32 | entropy();
+    }();
+    // The finalizer of MurmurHash3, which lets every bit of its input change every bit of its result.
+    const auto mixed = [](std::uint64_t x) {
+        x = (x ^ x >> 33) * 0xff51afd7ed558ccd;
+        x = (x ^ x >> 33) * 0xc4ceb9fe1a85ec53;
+        return x ^ x >> 33;
+    };
+    std::uint64_t first = 0;
+    std::uint64_t second = 0;
+    std::memcpy(&first, value.begin(), sizeof first);
+    std::memcpy(&second, value.begin() + sizeof first, sizeof second);
+    return static_cast<std::size_t>(mixed(mixed(first ^ seed) ^ second));
+}
+
 using PoolId = Id<struct PoolKind>;
 using LeaseId = Id<struct LeaseKind>;
 
@@ -72,7 +93,5 @@ using LeaseId = Id<struct LeaseKind>;
 
 template <class Kind>
 struct std::hash<sema::Id<Kind>> {
-    std::size_t operator()(const sema::Id<Kind>& id) const noexcept {
-        return boost::uuids::hash_value(id.uuid());
-    }
+    std::size_t operator()(const sema::Id<Kind>& id) const noexcept { return sema::hash_of(id.uuid()); }
 };

@@ -4,7 +4,7 @@ namespace sema {
 
 ChosenIds::ChosenIds(const std::vector<ChosenLease>& stored) {
     for (const ChosenLease& lease : stored)
-        set(lease.lease, lease.pool, lease.expires_at);
+        uses_[lease.lease] = {lease.pool, lease.expires_at};
 }
 
 bool ChosenIds::take(const LeaseId& id, const PoolId& pool, TimePoint now) {
@@ -17,14 +17,15 @@ bool ChosenIds::take(const LeaseId& id, const PoolId& pool, TimePoint now) {
     return true;
 }
 
-void ChosenIds::set(const LeaseId& id, const PoolId& pool, TimePoint until) {
+void ChosenIds::set(const LeaseId& id, const PoolId& pool, TimePoint until, TimePoint now) {
     const MutexLock lock(mutex_);
-    if (until != TimePoint::min()) {
-        uses_[id] = {pool, until};
-        return;
-    }
     const auto use = uses_.find(id);
-    if (use != uses_.end() && use->second.pool == pool) uses_.erase(use);
+    if (use != uses_.end() && use->second.pool != pool && use->second.until > now) return;
+    if (until == TimePoint::min()) {
+        if (use != uses_.end()) uses_.erase(use);
+    } else {
+        uses_[id] = {pool, until};
+    }
 }
 
 }  // namespace sema

@@ -18,8 +18,9 @@ class ChosenIds {
     /// Takes `id` for `pool` until set() says otherwise. False where another pool has it.
     bool take(const LeaseId& id, const PoolId& pool, TimePoint now);
 
-    /// The pool has the id until then; TimePoint::min(): not any more.
-    void set(const LeaseId& id, const PoolId& pool, TimePoint until);
+    /// The pool has the id until then; TimePoint::min(): not any more. Changes nothing where another pool has
+    /// it.
+    void set(const LeaseId& id, const PoolId& pool, TimePoint until, TimePoint now);
 
   private:
     struct Use {

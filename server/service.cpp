@@ -369,6 +369,7 @@ void Service::perform(const PoolId& pool, Ticket ticket, const Reply& reply, Any
 /// What follows from whatever was just done to `entry`, which may be gone afterwards.
 void Service::finish(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shard.mutex) {
     count_waiters(entry);
+    bound_away(pool, entry);
     auto next =
         entry.pool ? entry.watch ? entry.pool->next_change() : entry.pool->next_deadline() : std::nullopt;
     bool is_due = !entry.answers.empty();
@@ -399,6 +400,17 @@ void Service::count_waiters(Entry& entry) {
     const std::size_t waiting = entry.pool ? entry.pool->waiting() : 0;
     waiters_ += waiting - entry.counted_waiters;
     entry.counted_waiters = waiting;
+}
+
+/// Places of borrowers who are away need no connection, so that they alone could exhaust the limit.
+void Service::bound_away(const PoolId& pool, Entry& entry) {
+    const std::size_t most = limits_.max_waiters / 2;
+    if (waiters_ <= most || !entry.loaded || !entry.pool) return;
+    Outcome outcome;
+    Ready nobody;
+    entry.pool->forget_away(waiters_ - most, entry.changes, outcome);
+    tell(pool, entry, outcome, nobody);
+    count_waiters(entry);
 }
 
 /// Nothing is kept for a pool that is not there.
@@ -433,8 +445,14 @@ void Service::tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Rea
         const WaitingCall call = waiter(ticket);
         entry.answers.push_back({call.reply, granted(*entry.pool, lease, at, call.is_extended)});
     }
-    for (const auto& [lease, until] : outcome.chosen)
-        chosen_ids_.set(lease, pool, until);
+    for (const auto& [lease, until] : outcome.chosen) {
+        // What frees an id may turn out not to have happened.
+        if (until == TimePoint::min() && uncommitted(entry)) {
+            entry.freed_ids.push_back(lease);
+        } else {
+            chosen_ids_.set(lease, pool, until, clock_.now());
+        }
+    }
 }
 
 /// Answers when everything done to the pool so far is committed.

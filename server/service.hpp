@@ -193,6 +193,8 @@ class Service {
     void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);
     bool leave(Entry& entry, Ticket ticket);
     void count_waiters(Entry& entry);
+    void bound_away(const PoolId& pool, Entry& entry);
+    void free_ids(const Batch& batch);
     void answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
     bool uncommitted(const Entry& entry) const;
     void set_present(Entry& entry, bool present);

@@ -28,6 +28,20 @@ constexpr Duration pause_per_view_entry = std::chrono::microseconds(100);
 // What is left to store after a failed commit is tried again this often, if nobody asks for more.
 constexpr Duration retry_interval = std::chrono::seconds(1);
 
+// Entries, where long texts count for more.
+std::size_t effort(const PoolView& view) {
+    constexpr std::size_t bytes_like_an_entry = 64;
+    std::size_t texts = 0;
+    const auto add = [&texts](const std::shared_ptr<const Holder>& holder) {
+        if (holder) texts += holder->name.value_or("").size() + holder->url.value_or("").size();
+    };
+    for (const Lease& lease : view.leases)
+        add(lease.holder);
+    for (const Waiter& waiter : view.queue)
+        add(waiter.claim.holder);
+    return view.leases.size() + view.queue.size() + texts / bytes_like_an_entry;
+}
+
 Version fresh_version() {
     thread_local std::mt19937_64 generate{std::random_device{}()};
     Version version = 0;
@@ -67,6 +81,8 @@ void Service::take(Shard& shard, Batch& batch) {
         show(entry);
         const Version base = entry.version;
         const Version next = !entry.pool ? 0 : base == 0 ? fresh_version() : base + 1;
+        for (const LeaseId& lease : std::exchange(entry.freed_ids, {}))
+            batch.freed_ids.emplace_back(id, lease);
         if (entry.changes.empty()) {
             std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(batch.settled));
             entry.answers.clear();
@@ -91,8 +107,8 @@ void Service::show(Entry& entry) {
     const auto view = std::make_shared<const PoolView>(entry.pool->view(now));
     for (const auto& [ticket, reply] : entry.watch->watchers)
         entry.answers.push_back({reply, view});
-    const auto size = view->leases.size() + view->queue.size() + entry.watch->watchers.size();
-    entry.watch->due = now + static_cast<Duration::rep>(size) * pause_per_view_entry;
+    entry.watch->due =
+        now + static_cast<Duration::rep>(effort(*view) + entry.watch->watchers.size()) * pause_per_view_entry;
     entry.watch->shown = view->revision;
 }
 
@@ -117,7 +133,20 @@ void Service::commit(Batch& batch) {
     committed_ = batch.number;
     for (auto& answers : batch.answers)
         ready.add(std::move(answers));
+    free_ids(batch);
     forget_gone(batch);
+}
+
+/// Unless they are in use again by now.
+void Service::free_ids(const Batch& batch) {
+    for (const auto& [pool, lease] : batch.freed_ids) {
+        Shard& shard = shard_of(pool);
+        const MutexLock lock(shard.mutex);
+        const auto found = shard.entries.find(pool);
+        const bool is_known =
+            found != shard.entries.end() && found->second.pool && found->second.pool->knows(lease);
+        if (!is_known) chosen_ids_.set(lease, pool, TimePoint::min(), clock_.now());
+    }
 }
 
 /// The batch could not be stored: what it did, and what was done on top of it, did not happen.
@@ -132,6 +161,7 @@ void Service::roll_back(Batch& batch, Ready& ready) {
         std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(failed));
         entry.answers.clear();
         entry.changes = {};
+        entry.freed_ids.clear();
         entry.loaded = false;
         set_present(entry, batch.changes[i].base != 0);
         batch.to_load.push_back(id);
@@ -153,12 +183,12 @@ void Service::forget_gone(const Batch& batch) {
 }
 
 void Service::load(const PoolId& pool) {
-    const LoadResult result = store_.load(pool);
+    LoadResult result = store_.load(pool);
     Ready ready;
     Shard& shard = shard_of(pool);
     const MutexLock lock(shard.mutex);
     Entry& entry = shard.entries.at(pool);
-    const auto* record = std::get_if<PoolRecord>(&result);
+    auto* record = std::get_if<PoolRecord>(&result);
 
     if (!record) {
         // Whoever waits or watches here was told of a pool that is not there, or that cannot be read.
@@ -190,8 +220,15 @@ void Service::load(const PoolId& pool) {
     if (record) {
         Outcome outcome;
         if (!entry.pool) entry.pool.emplace(PoolRecord{}, now, limits_.pool);
+        // Another pool may have got an id meanwhile that somebody waited for here before a restart.
+        std::erase_if(record->places, [&](const KeptPlace& place) {
+            if (chosen_ids_.take(place.lease, pool, now)) return false;
+            entry.changes.places[place.lease] = std::nullopt;
+            return true;
+        });
         entry.pool->restore(*record, now, entry.changes, outcome);
         tell(pool, entry, outcome, ready);
+        count_waiters(entry);
         entry.version = record->version;
     } else {
         entry.fence = std::get<Absent>(result).fence;

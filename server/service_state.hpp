@@ -76,6 +76,8 @@ struct Service::Entry {
     /// Changes that no batch has taken yet, and the answers that rest on them or on a batch under way.
     Changes changes;
     std::vector<Answered> answers;
+    /// Ids that borrowers chose and that are free again once the changes are stored.
+    std::vector<LeaseId> freed_ids;
     /// Changes that no answer rests on are not stored before this.
     TimePoint retry_at = TimePoint::min();
     bool dirty = false;
@@ -106,6 +108,7 @@ struct Service::Batch {
     /// Answers that rested on an earlier batch.
     std::vector<Answered> settled;
     std::vector<PoolId> to_load;
+    std::vector<std::pair<PoolId, LeaseId>> freed_ids;
 };
 
 }  // namespace sema

@@ -268,6 +268,10 @@ void Connection::begin_stream() {
     output_ = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nDate: " +
               worker_.date() + "\r\nConnection: close\r\n\r\n";
     read();
+    if (!head_only_) return;
+    is_last_event_ = true;
+    next_event_ = std::make_shared<const std::string>();
+    write_event();
 }
 
 void Connection::write_event() {

@@ -218,9 +218,7 @@ Routes::Result Routes::list_holders(const Request&, const PoolId& pool, Reply re
     return Pending{pool};
 }
 
-Routes::Result Routes::watch(const Request& request, const PoolId& pool, Reply reply) {
-    // Its head is that of the stream, which there is if there is the pool.
-    if (request.method == "HEAD") return inspect(request, pool, std::move(reply));
+Routes::Result Routes::watch(const Request&, const PoolId& pool, Reply reply) {
     const Ticket ticket = service_.next_ticket();
     service_.watch(pool, ticket, std::move(reply));
     return Pending{pool, ticket, true};

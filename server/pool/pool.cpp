@@ -39,7 +39,7 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes,
     settle(now, changes, outcome);
     if (claim.chosen) {
         if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
-            tell_again(live->second);
+            tell_again(live->second, changes, outcome);
             return Held{live->second.lease};
         }
         if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, changes, outcome);
@@ -109,12 +109,10 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     if (live == leases_.end()) return NotHeld{};
     if (settings_ && !settings_->renewable) return NotRenewable{};
     Lease& kept = live->second.lease;
+    ++live->second.told;
+    live->second.full_end.reset();
     kept.ttl = std::min(ttl, kept.granted_at + limits_->max_hold - now);
-    tell_again(live->second);
-    set_end(live->second, now + kept.ttl, std::nullopt);
-    write(kept, changes);
-    if (kept.chosen) outcome.chosen.push_back({lease, kept.expires_at});
-    ++revision_;
+    set_end(live->second, now + kept.ttl, changes, outcome);
     return kept;
 }
 
@@ -125,9 +123,11 @@ void Pool::undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Ou
     if (live == leases_.end() || live->second.told == 0 || --live->second.told > 0) return;
     if (!live->second.lease.chosen) {
         give_back(now, lease, changes, outcome);
-    } else {
-        set_end(live->second, live->second.lease.expires_at, now + limits_->rejoin);
+        return;
     }
+    const TimePoint full_end = live->second.lease.expires_at;
+    live->second.full_end = full_end;
+    set_end(live->second, std::min(full_end, now + limits_->rejoin), changes, outcome);
 }
 
 void Pool::set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome) {
@@ -143,10 +143,21 @@ void Pool::set_count(TimePoint now, unsigned count, Changes& changes, Outcome& o
 void Pool::set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
     if (settings == (settings_ ? *settings_ : PoolSettings())) return;
+    if (settings.cooldown != cooldown()) drop_ended_rows(changes);
     settings_ = std::make_shared<const PoolSettings>(std::move(settings));
     changes.settings = settings_;
     ++revision_;
     settle(now, changes, outcome);
+}
+
+/// The rows of leases that ended long ago would have their slots rest anew, by another cooldown.
+void Pool::drop_ended_rows(Changes& changes) const {
+    for (std::size_t word = 0; word < busy_.size(); ++word) {
+        for (Position bit = 0; bit < bits_per_word; ++bit) {
+            if ((busy_[word] >> bit & 1) == 0)
+                changes.slots.emplace(static_cast<Position>(word) * bits_per_word + bit, std::nullopt);
+        }
+    }
 }
 
 void Pool::advance_to(TimePoint now, Changes& changes, Outcome& outcome) {
@@ -187,6 +198,18 @@ std::vector<Ticket> Pool::send_away(TimePoint now) {
     return tickets;
 }
 
+void Pool::forget_away(std::size_t most, Changes& changes, Outcome& outcome) {
+    const auto& turns = queue_.get<ByTurn>();
+    for (; most > 0 && !turns.empty() && turns.rbegin()->away; --most) {
+        outcome.chosen.push_back({turns.rbegin()->claim.lease, TimePoint::min()});
+        forget(*turns.rbegin(), changes);
+    }
+}
+
+bool Pool::knows(const LeaseId& lease) const {
+    return leases_.count(lease) != 0 || queue_.get<ByLease>().count(lease) != 0;
+}
+
 std::vector<Ticket> Pool::dissolve(Outcome& outcome) {
     std::vector<Ticket> tickets;
     for (const Waiter& waiter : queue_.get<ByTurn>()) {
@@ -208,7 +231,6 @@ void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Ou
     const Leases before = std::exchange(leases_, {});
     in_use_ = 0;
     ends_.clear();
-    unclaimed_ = 0;
     resting_.clear();
     busy_.clear();
     for (const Waiter& waiter : queue_) {
@@ -224,7 +246,10 @@ void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Ou
         const auto known = before.find(id);
         if (known == before.end() || known->second.lease.fence != live.lease.fence) continue;
         live.told = known->second.told;
-        set_end(live, live.lease.expires_at, known->second.claim_by);
+        live.full_end = known->second.full_end;
+        if (!live.full_end) continue;
+        const TimePoint end = live.told == 0 ? known->second.lease.expires_at : *live.full_end;
+        if (end != live.lease.expires_at) set_end(live, end, changes, outcome);
     }
     answer_restored(now, changes, outcome);
     ++revision_;
@@ -238,7 +263,7 @@ void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
         const auto waiter = waiters.find(id);
         if (waiter == waiters.end()) continue;
         if (!waiter->away) {
-            tell_again(live);
+            tell_again(live, changes, outcome);
             outcome.granted.push_back({waiter->claim.ticket, live.lease, now});
         }
         forget(*waiter, changes);
@@ -247,8 +272,7 @@ void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
 
 std::optional<TimePoint> Pool::next_deadline() const {
     const bool is_awaited = !queue_.empty() && !queue_.get<ByTurn>().begin()->away;
-    // That nobody asked for a lease has to be stored.
-    std::optional<TimePoint> next = is_awaited || unclaimed_ > 0 ? next_free() : std::nullopt;
+    std::optional<TimePoint> next = is_awaited ? next_free() : std::nullopt;
     if (!queue_.empty()) next = earliest(next, queue_.get<ByDeadline>().begin()->deadline);
     return next;
 }
@@ -335,7 +359,8 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     } else if (end + cooldown() > now) {
         resting_.emplace(end, row.position);
     } else {
-        return;
+        // There is a row all the same.
+        return mark(row.position, false);
     }
     mark(row.position, true);
 }
@@ -346,10 +371,8 @@ void Pool::settle(TimePoint now, Changes& changes, Outcome& outcome) {
     give_up(now, changes, outcome);
     while (!ends_.empty() && ends_.begin()->first <= now) {
         const auto live = leases_.find(ends_.begin()->second);
-        // A row tells that its time has passed, but not that nobody asked for the lease.
-        const bool is_written =
-            live->second.claim_by && *live->second.claim_by < live->second.lease.expires_at;
-        end(live, live->second.end(), is_written, changes, outcome);
+        // The row tells by itself that its time has passed.
+        end(live, live->second.lease.expires_at, false, changes, outcome);
     }
     while (!resting_.empty() && resting_.begin()->first + cooldown() <= now) {
         mark(resting_.begin()->second, false);
@@ -418,8 +441,7 @@ void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Chang
     in_use_ -= static_cast<unsigned>(lease.positions.size());
     hold_times_.add(ended_at - lease.granted_at);
     if (lease.chosen) outcome.chosen.push_back({lease.id, TimePoint::min()});
-    ends_.erase({live->second.end(), lease.id});
-    if (live->second.claim_by) --unclaimed_;
+    ends_.erase({lease.expires_at, lease.id});
     leases_.erase(live);
     ++revision_;
 }
@@ -432,19 +454,18 @@ void Pool::write(const Lease& lease, Changes& changes) {
     }
 }
 
-void Pool::set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by) {
-    ends_.erase({live.end(), live.lease.id});
-    if (live.claim_by) --unclaimed_;
+void Pool::set_end(Live& live, TimePoint expires_at, Changes& changes, Outcome& outcome) {
+    ends_.erase({live.lease.expires_at, live.lease.id});
     live.lease.expires_at = expires_at;
-    live.claim_by = claim_by;
-    if (live.claim_by) ++unclaimed_;
-    ends_.emplace(live.end(), live.lease.id);
+    ends_.emplace(expires_at, live.lease.id);
+    write(live.lease, changes);
+    if (live.lease.chosen) outcome.chosen.push_back({live.lease.id, expires_at});
+    ++revision_;
 }
 
-/// One more answer tells of the lease.
-void Pool::tell_again(Live& live) {
-    ++live.told;
-    set_end(live, live.lease.expires_at, std::nullopt);
+/// Another answer tells of it.
+void Pool::tell_again(Live& live, Changes& changes, Outcome& outcome) {
+    if (live.told++ == 0 && live.full_end) set_end(live, *live.full_end, changes, outcome);
 }
 
 bool Pool::enqueue(const Waiter& waiter) {

@@ -168,6 +168,12 @@ class Pool {
     /// All waiters who are there leave, and get nothing any more: their tickets, in their order.
     std::vector<Ticket> send_away(TimePoint now);
 
+    /// Takes up to `most` of those who are away out of the queue, the last in it first.
+    void forget_away(std::size_t most, Changes& changes, Outcome& outcome);
+
+    /// Whether the id is that of a live lease, or of a waiter.
+    bool knows(const LeaseId& lease) const;
+
     /// The pool is deleted: the tickets of the waiters who are there, in their order.
     std::vector<Ticket> dissolve(Outcome& outcome);
 
@@ -207,10 +213,8 @@ class Pool {
         Lease lease;
         /// Answers that told of it, but for those that are known not to have arrived.
         unsigned told = 1;
-        /// When there are none: when it ends unless somebody asks for it before.
-        std::optional<TimePoint> claim_by{};
-
-        TimePoint end() const { return claim_by ? std::min(*claim_by, lease.expires_at) : lease.expires_at; }
+        /// Where there were none once: when it ends if somebody asks for it. Until then it ends sooner.
+        std::optional<TimePoint> full_end{};
     };
     using Leases = std::unordered_map<LeaseId, Live>;
 
@@ -223,8 +227,9 @@ class Pool {
     Lease grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
     void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
     static void write(const Lease& lease, Changes& changes);
-    void set_end(Live& live, TimePoint expires_at, std::optional<TimePoint> claim_by);
-    void tell_again(Live& live);
+    void set_end(Live& live, TimePoint expires_at, Changes& changes, Outcome& outcome);
+    void tell_again(Live& live, Changes& changes, Outcome& outcome);
+    void drop_ended_rows(Changes& changes) const;
     void answer_restored(TimePoint now, Changes& changes, Outcome& outcome);
     bool enqueue(const Waiter& waiter);
     void forget(const Waiter& waiter, Changes& changes);
@@ -242,8 +247,6 @@ class Pool {
     Leases leases_;
     /// Each lease's end.
     std::set<std::pair<TimePoint, LeaseId>> ends_;
-    /// Leases with a `claim_by`.
-    std::size_t unclaimed_ = 0;
     /// Slots that rest, by the end of their last lease.
     std::set<std::pair<TimePoint, Position>> resting_;
     /// One bit per position, set where it is lent or rests.

@@ -282,6 +282,8 @@ void Service::undelivered(const PoolId& pool, const LeaseId& lease) {
 void Service::watch(const PoolId& pool, Ticket ticket, Reply reply) {
     if (draining_) return reply(Refusal::shutting_down);
     perform(pool, ticket, reply, [this, pool, ticket](Entry& entry, const Reply& to, Ready& ready) {
+        // Whoever comes after drain() looked here would not be told by it.
+        if (draining_) return ready.add(to, Refusal::shutting_down);
         if (!entry.pool) return answer(entry, to, Refusal::no_such_pool, ready);
         bring_up_to_date(pool, entry, ready);
         if (!entry.watch) entry.watch = std::make_unique<Entry::Watch>();

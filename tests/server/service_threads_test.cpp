@@ -1,6 +1,7 @@
 #include "server/service.hpp"
 #include "server/store/memory.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/faulty_store.hpp"
 
 #include <condition_variable>
@@ -133,6 +134,87 @@ TEST_CASE("a failing store never leads to two holders, a lost answer or a leaked
     CHECK(std::get<PoolCounts>(look.get(service)).in_use == 0);
     CHECK(clashes == 0);
     CHECK(served > 0);
+    service.stop();
+}
+
+TEST_CASE(
+    "who repeats its calls over a failing store gets one lease each time, and who watches sees the end") {
+    constexpr unsigned slots = 2;
+    constexpr unsigned borrowers = 6;
+    constexpr int rounds = 60;
+    const auto faults = std::make_shared<test::StoreFaults>();
+    const auto store = test::make_faulty_store(make_memory_store(), faults);
+    SystemClock clock(std::nullopt);
+    Service service(*store, clock, {});
+    service.start();
+    const PoolId pool = PoolId::random();
+    Waiting made;
+    service.put(pool, {slots}, made.reply());
+    made.get(service);
+
+    struct Shown {
+        std::mutex mutex;
+        std::shared_ptr<const PoolView> latest;
+        bool ended = false;
+    };
+    const auto shown = std::make_shared<Shown>();
+    const Ticket watcher = service.next_ticket();
+    service.watch(pool, watcher, [shown](const Answer& answer) {
+        const std::lock_guard lock(shown->mutex);
+        if (const auto* view = std::get_if<std::shared_ptr<const PoolView>>(&answer)) {
+            if (!shown->latest || (*view)->revision >= shown->latest->revision) shown->latest = *view;
+        } else if (std::get<Refusal>(answer) != Refusal::store_failed) {
+            shown->ended = true;
+        }
+    });
+
+    std::array<std::atomic<int>, slots> holders{};
+    std::atomic<int> clashes = 0;
+    std::atomic<unsigned> served = 0;
+    std::vector<std::thread> threads;
+    for (unsigned i = 0; i < borrowers; ++i) {
+        threads.emplace_back([&, i] {
+            std::mt19937 random(i);
+            for (int round = 0; round < rounds; ++round) {
+                const LeaseId id = LeaseId::random();
+                for (bool done = false; !done;) {
+                    if (random() % 8 == 0) faults->fail_commits(1);
+                    if (random() % 8 == 0) faults->leave_commits_unconfirmed(1);
+                    Waiting borrowed;
+                    const Ticket ticket = service.next_ticket();
+                    service.borrow(pool, ticket, {60s, 2s, id, 1, 0, nullptr, true}, borrowed.reply());
+                    // Gone, and back at once.
+                    if (random() % 4 == 0 && service.leave(pool, ticket)) continue;
+                    const Answer answer = borrowed.get(service);
+                    const auto* granted = std::get_if<LeaseGranted>(&answer);
+                    if (!granted) continue;
+                    const Position position = granted->lease.position();
+                    if (++holders.at(position) != 1) ++clashes;
+                    ++served;
+                    --holders.at(position);
+                    while (!done) {
+                        Waiting returned;
+                        service.give_back(pool, id, returned.reply());
+                        done = std::holds_alternative<LeaseReturned>(returned.get(service));
+                    }
+                }
+            }
+        });
+    }
+    for (auto& thread : threads)
+        thread.join();
+    faults->heal();
+    Waiting look;
+    service.inspect(pool, look.reply());
+    CHECK(std::get<PoolCounts>(look.get(service)).in_use == 0);
+    CHECK(clashes == 0);
+    CHECK(served == borrowers * rounds);
+    CHECK(test::eventually([&] {
+        const std::lock_guard lock(shown->mutex);
+        return shown->latest && shown->latest->in_use == 0 && shown->latest->queue.empty();
+    }));
+    CHECK_FALSE(shown->ended);
+    CHECK(service.leave(pool, watcher));
     service.stop();
 }
 

@@ -312,6 +312,17 @@ TEST_CASE("draining tells those who watch") {
     CHECK(late.was_told(Refusal::shutting_down));
 }
 
+TEST_CASE("who came to watch while the pool was being read is told of a drain too") {
+    Bench bench;
+    bench.made(1);
+    bench.restart();
+    const Watcher watcher(bench);
+    bench.service->drain();
+    bench.flush();
+    CHECK(watcher.was_told(Refusal::shutting_down));
+    CHECK(watcher.answers.use_count() == 1);
+}
+
 TEST_CASE("the holders are listed by position, the queue by rank") {
     Bench bench;
     bench.made(2);

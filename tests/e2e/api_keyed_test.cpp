@@ -1,6 +1,8 @@
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -131,13 +133,13 @@ TEST_CASE("a chosen id that is live or queued in another pool is refused") {
         const HttpResponse response = other.borrow(with_lease(lease, R"("ttl":1,"wait":1)"));
         CHECK(response.status == 409);
         CHECK(response.header("content-type") == "application/json");
-        CHECK(error_of(response) == "lease id in use");
+        CHECK(response.body == error_body("lease id in use"));
     };
     check_refused(live);
     check_refused(queued);
     CHECK(other.in_use() == 0);
-    // An id of the server's making is none that a borrower chose, and is in use all the same.
     restart(server, End::kill);
+    check_refused(live);
     pool.in_use();
     check_refused(live);
     check_refused(queued);
@@ -171,7 +173,7 @@ TEST_CASE("a borrow repeated while it waits takes its place over, and the older 
     const HttpResponse response = older.receive();
     CHECK(response.status == 409);
     CHECK(response.header("content-type") == "application/json");
-    CHECK(error_of(response) == "taken over by a newer request");
+    CHECK(response.body == error_body("taken over by a newer request"));
     CHECK(pool.waiting() == 2);
     CHECK(pool.returns(held));
     CHECK(granted(newer.receive()).lease == lease);
@@ -464,7 +466,7 @@ TEST_CASE("a place in the queue can be given up") {
     CHECK(cancelled.body == R"({"cancelled":true})");
     const HttpResponse told = waiter.receive();
     CHECK(told.status == 409);
-    CHECK(error_of(told) == "cancelled");
+    CHECK(told.body == error_body("cancelled"));
     CHECK(pool.cancels(away));
     CHECK(pool.waiting() == 1);
     CHECK(pool.cancel(first).body == R"({"cancelled":false})");
@@ -513,6 +515,108 @@ TEST_CASE("a waiter is granted its lease over a connection that came with a rest
     CHECK(pool.waiting() == 0);
     CHECK(fully_granted(pool.borrow(with_lease(lease))).fence == grant.fence);
     CHECK(pool.in_use() == 1);
+}
+
+TEST_CASE("however many ask for one id at the same time, there is one lease") {
+    const RunningServer server({"--threads", "4", "--rejoin", "5m"});
+    const TestPool pool(server, 20);
+    const std::string lease = new_lease();
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 20; ++i)
+        clients.emplace_back(server.port());
+    for (RawClient& client : clients)
+        client.send(pool.borrow_request(Json{{"lease", lease}, {"ttl", 60}, {"wait", 60}}));
+    const std::int64_t fence = pool.take_with({{"lease", lease}}).fence;
+    for (RawClient& client : clients)
+        CHECK(fully_granted(client.receive()).fence == fence);
+    CHECK(pool.in_use() == 1);
+}
+
+TEST_CASE("however many wait for one id at the same time, one gets the lease and the others are told") {
+    const RunningServer server({"--threads", "4", "--rejoin", "5m"});
+    const TestPool pool(server, 1);
+    const Slot held = pool.take();
+    const std::string lease = new_lease();
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 20; ++i)
+        clients.emplace_back(server.port());
+    for (RawClient& client : clients)
+        client.send(pool.borrow_request(Json{{"lease", lease}, {"ttl", 60}, {"wait", 60}}));
+    const auto answered = [&] {
+        return std::count_if(clients.begin(), clients.end(),
+                             [](RawClient& client) { return client.has_answer(); });
+    };
+    CHECK(eventually([&] { return answered() == 19; }));
+    CHECK(pool.waiting() == 1);
+    CHECK(pool.returns(held));
+    int granted_to = 0;
+    for (RawClient& client : clients) {
+        const HttpResponse response = client.receive();
+        if (response.status == 200) {
+            ++granted_to;
+            CHECK(granted(response).lease == lease);
+        } else {
+            CHECK(response.body == error_body("taken over by a newer request"));
+        }
+    }
+    CHECK(granted_to == 1);
+    CHECK(pool.in_use() == 1);
+}
+
+TEST_CASE("a waiter that hangs up in the moment of its grant has its lease when it comes back") {
+    const RunningServer server(patient);
+    const TestPool pool(server, 1);
+    for (int round = 0; round < 20; ++round) {
+        const Slot held = pool.take();
+        const std::string lease = new_lease();
+        RawClient holder(server.port());
+        holder.send(http_request("GET", "/"));
+        holder.receive();
+        RawClient waiter = pool.queue_up_with({{"lease", lease}});
+        kill(server.pid(), SIGSTOP);
+        // Whatever comes first.
+        if (round % 2 == 0) waiter.close();
+        holder.send(pool.return_request(held));
+        if (round % 2 != 0) waiter.close();
+        kill(server.pid(), SIGCONT);
+        REQUIRE(holder.receive().body == R"({"returned":true})");
+        const Grant grant = pool.take_with({{"lease", lease}});
+        REQUIRE(grant.lease == lease);
+        REQUIRE(pool.in_use() == 1);
+        REQUIRE(pool.waiting() == 0);
+        REQUIRE(pool.returns(grant));
+    }
+}
+
+TEST_CASE("a place that could not be stored is none, or is kept all the same") {
+    RunningServer server(patient);
+    const TestPool pool(server, 1);
+    const Slot held = pool.take();
+    const std::string lease = new_lease();
+    const std::string earlier = new_lease();
+    RawClient first = pool.queue_up_with({{"lease", earlier}});
+    {
+        const FullDisk full(server);
+        RawClient waiter(server.port());
+        waiter.send(pool.borrow_request(Json{{"lease", lease}, {"ttl", 60}, {"wait", 60}}));
+        CHECK_FALSE(pool.takes_one());
+        // What fails takes the pool back to what is stored.
+        CHECK(pool.give_back(R"({"lease":")" + held.lease + R"("})").status == 502);
+        CHECK(pool.cancel(earlier).status == 502);
+    }
+    RawClient again = pool.queue_up_with({{"lease", earlier}});
+    CHECK_FALSE(again.has_answer());
+    RawClient also = pool.queue_up_with({{"lease", lease}});
+    CHECK_FALSE(also.has_answer());
+    CHECK(pool.waiting() == 2);
+    CHECK(pool.returns(held));
+    const Grant grant = fully_granted(again.receive());
+    CHECK(grant.lease == earlier);
+    restart(server, End::kill);
+    CHECK(pool.waiting() == 1);
+    CHECK(pool.in_use() == 1);
+    CHECK(pool.returns(grant));
+    CHECK(pool.take_with({{"lease", lease}}).lease == lease);
 }
 
 TEST_CASE("an estimate of the wait is made of how long leases lasted") {

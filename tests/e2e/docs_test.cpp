@@ -130,7 +130,7 @@ class Story {
         const auto in_document = uuids_of(shown);
         const auto here = uuids_of(output);
         for (std::size_t i = 0; i < std::min(in_document.size(), here.size()); ++i) {
-            if (chosen_by_reader_.count(in_document[i]) == 0)
+            if (chosen_by_reader_.count(in_document[i]) == 0 && chosen_by_reader_.count(here[i]) == 0)
                 chosen_by_server_.emplace(in_document[i], here[i]);
         }
     }

@@ -7,23 +7,73 @@
 using namespace sema::test;
 using namespace std::chrono_literals;
 using Catch::Matchers::StartsWith;
-using Outcome = ReturnAttempt::Outcome;
 
 namespace {
 
 /// A lease of 10 s on position 0 of pool 0: asked for at `asked`, there 10 ms later.
 Holding held(std::string lease, Moment asked, int position = 0) {
-    return {0, position, std::move(lease), 10s, asked, asked + 10ms, {}};
+    Holding holding;
+    holding.positions = {position};
+    holding.lease = std::move(lease);
+    holding.ttl = 10s;
+    holding.asked = asked;
+    holding.answered = asked + 10ms;
+    return holding;
 }
 
 /// The same, with one return that takes 10 ms.
 Holding returned(Holding holding, Moment asked, Outcome outcome) {
-    holding.returns.push_back({asked, asked + 10ms, outcome});
+    holding.attempts.push_back({asked, asked + 10ms, outcome});
     return holding;
 }
 
+/// The same, with one keepalive that takes 10 ms.
+Holding kept(Holding holding, Moment asked, Outcome outcome, Moment ttl = 10s) {
+    holding.attempts.push_back({asked, asked + 10ms, outcome, Attempt::Kind::keep_alive, ttl});
+    return holding;
+}
+
+/// The same, of several slots.
+Holding on(Holding holding, std::vector<int> positions) {
+    holding.positions = std::move(positions);
+    return holding;
+}
+
+Holding fenced(Holding holding, std::int64_t fence) {
+    holding.fence = fence;
+    return holding;
+}
+
+/// The same, with an id that its borrower chose.
+Holding chosen(Holding holding) {
+    holding.chosen = true;
+    return holding;
+}
+
+/// The same with its borrow repeated, which takes 10 ms.
+Holding repeated(Holding holding, Moment asked, std::vector<int> positions, std::int64_t fence) {
+    holding.repeats.push_back({asked, asked + 10ms, std::move(positions), fence});
+    return holding;
+}
+
+/// A revocation that takes 10 ms.
+Revocation revoked(int position, Moment asked, Outcome outcome) {
+    return {0, position, asked, asked + 10ms, outcome};
+}
+
 History of(std::vector<Holding> holdings, int count = 4) {
-    return {{count}, std::move(holdings)};
+    return {{{{count}}}, std::move(holdings)};
+}
+
+History with(History history, std::vector<Revocation> revocations) {
+    history.revocations = std::move(revocations);
+    return history;
+}
+
+/// A pool of 1 slot, of 3 from `from` on, and of 1 again from `until` on, each within 10 ms.
+History changing(std::vector<Holding> holdings, Moment from, Moment until) {
+    return {{{{1, Moment::min(), from + 10ms}, {3, from, until + 10ms}, {1, until, Moment::max()}}},
+            std::move(holdings)};
 }
 
 void check_clean(const History& history) {
@@ -101,7 +151,7 @@ TEST_CASE("a lease is not lost where an earlier return may have ended it") {
 
 TEST_CASE("a lease that is returned twice, or after its time, is found") {
     check_breach(of({returned(returned(held("a", 0s), 3s, Outcome::yes), 5s, Outcome::yes)}),
-                 "returned twice");
+                 "returned after its end");
     check_breach(of({returned(held("a", 0s), 10s + 10ms + 1us, Outcome::yes)}), "returned after its time");
     check_clean(of({returned(held("a", 0s), 10s + 10ms, Outcome::yes)}));
 }
@@ -110,15 +160,147 @@ TEST_CASE("more holders than slots are found") {
     const auto found = breaches(of({held("a", 0s), held("b", 0s, 1), held("c", 0s, 2)}, 2));
     REQUIRE(found.size() == 2);
     CHECK_THAT(found[0], StartsWith("no such position"));
-    CHECK(found[1] == "pool 0 had 3 holders of its 2 slots");
+    CHECK(found[1] == "pool 0 had holders of 3 slots of its 2");
 }
 
 TEST_CASE("pools do not count for each other") {
     Holding elsewhere = held("b", 0s);
     elsewhere.pool = 1;
-    check_clean({{1, 1}, {held("a", 0s), elsewhere}});
+    check_clean({{{{1}}, {{1}}}, {held("a", 0s), elsewhere}});
 }
 
 TEST_CASE("two leases of one name are found") {
     check_breach(of({held("a", 0s), held("a", 20s)}), "two leases of one name");
+}
+
+TEST_CASE("leases of one name that the borrower chose may follow each other, not overlap") {
+    check_clean(of({chosen(held("a", 0s)), chosen(held("a", 20s))}));
+    check_clean(of({chosen(returned(held("a", 0s), 5s, Outcome::yes)), chosen(held("a", 5s, 1))}));
+    check_breach(of({chosen(held("a", 0s)), chosen(held("a", 5s, 1))}), "two leases of one name");
+}
+
+TEST_CASE("a lease of several slots holds each of them") {
+    check_clean(of({on(held("a", 0s), {0, 2}), held("b", 0s, 1)}));
+    check_breach(of({on(held("a", 0s), {0, 2}), held("b", 5s, 2)}), "two holders");
+    check_breach(of({on(held("a", 0s), {0, 4})}), "no such position");
+    CHECK_THAT(breaches(of({on(held("a", 0s), {2, 2})})).front(), StartsWith("no such positions"));
+    check_breach(of({on(held("a", 0s), {2, 1})}), "no such positions");
+    check_breach(of({on(held("a", 0s), {})}), "no such positions");
+}
+
+TEST_CASE("a keepalive moves what is certain of a lease's end") {
+    // From when it was asked for, be that later or earlier than before.
+    CHECK(held("a", 0s).certain_until() == 10s);
+    CHECK(kept(held("a", 0s), 5s, Outcome::yes).certain_until() == 15s);
+    CHECK(kept(held("a", 0s), 5s, Outcome::yes, 1s).certain_until() == 6s);
+    CHECK(kept(held("a", 0s), 5s, Outcome::unknown).certain_until() == 10s);
+    CHECK(kept(held("a", 0s), 5s, Outcome::unknown, 1s).certain_until() == 6s);
+    CHECK(kept(held("a", 0s), 5s, Outcome::no).certain_until() == 10s);
+    CHECK(kept(returned(held("a", 0s), 5s, Outcome::unknown), 6s, Outcome::yes).certain_until() == 5s);
+}
+
+TEST_CASE("two holders are found while a lease is kept alive") {
+    check_breach(of({kept(held("a", 0s), 5s, Outcome::yes), held("b", 12s)}), "two holders");
+    check_clean(of({kept(held("a", 0s), 5s, Outcome::yes), held("b", 15s)}));
+    check_clean(of({kept(held("a", 0s), 5s, Outcome::yes, 1s), held("b", 6s)}));
+    check_clean(of({kept(held("a", 0s), 5s, Outcome::unknown), held("b", 12s)}));
+}
+
+TEST_CASE("a lease that was lost before the end that a keepalive gave it is found") {
+    check_breach(of({kept(held("a", 0s), 5s, Outcome::no)}), "lost before its time");
+    const Holding longer = kept(held("a", 0s), 5s, Outcome::yes);
+    check_breach(of({returned(longer, 15s - 11ms, Outcome::no)}), "lost before its time");
+    check_clean(of({returned(longer, 15s - 10ms, Outcome::no)}));
+    check_breach(of({kept(longer, 14s, Outcome::no)}), "lost before its time");
+    check_clean(of({returned(kept(held("a", 0s), 5s, Outcome::yes, 1s), 6s, Outcome::no)}));
+    check_clean(of({returned(kept(held("a", 0s), 5s, Outcome::unknown), 11s, Outcome::no)}));
+    check_clean(of({returned(kept(held("a", 0s), 5s, Outcome::unknown, 1s), 7s, Outcome::no)}));
+}
+
+TEST_CASE("a lease that is kept alive after its time, or after its end, is found") {
+    check_breach(of({kept(held("a", 0s), 10s + 10ms + 1us, Outcome::yes)}), "kept alive after its time");
+    check_clean(of({kept(held("a", 0s), 10s + 10ms, Outcome::yes)}));
+    check_breach(of({kept(returned(held("a", 0s), 3s, Outcome::yes), 4s, Outcome::yes)}),
+                 "kept alive after its end");
+    check_breach(of({returned(kept(held("a", 0s), 10s - 10ms, Outcome::no), 10s, Outcome::yes)}),
+                 "returned after its end");
+    const Holding longer = kept(held("a", 0s), 5s, Outcome::yes);
+    check_clean(of({returned(longer, 15s + 10ms, Outcome::yes)}));
+    check_breach(of({returned(longer, 15s + 10ms + 1us, Outcome::yes)}), "returned after its time");
+    check_clean(of({returned(kept(held("a", 0s), 5s, Outcome::unknown), 15s, Outcome::yes)}));
+}
+
+TEST_CASE("a revocation may end what holds its position, and nothing else") {
+    const auto lost = returned(held("a", 0s), 5s, Outcome::no);
+    check_clean(with(of({lost}), {revoked(0, 4s, Outcome::yes)}));
+    check_clean(with(of({lost}), {revoked(0, 4s, Outcome::unknown)}));
+    check_clean(with(of({on(lost, {0, 3})}), {revoked(3, 4s, Outcome::yes)}));
+    check_breach(with(of({lost}), {revoked(1, 4s, Outcome::yes)}), "lost before its time");
+    check_breach(with(of({lost}), {revoked(0, 6s, Outcome::yes)}), "lost before its time");
+    History elsewhere = with({{{{4}}, {{4}}}, {lost}}, {revoked(0, 4s, Outcome::yes)});
+    elsewhere.revocations[0].pool = 1;
+    check_breach(elsewhere, "lost before its time");
+    check_clean(with(of({held("a", 0s), held("b", 4s)}), {revoked(0, 4s, Outcome::yes)}));
+}
+
+TEST_CASE("a lease that outlived its revocation is found") {
+    const auto returned_late = returned(held("a", 0s), 5s, Outcome::yes);
+    check_breach(with(of({returned_late}), {revoked(0, 4s, Outcome::yes)}), "outlived its revocation");
+    check_breach(with(of({kept(held("a", 0s), 5s, Outcome::yes)}), {revoked(0, 4s, Outcome::yes)}),
+                 "outlived its revocation");
+    check_clean(with(of({returned_late}), {revoked(0, 4s, Outcome::unknown)}));
+    check_clean(with(of({returned_late}), {revoked(0, 5s - 10ms, Outcome::yes)}));
+    // It may have met the one before.
+    check_clean(with(of({returned_late}), {revoked(0, 5ms, Outcome::yes)}));
+}
+
+TEST_CASE("a revocation that does not find who holds the position is found") {
+    check_breach(with(of({held("a", 0s)}), {revoked(0, 4s, Outcome::no)}), "not found to be revoked");
+    check_clean(with(of({held("a", 0s)}), {revoked(1, 4s, Outcome::no)}));
+    check_clean(with(of({held("a", 0s)}), {revoked(0, 10s - 9ms, Outcome::no)}));
+    check_clean(with(of({held("a", 0s)}), {revoked(0, 9ms, Outcome::no)}));
+    check_clean(with(of({held("a", 0s)}), {revoked(0, 4s, Outcome::yes), revoked(0, 5s, Outcome::no)}));
+}
+
+TEST_CASE("another lease for a repeated borrow is found") {
+    const Holding first = fenced(held("a", 0s), 7);
+    check_clean(of({repeated(first, 5s, {0}, 7)}));
+    check_breach(of({repeated(first, 5s, {1}, 7)}), "another lease for a repeated borrow");
+    check_breach(of({repeated(first, 5s, {0}, 8)}), "another lease for a repeated borrow");
+    check_clean(of({repeated(first, 10s, {1}, 8)}));
+    check_clean(of({repeated(returned(first, 4s, Outcome::unknown), 5s, {1}, 8)}));
+}
+
+TEST_CASE("a fence that is not above those before it is found") {
+    const auto two = [](std::int64_t first, Moment asked, std::int64_t second) {
+        return of({fenced(held("a", 0s), first), fenced(held("b", asked, 1), second)});
+    };
+    check_clean(two(1, 5s, 2));
+    check_breach(two(2, 5s, 1), "a fence below an earlier one");
+    check_breach(two(2, 5s, 2), "two leases of one fence");
+    // Both were under way at the same time.
+    check_clean(two(2, 10ms, 1));
+    check_breach(two(2, 10ms, 2), "two leases of one fence");
+    check_breach(two(2, 10ms + 1us, 1), "a fence below an earlier one");
+    // Of one in between nothing is known.
+    check_breach(of({fenced(held("a", 0s), 2), held("b", 1s, 1), fenced(held("c", 2s, 2), 1)}),
+                 "a fence below an earlier one");
+    Holding elsewhere = fenced(held("b", 5s), 1);
+    elsewhere.pool = 1;
+    check_clean({{{{4}}, {{4}}}, {fenced(held("a", 0s), 2), elsewhere}});
+}
+
+TEST_CASE("a pool that changes its size has at each grant what was its largest meanwhile") {
+    check_clean(changing({held("a", 0s), held("b", 5s, 1)}, 5s, 8s));
+    check_clean(changing({held("a", 0s), held("b", 8s, 2)}, 5s, 8s));
+    // What was granted before it became smaller may stay.
+    check_clean(changing({held("a", 6s), held("b", 7s, 1)}, 5s, 8s));
+    const auto early = breaches(changing({held("a", 0s), held("b", 5s - 11ms, 1)}, 5s, 8s));
+    REQUIRE(early.size() == 2);
+    CHECK_THAT(early[0], StartsWith("no such position"));
+    CHECK_THAT(early[1], StartsWith("granted beyond a count of 1"));
+    check_breach(changing({held("a", 6s, 1), held("b", 9s, 0)}, 5s, 8s), "granted beyond a count of 1");
+    check_breach(changing({on(held("a", 6s), {1, 2}), held("b", 9s, 0)}, 5s, 8s),
+                 "granted beyond a count of 1");
+    check_clean(changing({returned(held("a", 6s, 1), 9s, Outcome::unknown), held("b", 9s, 0)}, 5s, 8s));
 }

@@ -63,6 +63,8 @@ Expected<std::shared_ptr<const Holder>> holder_field(const json& field) {
         if (!text) return tl::unexpected(text.error());
         holder.*member = std::move(*text);
     }
+    // One that says nothing is none.
+    if (holder == Holder{}) return nullptr;
     return std::make_shared<const Holder>(std::move(holder));
 }
 

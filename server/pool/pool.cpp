@@ -155,7 +155,7 @@ void Pool::drop_ended_rows(Changes& changes) const {
     for (std::size_t word = 0; word < busy_.size(); ++word) {
         for (Position bit = 0; bit < bits_per_word; ++bit) {
             if ((busy_[word] >> bit & 1) == 0)
-                changes.slots.emplace(static_cast<Position>(word) * bits_per_word + bit, std::nullopt);
+                changes.slots[static_cast<Position>(word) * bits_per_word + bit] = std::nullopt;
         }
     }
 }

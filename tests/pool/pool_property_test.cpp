@@ -27,9 +27,12 @@ class Model {
         std::uint64_t fence = 0;
         /// Answers that told of it and may have arrived.
         int told = 1;
-        std::optional<TimePoint> claim_by{};
+        /// When it ends if somebody asks for it again, after all answers were lost.
+        std::optional<TimePoint> full_end{};
 
-        TimePoint end() const { return claim_by ? std::min(*claim_by, expires_at) : expires_at; }
+        void tell_again() {
+            if (told++ == 0 && full_end) expires_at = *full_end;
+        }
     };
     struct Waiting {
         Claim claim;
@@ -119,8 +122,8 @@ class Model {
         for (bool again = true; again;) {
             again = false;
             for (auto it = held.begin(); it != held.end(); ++it) {
-                if (it->end() > now) continue;
-                end(it, it->end());
+                if (it->expires_at > now) continue;
+                end(it, it->expires_at);
                 again = true;
                 break;
             }
@@ -171,8 +174,7 @@ class Model {
         settle(now);
         if (claim.chosen) {
             if (const auto lease = find(claim.lease); lease != held.end()) {
-                ++lease->told;
-                lease->claim_by.reset();
+                lease->tell_again();
                 return Borrowed::held;
             }
             if (const auto waiter = find_waiting(claim.lease); waiter != queue.end()) {
@@ -231,7 +233,7 @@ class Model {
         lease->expires_at = std::min(now + ttl, lease->granted_at + limits.max_hold);
         lease->ttl = lease->expires_at - now;
         ++lease->told;
-        lease->claim_by.reset();
+        lease->full_end.reset();
         return 0;
     }
     void undelivered(TimePoint now, const LeaseId& id) {
@@ -240,7 +242,8 @@ class Model {
         if (lease == held.end() || lease->told == 0) return;
         if (--lease->told > 0) return;
         if (lease->chosen) {
-            lease->claim_by = now + limits.rejoin;
+            lease->full_end = lease->expires_at;
+            lease->expires_at = std::min(lease->expires_at, now + limits.rejoin);
         } else {
             end(lease, now);
             settle(now);
@@ -272,16 +275,17 @@ class Model {
         settings = stored.settings;
         resting = stored.resting;
         held = stored.held;
+        drop_what_is_over(now);
         for (Held& lease : held) {
             lease.told = 1;
-            lease.claim_by.reset();
+            lease.full_end.reset();
             for (const Held& known : before) {
                 if (known.id != lease.id || known.fence != lease.fence) continue;
                 lease.told = known.told;
-                lease.claim_by = known.claim_by;
+                lease.full_end = known.full_end;
+                if (lease.full_end) lease.expires_at = lease.told == 0 ? known.expires_at : *lease.full_end;
             }
         }
-        drop_what_is_over(now);
         for (const Waiting& place : stored.queue) {
             if (!place.claim.chosen || find_waiting(place.claim.lease) != queue.end()) continue;
             queue.push_back(place);
@@ -293,8 +297,7 @@ class Model {
             const auto waiter = find_waiting(lease.id);
             if (waiter == queue.end()) continue;
             if (!waiter->away) {
-                ++lease.told;
-                lease.claim_by.reset();
+                lease.tell_again();
                 granted.emplace_back(waiter->claim.ticket, lease.id);
             }
             queue.erase(waiter);
@@ -304,7 +307,7 @@ class Model {
     void restart(TimePoint now) {
         for (Held& lease : held) {
             lease.told = 1;
-            lease.claim_by.reset();
+            lease.full_end.reset();
         }
         drop_what_is_over(now);
         std::erase_if(queue, [](const Waiting& waiter) { return !waiter.claim.chosen; });
@@ -336,7 +339,7 @@ class Model {
             at(waiter.deadline);
         const bool is_awaited = next_in_turn() != queue.end();
         for (const Held& lease : held) {
-            if (is_awaited || (lease.claim_by && *lease.claim_by < lease.expires_at)) at(lease.end());
+            if (is_awaited) at(lease.expires_at);
         }
         for (const Resting& slot : resting) {
             if (is_awaited) at(slot.since + settings.cooldown);
@@ -489,7 +492,6 @@ class Run {
         if (what >= 2) settings.cooldown = pick(2) == 0 ? 0ms : up_to(2000ms);
         pool_->set(now_, settings, changes_, outcome_);
         model_.settle(now_);
-        if (settings.cooldown > model_.settings.cooldown) cooldown_rose_ = true;
         model_.settings = settings;
         model_.settle(now_);
     }
@@ -544,7 +546,7 @@ class Run {
         pool_->restore(record_, now_, changes_, outcome_);
         model_.roll_back(*stored_, now_);
         last_fence_ = stored_fence_;
-        adopt_rests();
+        check_rests();
         apply_chosen(outcome_);
         check_outcome();
         outcome_ = {};
@@ -556,7 +558,7 @@ class Run {
         pool_.emplace(record_, now_, limits_);
         model_.restart(now_);
         present_.clear();
-        adopt_rests();
+        check_rests();
         taken_ = expected_taken();
         before_ = pool_->view(now_);
         advance_here();
@@ -580,7 +582,6 @@ class Run {
     void make() {
         model_ = Model(limits_);
         model_.count = pick(6);
-        cooldown_rose_ = false;
         // Deleted and made again in one go.
         const std::uint64_t fence = pool_ ? pool_->fence() : 0;
         changes_ = Changes{.cleared = true};
@@ -588,9 +589,8 @@ class Run {
         before_ = pool_->view(now_);
     }
 
-    /// A slot rests again by its row if the cooldown was raised after the slot had rested, or had been given
-    /// back without any. Nothing else may differ.
-    void adopt_rests() {
+    /// What rests by the rows is what rests.
+    void check_rests() {
         std::vector<Model::Resting> rests;
         for (const HeldSlot& row : record_.slots) {
             const TimePoint end = std::min(row.expires_at, row.ttl == 0us ? row.expires_at : now_ + row.ttl);
@@ -602,8 +602,7 @@ class Run {
                         return row.position == slot.position && row.since == slot.since;
                     }) == 1);
         }
-        REQUIRE((rests.size() == model_.resting.size() || cooldown_rose_));
-        model_.resting = rests;
+        REQUIRE(rests.size() == model_.resting.size());
     }
 
     void take_fence(const Lease& lease) {
@@ -834,7 +833,6 @@ class Run {
     PoolRecord record_{1, 0};
     std::optional<Model> stored_;
     std::uint64_t stored_fence_ = 0;
-    bool cooldown_rose_ = false;
 };
 
 void drive(std::uint32_t seed, int steps) {

@@ -483,23 +483,39 @@ TEST_CASE("an id is in use in one pool at a time") {
     }
 }
 
-TEST_CASE("places of those who are away count among the waiters, and a take-over is no new one") {
+TEST_CASE("a take-over is no new waiter") {
     ServiceLimits limits;
     limits.max_waiters = 2;
     Taken bench(limits);
     const auto first = bench.borrow(bench.id, 300s);
     bench.borrow(60s, 300s);
     bench.flush();
-    bench.service->leave(bench.pool, first.ticket);
     CHECK(bench.borrow(60s, 300s).is(Refusal::too_many_waiters));
-    CHECK(bench.borrow(LeaseId::random(), 300s).is(Refusal::too_many_waiters));
-    const auto back = bench.borrow(bench.id, 300s);
     const auto again = bench.borrow(bench.id, 300s);
-    CHECK(back.is(Refusal::superseded));
+    CHECK(first.is(Refusal::superseded));
     CHECK_FALSE(again.answered());
-    bench.service->leave(bench.pool, again.ticket);
-    bench.pass(15s);
-    CHECK_FALSE(bench.borrow(60s, 300s).answered());
+}
+
+TEST_CASE("those who are away make room for others when half of the places are taken") {
+    ServiceLimits limits;
+    limits.max_waiters = 4;
+    Taken bench(limits);
+    std::vector<LeaseId> ids;
+    for (int i = 0; i < 3; ++i) {
+        ids.push_back(LeaseId::random());
+        const auto waiter = bench.borrow(ids.back(), 300s);
+        bench.service->leave(bench.pool, waiter.ticket);
+    }
+    bench.flush();
+    const auto cancelled = [&](const LeaseId& id) {
+        const auto call = bench.cancel(id);
+        bench.flush();
+        return call.as<BorrowCancelled>().cancelled;
+    };
+    CHECK(cancelled(ids[0]));
+    // The last of those who were away when the third came.
+    CHECK_FALSE(cancelled(ids[1]));
+    CHECK(cancelled(ids[2]));
 }
 
 TEST_CASE("an id that was refused for there being too many waiters is not taken") {

@@ -147,6 +147,8 @@ void Service::remove(const PoolId& pool, Reply reply) {
             entry.answers.push_back(
                 {std::move(entry.waiters.extract(ticket).mapped().reply), Refusal::no_such_pool});
         }
+        entry.fence = entry.pool->fence();
+        entry.changes = Changes{.cleared = true, .fence = entry.fence};
         tell(pool, entry, outcome, ready);
         if (entry.watch) {
             // Should the pool turn out to stay, they are told that they missed that.
@@ -160,9 +162,7 @@ void Service::remove(const PoolId& pool, Reply reply) {
             }
             entry.watch.reset();
         }
-        entry.fence = entry.pool->fence();
         entry.pool.reset();
-        entry.changes = Changes{.cleared = true, .fence = entry.fence};
         set_present(entry, false);
         answer(entry, to, PoolDeleted{true}, ready);
     });

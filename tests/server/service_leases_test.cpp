@@ -439,7 +439,7 @@ TEST_CASE("an id is in use in one pool at a time") {
     const LeaseId live = LeaseId::random();
     bench.borrow(live, {}, 10s);
     bench.flush();
-    bench.pool = first;
+    const PoolId elsewhere = std::exchange(bench.pool, first);
     SECTION("while it is live elsewhere, to the millisecond, though nobody looks there") {
         bench.clock.pass(10s - 1ms);
         CHECK(bench.borrow(live).is(Refusal::lease_id_in_use));
@@ -467,6 +467,19 @@ TEST_CASE("an id is in use in one pool at a time") {
         bench.flush();
         CHECK(taken.is(Refusal::lease_id_in_use));
         bench.clock.pass(10s);
+        CHECK(bench.borrow(live).as<NotGranted>().rank == 1);
+    }
+    SECTION("while its end elsewhere is not stored") {
+        bench.pool = elsewhere;
+        SECTION("as it was returned") {
+            bench.give_back(live);
+        }
+        SECTION("as its pool was deleted") {
+            bench.remove();
+        }
+        bench.pool = first;
+        CHECK(bench.borrow(live).is(Refusal::lease_id_in_use));
+        bench.flush();
         CHECK(bench.borrow(live).as<NotGranted>().rank == 1);
     }
     SECTION("and not after its pool was deleted") {

@@ -100,7 +100,8 @@ struct PoolLimits {
 /// - A grant takes the lowest free positions below `count`: as many as were asked for, or none. A slot is not
 ///   free while it rests: for the pool's cooldown, from the end of its last lease on.
 /// - Waiters are served in order of their priority, and first come, first served within one, in the same call
-///   that frees a slot. A newcomer never overtakes them, and no smaller claim one that does not fit yet.
+///   that frees a slot. A newcomer never overtakes those of its priority or above, and no smaller claim one
+///   that does not fit yet.
 /// - A waiter who chose its lease's id may go away and come back: by calling again, or from a new connection,
 ///   it takes its place over. While it is away it is passed over, and it never is granted anything. The
 ///   place is kept for the time to rejoin, restarts included.

@@ -220,8 +220,9 @@ void Supervisor::uphold_lease(Moment now) {
         lease_ending_ = true;
         lost_ = !status_;
         if (lost_) {
-            if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
+            // Before whatever the command says to that.
             console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
+            if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
         }
     }
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;

@@ -509,6 +509,42 @@ TEST_CASE("a take-over is no new waiter") {
     CHECK_FALSE(again.answered());
 }
 
+TEST_CASE("a place that a restart kept is taken over though other pools have all the waiters there may be") {
+    ServiceLimits limits;
+    limits.max_waiters = 2;
+    Taken bench(limits);
+    bench.borrow(bench.id, 300s);
+    bench.flush();
+    bench.restart();
+    const PoolId first = std::exchange(bench.pool, PoolId::random());
+    bench.made(0);
+    bench.borrow(60s, 300s);
+    bench.borrow(60s, 300s);
+    CHECK(bench.borrow(60s, 300s).is(Refusal::too_many_waiters));
+    bench.pool = first;
+    const auto back = bench.borrow(bench.id, 300s);
+    bench.flush();
+    CHECK_FALSE(back.answered());
+}
+
+TEST_CASE("a place whose id another pool got after a restart is gone") {
+    Taken bench;
+    bench.borrow(bench.id, 300s);
+    bench.flush();
+    bench.restart();
+    const PoolId first = std::exchange(bench.pool, PoolId::random());
+    bench.made(1);
+    const auto elsewhere = bench.borrow(bench.id);
+    bench.flush();
+    CHECK(lease_of(elsewhere).id == bench.id);
+    bench.pool = first;
+    const auto look = bench.holders();
+    bench.flush();
+    CHECK(look.as<std::shared_ptr<const PoolView>>()->queue.empty());
+    const auto refused = bench.borrow(bench.id, 300s);
+    CHECK(refused.is(Refusal::lease_id_in_use));
+}
+
 TEST_CASE("those who are away make room for others when half of the places are taken") {
     ServiceLimits limits;
     limits.max_waiters = 4;

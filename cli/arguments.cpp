@@ -4,6 +4,7 @@
 #include <CLI/Option.hpp>
 
 #include <charconv>
+#include <optional>
 #include <system_error>
 
 namespace sema {
@@ -60,31 +61,34 @@ unsigned number_in(const std::string& names, const std::string& text, NumberRang
 
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words) {
     const CLI::App* run = nullptr;
-    bool pool_seen = false;
+    std::size_t pools = 0;
+    // Where the command begins if no -- is to come.
+    std::optional<std::size_t> second_word;
     std::size_t i = 0;
     while (i < words.size()) {
         const std::string& word = words[i];
         if (word == "--") break;
         if (word.size() > 1 && word.front() == '-') {
             const std::size_t length = Options(app, run).length(word);
+            if (length == 0 && second_word) break;
             // The parser has the better words for an option that doesn't exist.
             if (length == 0) return {words, {}};
             i += length;
-        } else if (run == nullptr) {
+            continue;
+        }
+        if (run == nullptr) {
             if (word != "run") return {words, {}};
             run = app.get_subcommand("run");
-            ++i;
-        } else if (!pool_seen) {
-            pool_seen = true;
-            ++i;
-        } else {
-            break;
+        } else if (++pools == 2) {
+            second_word = i;
         }
+        ++i;
     }
+    const bool is_marked = i < words.size() && words[i] == "--";
+    if (!is_marked && second_word) i = *second_word;
     if (run == nullptr || i >= words.size()) return {words, {}};
     const auto own_end = words.begin() + static_cast<std::ptrdiff_t>(i);
-    const auto command = *own_end == "--" ? own_end + 1 : own_end;
-    return {{words.begin(), own_end}, {command, words.end()}};
+    return {{words.begin(), own_end}, {is_marked ? own_end + 1 : own_end, words.end()}};
 }
 
 std::string CommandHelpFormatter::make_usage(const CLI::App* app, std::string name) const {

@@ -20,9 +20,10 @@ struct CommandLine {
     std::vector<std::string> command;
 };
 
-/// Parts `semactl ... run [options] POOL [options] [--] CMD ARG...`: the command begins after the first
-/// `--`, or at the first word after POOL that is neither an option nor an option's value. All other
-/// subcommands' lines are `own` alone. `app` knows the options; the program's name is not part of `words`.
+/// Parts `semactl ... run [options] POOL... [options] -- CMD ARG...`: the command begins after the first
+/// `--`. Without one, or where a word before it is an option that semactl doesn't have, it begins at the
+/// first word after one POOL that is neither an option nor an option's value. All other subcommands' lines
+/// are `own` alone. `app` knows the options; the program's name is not part of `words`.
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words);
 
 /// Shows `run`'s command in its usage line.

@@ -97,7 +97,24 @@ Result resolve(Exchange exchange, Understand understand) {
                       exchange);
 }
 
+Request keepalive_request(const PoolId& pool, const LeaseId& lease, Duration ttl) {
+    return {"POST", pool_path(pool, "/keepalive"), wire::to_json(wire::KeepaliveRequest{lease, ttl})};
+}
+
+KeepaliveAnswer understood_keepalive(Exchange exchange) {
+    return resolve<KeepaliveAnswer>(std::move(exchange), [](const HttpAnswer& answer) -> KeepaliveAnswer {
+        if (answer.status == 409 && error_reason(answer) == "lease is not renewable") return NotRenewable{};
+        return understood<KeepaliveAnswer>(answer, wire::parse_renewed);
+    });
+}
+
 }  // namespace
+
+Duration granted_ttl(std::int64_t expires_in, Duration asked_for) {
+    const auto seconds = std::clamp<std::int64_t>(expires_in, 0, whole_seconds(longest_duration));
+    const Duration named = std::chrono::seconds(seconds);
+    return named + 1s <= asked_for ? named : asked_for;
+}
 
 Client::Client(ServerAddress server) : connection_(std::make_unique<Connection>(std::move(server))) {}
 Client::~Client() = default;
@@ -180,7 +197,8 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
             if (answer.status == 200) {
                 auto lease = wire::parse_lease_grant(answer.body);
                 if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
-                return Grant{*lease, asked, connection_->granted_after(answer, asked, waiter)};
+                const Duration ttl = granted_ttl(lease->expires_in, asked_for.ttl);
+                return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, waiter)};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available")
@@ -200,14 +218,28 @@ Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease,
 }
 
 KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl) {
-    return resolve<KeepaliveAnswer>(
-        connection_->exchange(
-            {"POST", pool_path(pool, "/keepalive"), wire::to_json(wire::KeepaliveRequest{lease, ttl})}),
-        [](const HttpAnswer& answer) -> KeepaliveAnswer {
-            if (answer.status == 409 && error_reason(answer) == "lease is not renewable")
-                return NotRenewable{};
-            return understood<KeepaliveAnswer>(answer, wire::parse_renewed);
-        });
+    return understood_keepalive(connection_->exchange(keepalive_request(pool, lease, ttl)));
+}
+
+void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {
+    Request request = keepalive_request(pool, lease, ttl);
+    request.connect_limit = std::min(request.connect_limit, limit);
+    request.limit = std::min(request.limit, limit);
+    connection_->begin(request);
+}
+
+std::optional<KeepaliveAnswer> Client::keepalive_answer() {
+    auto exchange = connection_->proceed();
+    if (!exchange) return std::nullopt;
+    return understood_keepalive(std::move(*exchange));
+}
+
+void Client::drop_keepalive() {
+    connection_->drop();
+}
+
+void Client::wait(const std::vector<int>& wakes, Duration limit) {
+    connection_->wait(wakes, limit);
 }
 
 Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& lease, Duration limit) {

@@ -5,11 +5,13 @@
 #include "cli/server_address.hpp"
 #include "common/wire.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace sema {
 
@@ -33,6 +35,8 @@ struct NotRenewable {};
 /// A lease, and what is known of the moment at which the server granted it.
 struct Grant {
     wire::LeaseGrant lease;
+    /// How long the lease lasts from its grant on, see granted_ttl().
+    Duration ttl{};
     /// When the request went out: the lease was not granted before.
     Moment asked;
     /// The lease was granted after this, or before it by no more than the time that an answer is usually
@@ -41,6 +45,11 @@ struct Grant {
     /// the whole machine may have stood still for any time.
     Moment unanswered;
 };
+
+/// How long a lease lasts, from the moment on at which it was granted or renewed: what was asked for, or less
+/// where the server's limit cut it. The server rounds the seconds that it names down, so they are only
+/// believed over the time asked for where they are at least one less.
+Duration granted_ttl(std::int64_t expires_in, Duration asked_for);
 
 template <class T>
 using Answer = std::variant<T, Unavailable, Rejected>;
@@ -88,6 +97,14 @@ class Client {
 
     /// The lease ends `ttl` from now, be that earlier or later than before.
     KeepaliveAnswer keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl);
+
+    /// The same without waiting for the answer, which keepalive_answer() gives once it is there; wait() waits
+    /// for that, or for a descriptor of `wakes` to become readable, up to `limit`. Until then, or until
+    /// drop_keepalive(), no other call is made.
+    void begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit);
+    std::optional<KeepaliveAnswer> keepalive_answer();
+    void drop_keepalive();
+    void wait(const std::vector<int>& wakes, Duration limit);
 
     /// `limit` bounds the whole call.
     Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit);

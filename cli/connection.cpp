@@ -53,6 +53,7 @@ Connection::Connection(ServerAddress server) : server_(std::move(server)) {
 }
 
 Connection::~Connection() {
+    drop();
     curl_slist_free_all(headers_);
     curl_easy_cleanup(easy_);
     curl_multi_cleanup(multi_);
@@ -70,6 +71,34 @@ Exchange Connection::exchange(const Request& request) {
         if (!finish.code) return Left{};
     }
     return outcome(finish);
+}
+
+void Connection::begin(const Request& request) {
+    prepare(request);
+    curl_multi_add_handle(multi_, easy_);
+    is_under_way_ = true;
+}
+
+std::optional<Exchange> Connection::proceed() {
+    if (!is_under_way_) return std::nullopt;
+    Finish finish;
+    finish.code = perform();
+    if (!finish.code) return std::nullopt;
+    drop();
+    return outcome(finish);
+}
+
+void Connection::drop() {
+    if (std::exchange(is_under_way_, false)) curl_multi_remove_handle(multi_, easy_);
+}
+
+void Connection::wait(std::vector<int> wakes, Duration limit) {
+    std::vector<curl_waitfd> descriptors;
+    for (const int wake : wakes)
+        descriptors.push_back({wake, CURL_WAIT_POLLIN, 0});
+    const auto round = std::min<Duration>(limit, std::chrono::hours(1));
+    curl_multi_poll(multi_, descriptors.data(), static_cast<unsigned>(descriptors.size()),
+                    static_cast<int>(milliseconds(round)), nullptr);
 }
 
 Exchange Connection::stream(const Request& request, Duration longest_silence,

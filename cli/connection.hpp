@@ -68,6 +68,16 @@ class Connection {
     /// and an answer that crosses this is still received.
     Exchange exchange(const Request& request);
 
+    /// Begins a request whose answer is not waited for: proceed() and wait() see to it, and drop() gives it
+    /// up. One at a time, and no exchange() or stream() meanwhile.
+    void begin(const Request& request);
+    /// Goes on with the request, and gives what came of it once that is known.
+    std::optional<Exchange> proceed();
+    void drop();
+    bool is_under_way() const { return is_under_way_; }
+    /// Waits until a descriptor of `wakes` is readable, the request can go on, or `limit` is over.
+    void wait(std::vector<int> wakes, Duration limit);
+
     /// Sends a request whose answer is a stream of events, and hands each out as it comes, until the waiter
     /// leaves, `on_event` says false (both are Left), or the server is gone: one that is silent for
     /// `longest_silence` is. An HttpAnswer is what came instead of a stream. REQUIRES: it has a waiter.
@@ -122,6 +132,7 @@ class Connection {
     curl_slist* headers_ = nullptr;
     std::vector<curl_socket_t> sockets_;
     bool fresh_next_ = false;
+    bool is_under_way_ = false;
 
     // What belongs to the request that is under way.
     Header header_;

@@ -1,6 +1,7 @@
 #include "cli/console.hpp"
 
 #include "cli/bounded_write.hpp"
+#include "cli/text_width.hpp"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -138,7 +139,7 @@ void Console::live(std::string_view text) {
         wipe_line();
     } else {
         // One column stays free: a full line would wrap, and then not be wiped whole.
-        unsaid_ = "\r" + presentable(text).substr(0, size_of(STDERR_FILENO).columns - 1) + "\x1b[K";
+        unsaid_ = "\r" + cut_to(presentable(text), size_of(STDERR_FILENO).columns - 1) + "\x1b[K";
         line_shown_ = true;
     }
     flush();

@@ -2,6 +2,7 @@
 
 #include "cli/exit_status.hpp"
 #include "cli/pool_table.hpp"
+#include "cli/queue_place.hpp"
 
 #include <algorithm>
 
@@ -19,20 +20,6 @@ int fail(Session& session, const std::string& about, const Rejected& why) {
     return exit_status::failed;
 }
 
-std::string ordinal(std::size_t number) {
-    const bool teens = number % 100 >= 11 && number % 100 <= 13;
-    const char* const endings[] = {"th", "st", "nd", "rd"};
-    return std::to_string(number) + endings[!teens && number % 10 <= 3 ? number % 10 : 0];
-}
-
-// Where the borrower was in the queue, and how much longer it would have taken.
-std::string place(const wire::NotGranted& details, bool is_counted) {
-    const std::size_t all = std::max(details.rank, details.queue + (is_counted ? 0 : 1));
-    std::string text = ordinal(details.rank) + " of " + std::to_string(all) + " in the queue";
-    if (details.eta) text += ", about " + describe(std::chrono::seconds(*details.eta));
-    return text;
-}
-
 }  // namespace
 
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
@@ -42,10 +29,9 @@ int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
 }
 
 int explain(Session& session, const PoolRef& pool, const NoSlot& none) {
-    session.console.error(pool.name + (none.details
-                                           ? ": no slot became free within the wait (" +
-                                                 place(*none.details, none.keeps_place) + ")"
-                                           : ": no slot became free in time (a longer --wait waits longer)"));
+    session.console.error(
+        pool.name + (none.details ? ": no slot became free within the wait (" + place_in_queue(none) + ")"
+                                  : ": no slot became free in time (a longer --wait waits longer)"));
     return exit_status::no_slot;
 }
 

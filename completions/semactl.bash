@@ -24,7 +24,7 @@ _semactl() {
                 ;;
             --server | --config | --output | --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | \
                 --grace | --count | --save | --lease | --slots | --priority | --holder | --holder-url | --slot | \
-                --cooldown | --name | --renewable)
+                --cooldown | --name | --renewable | --on-lost | --teardown | --fallback)
                 ((index++))
                 [[ ${COMP_WORDS[index]} == = ]] && ((index++))
                 ;;
@@ -53,12 +53,20 @@ _semactl() {
                 COMPREPLY=($(compgen -W 'http:// https:// unix:/' -- "$current"))
                 return
                 ;;
+            --on-lost)
+                COMPREPLY=($(compgen -W 'term ignore' -- "$current") $(compgen -c -- "$current"))
+                return
+                ;;
+            --fallback)
+                COMPREPLY=($(compgen -W 'fail run' -- "$current"))
+                return
+                ;;
             --renewable)
                 COMPREPLY=($(compgen -W 'yes no' -- "$current"))
                 return
                 ;;
             --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | --grace | --count | --save | --lease | \
-                --slots | --priority | --holder | --holder-url | --slot | --cooldown | --name)
+                --slots | --priority | --holder | --holder-url | --slot | --cooldown | --name | --teardown)
                 return
                 ;;
         esac
@@ -80,7 +88,10 @@ _semactl() {
             options="$global run borrow return keepalive register inspect resize holders who watch revoke delete new"
             options+=' ping completion'
             ;;
-        run) options="$global --ttl --wait -I -E --conflict-exit-code --kill-after --grace --dry-run --" ;;
+        run)
+            options="$global --ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code"
+            options+=' --kill-after --grace --on-lost --hold-tree --teardown --fallback --dry-run --'
+            ;;
         borrow) options="$global --ttl --wait --lease --slots --priority --holder --holder-url --shell" ;;
         keepalive) options="$global --ttl" ;;
         register) options="$global --count --slot --cooldown --name --renewable" ;;

@@ -22,7 +22,8 @@ function __semactl_words_before_command
             case --
                 echo $index
                 return 0
-            case --server --config --output --ttl --wait -I -E --conflict-exit-code --kill-after --grace
+            case --server --config --output --ttl --wait --slots --priority --holder -I -E --conflict-exit-code \
+                --kill-after --grace --on-lost --teardown --fallback
                 set index (math $index + 1)
             case '-*'
             case '*'
@@ -75,13 +76,18 @@ complete -c semactl -n '__fish_seen_subcommand_from run' -s I -x -d 'Replace thi
 complete -c semactl -n '__fish_seen_subcommand_from run' -s E -l conflict-exit-code -x -d 'Exit status without a slot'
 complete -c semactl -n '__fish_seen_subcommand_from run' -l kill-after -x -d 'Kill this long after an INT or TERM'
 complete -c semactl -n '__fish_seen_subcommand_from run' -l grace -x -d 'From TERM to KILL when the lease ends'
+complete -c semactl -n '__fish_seen_subcommand_from run' -l no-keepalive -d 'Stop the command before its ttl ends'
+complete -c semactl -n '__fish_seen_subcommand_from run' -l on-lost -x -a 'term ignore' -d 'When the lease is gone'
+complete -c semactl -n '__fish_seen_subcommand_from run' -l hold-tree -d 'Hold the slot for all descendants'
+complete -c semactl -n '__fish_seen_subcommand_from run' -l teardown -x -d 'A shell command while the slot is held'
+complete -c semactl -n '__fish_seen_subcommand_from run' -l fallback -x -a 'fail run' -d 'Without a server'
 complete -c semactl -n '__fish_seen_subcommand_from run' -l dry-run -d 'Say what would be done'
 complete -c semactl -n '__fish_seen_subcommand_from run; and __semactl_words_before_command > /dev/null' \
     -a '(__fish_complete_subcommand --fcs-skip=(__semactl_words_before_command))'
 complete -c semactl -n '__fish_seen_subcommand_from borrow' -l lease -x -d 'The UUID that the lease is to have'
-complete -c semactl -n '__fish_seen_subcommand_from borrow' -l slots -x -d 'How many slots, all or none'
-complete -c semactl -n '__fish_seen_subcommand_from borrow' -l priority -x -d 'Who has a higher one is served before'
-complete -c semactl -n '__fish_seen_subcommand_from borrow' -l holder -x -d 'What the borrower is called'
+complete -c semactl -n '__fish_seen_subcommand_from run borrow' -l slots -x -d 'How many slots, all or none'
+complete -c semactl -n '__fish_seen_subcommand_from run borrow' -l priority -x -d 'Who has a higher one is served before'
+complete -c semactl -n '__fish_seen_subcommand_from run borrow' -l holder -x -d 'What the borrower is called'
 complete -c semactl -n '__fish_seen_subcommand_from borrow' -l holder-url -x -d 'A link that is shown with it'
 complete -c semactl -n '__fish_seen_subcommand_from borrow' -l shell -d 'Print lines for a shell to evaluate'
 complete -c semactl -n '__fish_seen_subcommand_from register new' -l count -x -d 'How many slots the pool has'

@@ -53,12 +53,20 @@ _semactl() {
             case $words[1] in
                 run)
                     _arguments $global \
-                        '--ttl[how long the slot is held at most]:time' \
+                        '--ttl[how long the slot stays lent if this machine dies]:time' \
                         '--wait[how long to wait for a slot]:time' \
+                        '--slots[how many slots of each pool, all or none]:number' \
+                        '--priority[who has a higher one is served before]:number' \
+                        '--holder[what the holder is called]:name' \
+                        '--no-keepalive[stop the command before its ttl ends]' \
                         '-I[replace this token with the position]:token' \
                         '(-E --conflict-exit-code)'{-E,--conflict-exit-code}'[exit status when there was no slot]:status' \
                         '--kill-after[kill this long after an INT or TERM]:time' \
                         '--grace[time between TERM and KILL when the lease ends]:time' \
+                        '--on-lost[what to do when the lease is gone]:what:(term ignore)' \
+                        '--hold-tree[hold the slot until the last descendant has ended]' \
+                        '--teardown[a shell command to run while the slot is still held]:line' \
+                        '--fallback[what to do without a server]:what:(fail run)' \
                         '--dry-run[say what would be done, and do nothing]' \
                         '1:pool:_semactl_pool' '*::command:_normal'
                     ;;

@@ -46,7 +46,8 @@ Expected<wire::BorrowRequest> request_of(const BorrowOptions& options) {
     return request;
 }
 
-int run_borrow(const BorrowOptions& options, Session& session) {
+// Prints the lease. The exit status.
+int print_lease(const BorrowOptions& options, Session& session) {
     const auto pool = resolve_pool(options.pool, session.config);
     const auto fail = [&](const std::string& why) {
         session.console.error(why);
@@ -63,7 +64,8 @@ int run_borrow(const BorrowOptions& options, Session& session) {
     request->wait = options.wait.value_or(pool->wait.value_or(0s));
 
     Signals signals;
-    Acquired acquired = acquire(session.client, session.console, *pool, *request, signals);
+    const auto stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
+    Acquired acquired = acquire(session.client, session.console, *pool, {*request, stale}, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
                        const wire::LeaseGrant& granted = lease.grant().lease;
@@ -75,8 +77,17 @@ int run_borrow(const BorrowOptions& options, Session& session) {
                        return status;
                    },
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
+                   [](const EarlierLost&) { return exit_status::failed; },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
         acquired);
+}
+
+int run_borrow(const BorrowOptions& options, Session& session) {
+    const int status = print_lease(options, session);
+    // A shell that evaluates nothing calls that a success, and a script would go on without a slot.
+    if (options.shell && status != exit_status::done)
+        static_cast<void>(session.console.print("(exit " + std::to_string(status) + ")\n"));
+    return status;
 }
 
 }  // namespace

@@ -1,91 +1,35 @@
 #include "cli/commands/commands.hpp"
+#include "cli/commands/run_job.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
-#include "cli/run/acquire.hpp"
 #include "cli/run/command.hpp"
-#include "cli/run/environment.hpp"
-#include "cli/run/supervisor.hpp"
-
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include <memory>
-#include <system_error>
-#include <utility>
+#include <set>
 
 namespace sema {
 namespace {
 
 using namespace std::chrono_literals;
 
-// Long enough for most builds of a moment, short enough that a crashed machine's slot is soon back.
-constexpr Duration default_ttl = 60s;
-// As long as a server lets a borrower wait unless told otherwise.
-constexpr Duration default_wait = 5min;
-// Stopping and returning must fit in the 7.5 s that CI systems leave between their first and second signal.
-constexpr Duration default_kill_after = 5s;
-constexpr Duration default_grace = 5s;
-
-struct RunOptions {
-    std::string pool;
-    std::optional<Duration> ttl;
-    std::optional<Duration> wait;
-    std::optional<Duration> kill_after;
-    std::optional<Duration> grace;
-    std::string token;
-    unsigned conflict_status = exit_status::no_slot;
-    bool dry_run = false;
-};
-
-int fail(Session& session, const std::string& why) {
-    session.console.error(why);
-    return exit_status::failed;
-}
-
-int describe_run(Session& session, const RunOptions& options, const PoolRef& pool, Duration ttl,
-                 Duration wait, const std::string& path, const std::vector<std::string>& command) {
-    std::string text = "would borrow a slot of " + pool.name + " from " + session.client.server().name +
-                       " for " + describe(ttl) + ", waiting up to " + describe(wait) + "\nwould run " + path;
-    for (std::size_t i = 1; i < command.size(); ++i)
-        text += " " + command[i];
-    if (!options.token.empty()) text += "\nwith the position in place of " + options.token;
-    return print_result(session, text + "\n");
-}
-
-// Runs the command while the lease is held, and returns the lease.
-int run_holding(Session& session, const RunOptions& options, const PoolRef& pool, Duration ttl,
-                const std::string& path, const std::vector<std::string>& command, HeldLease lease,
-                Signals& signals) {
-    const wire::LeaseGrant& granted = lease.grant().lease;
-    const ChildSpec child{path, replace_token(command, options.token, std::to_string(granted.position)),
-                          environment_with(granted, environ)};
-    const Upkeep upkeep(term_of(lease.grant(), ttl), options.grace.value_or(default_grace));
-    const Duration kill_after = options.kill_after.value_or(default_kill_after);
-    Supervisor::Limits limits;
-    if (kill_after > 0s) limits.kill_after = kill_after;
-    limits.strangers = own_descendants();
-
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    const auto started = start_child(child, signals, session.inherited);
-    if (const auto* failure = std::get_if<ExecFailed>(&started)) {
-        session.console.error("cannot execute " + path + ": " +
-                              std::generic_category().message(failure->error));
-        return exit_status::not_executable;
-    }
-    const Ended ended =
-        Supervisor(std::get<pid_t>(started), upkeep, limits, signals, session.console, pool.name).run();
-    if (ended.slot_is_free)
-        lease.give_back();
-    else
-        lease.disown();
-    return ended.exit_status;
-}
-
 int run_run(const RunOptions& options, const std::vector<std::string>& command, Session& session) {
+    const auto fail = [&](const std::string& why) {
+        session.console.error(why);
+        return exit_status::failed;
+    };
     if (command.empty())
-        return fail(session, "no command to run (write it at the end: semactl run POOL -- CMD ARG...)");
-    const auto pool = resolve_pool(options.pool, session.config);
-    if (!pool) return fail(session, pool.error().message);
+        return fail("no command to run (write it at the end: semactl run POOL -- CMD ARG...)");
+    std::vector<PoolRef> pools;
+    std::set<PoolId> seen;
+    for (const std::string& text : options.pools) {
+        auto pool = resolve_pool(text, session.config);
+        if (!pool)
+            return fail(
+                pool.error().message +
+                (pools.empty() ? "" : " (all words before -- are pools: write it before the command)"));
+        if (!seen.insert(pool->id).second)
+            return fail(pool->name + ": the pool is named twice (--slots takes several)");
+        pools.push_back(std::move(*pool));
+    }
 
     const ResolvedCommand resolved = resolve_command(command.front(), current_search_path());
     if (const auto* absent = std::get_if<CommandNotFound>(&resolved)) {
@@ -96,26 +40,50 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
         session.console.error(unusable->reason);
         return exit_status::not_executable;
     }
-    const auto& path = std::get<std::string>(resolved);
+    RunJob job(options, session, std::move(pools), std::get<std::string>(resolved), command);
+    return options.dry_run ? job.describe() : job.run();
+}
 
-    const Duration ttl = options.ttl.value_or(pool->ttl.value_or(default_ttl));
-    const Duration wait = options.wait.value_or(pool->wait.value_or(default_wait));
-    if (options.dry_run) return describe_run(session, options, *pool, ttl, wait, path, command);
+void add_lease_options(CLI::App& run, RunOptions& options) {
+    add_duration(run, "--ttl", options.ttl,
+                 "How long the slot stays lent if this machine dies: the lease is renewed meanwhile (60s)");
+    add_duration(run, "--wait", options.wait, "How long to wait for a slot (5m; 0 means one try)");
+    add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)", {1});
+    add_signed(run, "--priority", options.priority,
+               "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
+    run.add_option("--holder", options.holder,
+                   "What `semactl holders` calls you (the CI job, or user@host:pid CMD)")
+        ->type_name("NAME");
+    run.add_flag("--no-keepalive", options.no_keepalive,
+                 "Do not renew the lease: the command is stopped before its ttl ends");
+}
 
-    Signals signals;
-    Acquired acquired = acquire(session.client, session.console, *pool, {ttl, wait}, signals);
-    return std::visit(
-        Overloaded{[&](HeldLease& lease) {
-                       return run_holding(session, options, *pool, ttl, path, command, std::move(lease),
-                                          signals);
-                   },
-                   [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
-                   [&](const NoSlot& none) {
-                       explain(session, *pool, none);
-                       return static_cast<int>(options.conflict_status);
-                   },
-                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-        acquired);
+void add_command_options(CLI::App& run, RunOptions& options) {
+    run.add_option("-I", options.token, "Replace TOKEN with the slot's position in CMD's arguments")
+        ->type_name("TOKEN");
+    options.conflict_status = exit_status::no_slot;
+    add_number(run, "-E,--conflict-exit-code", options.conflict_status,
+               "Exit status when there was no slot (75)", {1, 255});
+    add_duration(run, "--kill-after", options.kill_after,
+                 "Kill the command this long after an INT or TERM was passed on to it (5s; 0 means never)");
+    add_duration(
+        run, "--grace", options.grace,
+        "Time between TERM and KILL for a command whose lease ends (5s; at most a third of the ttl)");
+    run.add_option(
+           "--on-lost", options.on_lost,
+           "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)")
+        ->type_name("WHAT");
+    run.add_flag("--hold-tree", options.hold_tree,
+                 "Hold the slot until the last of CMD's descendants has ended");
+    run.add_option("--teardown", options.teardown,
+                   "A shell command to run after CMD, while the slot is still held")
+        ->type_name("LINE");
+    run.add_option_function<std::string>(
+           "--fallback", [&options](const std::string& what) { options.fall_back = what == "run"; },
+           "When the server cannot be reached: fail, or run CMD without a slot (fail)")
+        ->check(CLI::IsMember({"fail", "run"}))
+        ->type_name("WHAT");
+    run.add_flag("--dry-run", options.dry_run, "Say what would be done, and do nothing");
 }
 
 }  // namespace
@@ -123,28 +91,20 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
 void setup_run(CLI::App& app, Invocation& chosen, const std::vector<std::string>& command) {
     const auto options = std::make_shared<RunOptions>();
     CLI::App* run = app.add_subcommand("run", "Run a command while it holds a slot");
-    add_pool(*run, options->pool);
+    run->add_option("POOL", options->pools, "Pools' UUIDs, aliases, env:NAME or file:PATH")
+        ->required()
+        ->envname("SEMACTL_POOL")
+        ->type_name("");
     // For the help alone: the command's words never reach the parser (see part_command_line).
-    run->add_option("CMD", "The command and its arguments, best behind --")->type_name("")->expected(0, 1);
-    add_duration(*run, "--ttl", options->ttl,
-                 "How long the slot is held at most: the command is stopped before that (60s)");
-    add_duration(*run, "--wait", options->wait, "How long to wait for a slot (5m; 0 means one try)");
-    run->add_option("-I", options->token, "Replace TOKEN with the slot's position in CMD's arguments")
-        ->type_name("TOKEN");
-    add_number(*run, "-E,--conflict-exit-code", options->conflict_status,
-               "Exit status when there was no slot (75)", {1, 255});
-    add_duration(*run, "--kill-after", options->kill_after,
-                 "Kill the command this long after an INT or TERM was passed on to it (5s; 0 means never)");
-    add_duration(
-        *run, "--grace", options->grace,
-        "Time between TERM and KILL for a command whose lease ends (5s; at most a third of the ttl)");
-    run->add_flag("--dry-run", options->dry_run, "Say what would be done, and do nothing");
+    run->add_option("CMD", "The command and its arguments, behind --")->type_name("")->expected(0, 1);
+    add_lease_options(*run, *options);
+    add_command_options(*run, *options);
     run->footer(
-        "The command finds SEMA_POSITION, SEMA_LEASE and SEMA_EXPIRES_AT in its environment.\n"
+        "The command finds SEMA_POSITION, SEMA_SLOT, SEMA_FENCE and more in its environment.\n"
         "Exit status: the command's own; 128+N ended by signal N; 75 no slot; 69 server unreachable;\n"
         "66 no such pool; 79 lease lost; 125 other failure; 126 cannot be executed; 127 not found.\n\n"
         "Example: at most as many simulations at once as there are licences\n"
-        "  semactl run vsim --ttl 2h --wait 30m -- make sim");
+        "  semactl run vsim --wait 30m -- make sim");
     run->callback([options, &command, &chosen] {
         if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");
         chosen = [options, &command](Session& session) { return run_run(*options, command, session); };

@@ -18,30 +18,41 @@ using namespace std::chrono_literals;
 constexpr Duration shortest_poll = 50ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
+// Proxies give up a silent call after 30 or 60 seconds. The server tells a borrower its place at a call's
+// end, so the first calls are shorter, as are all while somebody looks on.
+constexpr Duration longest_poll = 25s;
+constexpr Duration longest_watched_poll = 5s;
+constexpr Duration first_poll = 1s;
+// Whoever holds the slots is asked for where that is no long list.
+constexpr std::size_t short_queue = 200;
 // How long leaving the queue may take.
 constexpr Duration cancel_limit = 1s;
 
 class Borrower : public Waiter {
   public:
-    Borrower(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
+    Borrower(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
              Signals& signals)
         : client_(client),
           console_(console),
           pool_(pool),
-          request_(request),
+          request_(wanted.request),
+          stale_(wanted.stale),
+          earlier_(wanted.earlier),
           signals_(signals),
-          line_(console, pool.name, request.wait),
-          deadline_(BootClock::now() + request.wait) {}
+          line_(console, pool.name, wanted.request.wait),
+          deadline_(BootClock::now() + wanted.request.wait) {}
 
     Acquired run() {
         for (;;) {
             const Moment asked = BootClock::now();
-            request_.wait = std::clamp<Duration>(deadline_ - asked, 0s, longest_call);
+            request_.wait =
+                std::clamp<Duration>(deadline_ - asked, 0s, request_.lease ? poll_ : longest_call);
+            poll_ = std::min(poll_ * 5, console_.is_live() ? longest_watched_poll : longest_poll);
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
             if (auto result = settle(answer)) return std::move(*result);
 
             pause_until(std::min(deadline_, next_try(answer, asked)));
-            if (signal_) return leave();
+            if (signal_ || earlier_lost_) return leave();
             if (BootClock::now() >= deadline_) return give_up(std::move(answer));
         }
     }
@@ -67,43 +78,83 @@ class Borrower : public Waiter {
                     break;
             }
         }
-        line_.update(BootClock::now());
-        return true;
+        const Moment now = BootClock::now();
+        if (earlier_ != nullptr) {
+            earlier_->proceed(now);
+            earlier_lost_ =
+                earlier_lost_ || earlier_->take_lost() || earlier_->due(now) != Upkeep::Step::none;
+        }
+        line_.update(now);
+        return !earlier_lost_;
     }
 
   private:
     // The result, where the answer is one that asking again would not better.
     std::optional<Acquired> settle(BorrowAnswer& answer) {
         if (auto* grant = std::get_if<Grant>(&answer)) return accept(*grant);
-        if (signal_) return leave();
+        if (signal_ || earlier_lost_) return leave();
         if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};
         if (auto* rejected = std::get_if<Rejected>(&answer)) return std::move(*rejected);
         return std::nullopt;
     }
 
     // The lease, unless there is a reason not to begin anything with it: then it is returned.
-    std::optional<Acquired> accept(const Grant& grant) {
+    std::optional<Acquired> accept(Grant grant) {
+        // What is left of a lease that an earlier call was granted is less than the time asked for.
+        if (may_be_older_)
+            grant.ttl = std::min<Duration>(grant.ttl, std::chrono::seconds(grant.lease.expires_in));
         HeldLease lease(client_, console_, pool_, grant);
         // This may stop semactl for a while, so it comes before the look at the clock.
         keep_waiting();
         if (signal_) return Stopped{*signal_};
-        // Who names the lease may have been granted it by an earlier call: it is theirs, however old.
-        if (!request_.lease && !is_useful(term_of(grant, request_.ttl), BootClock::now())) {
-            lease.give_back();
-            console_.note(pool_.name + ": the slot came too late to be used");
+        if (earlier_lost_) return EarlierLost{};
+        const bool is_stale =
+            !is_useful(term_of(grant), BootClock::now()) || (may_be_older_ && grant.ttl < request_.ttl / 2);
+        if (is_stale && stale_ == Acquisition::Stale::renew) return renew(grant, lease);
+        if (is_stale && stale_ == Acquisition::Stale::replace) {
+            give_back(lease);
             return std::nullopt;
         }
         line_.granted(BootClock::now(), grant.lease.position);
         return lease;
     }
 
+    // A lease that lay unread, as after a sleep of the machine, may be gone.
+    std::optional<Acquired> renew(Grant grant, HeldLease& lease) {
+        const Moment asked = BootClock::now();
+        const auto answer = client_.keepalive(pool_.id, grant.lease.lease, request_.ttl);
+        const auto* renewed = std::get_if<wire::Renewed>(&answer);
+        if (!renewed || !renewed->lease) {
+            give_back(lease);
+            return std::nullopt;
+        }
+        lease.disown();
+        grant.lease.expires_in = renewed->lease->expires_in;
+        grant.lease.expires_at_unix = renewed->lease->expires_at_unix;
+        grant.ttl = granted_ttl(renewed->lease->expires_in, request_.ttl);
+        grant.asked = grant.unanswered = asked;
+        HeldLease fresh(client_, console_, pool_, grant);
+        keep_waiting();
+        if (signal_) return Stopped{*signal_};
+        line_.granted(BootClock::now(), grant.lease.position);
+        return fresh;
+    }
+
+    void give_back(HeldLease& lease) {
+        lease.give_back();
+        may_be_older_ = false;
+        console_.note(pool_.name + ": the slot came too late to be used");
+    }
+
     // When to ask again, after there was no slot, one that came too late, or no answer.
     Moment next_try(const BorrowAnswer& answer, Moment asked) {
         if (std::holds_alternative<Grant>(answer)) return BootClock::now() + backoff_.next();
         const auto* trouble = std::get_if<Unavailable>(&answer);
+        may_be_older_ = trouble != nullptr && request_.lease;
         if (trouble == nullptr) {
             backoff_.reset();
             line_.recovered();
+            if (const auto* none = std::get_if<NoSlot>(&answer)) show_place(*none);
             return asked + shortest_poll;
         }
         const Moment now = BootClock::now();
@@ -113,7 +164,7 @@ class Borrower : public Waiter {
     }
 
     void pause_until(Moment end) {
-        while (!signal_) {
+        while (!signal_ && !earlier_lost_) {
             const Duration left = end - BootClock::now();
             if (left <= 0s) return;
             pollfd wake{signals_.fd(), POLLIN, 0};
@@ -123,13 +174,34 @@ class Borrower : public Waiter {
         }
     }
 
-    // The server keeps the place of a borrower that named its lease, even if it hangs up.
-    Stopped leave() {
-        if (request_.lease) client_.cancel(pool_.id, *request_.lease, cancel_limit);
-        return Stopped{*signal_};
+    void show_place(const NoSlot& none) {
+        const Moment now = BootClock::now();
+        line_.place(now, none);
+        if (!none.details || none.details->queue > short_queue || !line_.shows_holders() || now >= deadline_)
+            return;
+        const auto holders = client_.holders(pool_.id);
+        if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(*view);
     }
 
-    static Acquired give_up(BorrowAnswer answer) {
+    // The server keeps the place of a borrower that named its lease, even if it hangs up.
+    Acquired leave() {
+        if (request_.lease) cancel();
+        if (signal_) return Stopped{*signal_};
+        return EarlierLost{};
+    }
+
+    // Whatever was granted in the same moment is returned.
+    void cancel() {
+        const auto answer = client_.cancel(pool_.id, *request_.lease, cancel_limit);
+        const auto* done = std::get_if<wire::Cancelled>(&answer);
+        if (done && !done->cancelled) client_.give_back(pool_.id, *request_.lease, cancel_limit);
+    }
+
+    Acquired give_up(BorrowAnswer answer) {
+        const auto* refused = std::get_if<NoSlot>(&answer);
+        const bool may_be_known = !refused || refused->keeps_place;
+        // Nobody comes back for the place, or for a lease whose answer was lost.
+        if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known) cancel();
         if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
         if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};
@@ -139,18 +211,24 @@ class Borrower : public Waiter {
     Console& console_;
     const PoolRef& pool_;
     wire::BorrowRequest request_;
+    const Acquisition::Stale stale_;
+    Keeper* const earlier_;
     Signals& signals_;
     WaitingLine line_;
     Moment deadline_;
     Backoff backoff_;
+    Duration poll_ = first_poll;
     std::optional<int> signal_;
+    bool earlier_lost_ = false;
+    /// A call before this one may have been granted the lease, and its answer been lost.
+    bool may_be_older_ = false;
 };
 
 }  // namespace
 
-Acquired acquire(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
+Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals) {
-    return Borrower(client, console, pool, request, signals).run();
+    return Borrower(client, console, pool, wanted, signals).run();
 }
 
 }  // namespace sema

@@ -2,6 +2,7 @@
 
 #include "cli/client.hpp"
 #include "cli/run/held_lease.hpp"
+#include "cli/run/keeper.hpp"
 #include "cli/run/signals.hpp"
 
 #include <variant>
@@ -13,14 +14,31 @@ struct Stopped {
     int signal = 0;
 };
 
-using Acquired = std::variant<HeldLease, Stopped, NoSlot, NoSuchPool, Unavailable, Rejected>;
+/// A lease that was to be kept alive meanwhile is gone.
+struct EarlierLost {};
 
-/// Borrows what `request` asks for, and waits for it up to its `wait` of elapsed time, whatever the server's
-/// own limit on waiting is. Trouble with the server is tried again until then, with growing pauses; with a
-/// `wait` of 0 there is one try. A lease that came when too little of it was left is returned, and another
-/// one is asked for in the same time, unless the request names the lease. INT, TERM, HUP and QUIT leave the
-/// queue at once and strand no slot.
-Acquired acquire(Client& client, Console& console, const PoolRef& pool, const wire::BorrowRequest& request,
+using Acquired = std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Unavailable, Rejected>;
+
+struct Acquisition {
+    wire::BorrowRequest request;
+
+    /// What to do with a lease that came when less than half of it was left.
+    enum class Stale {
+        accept,   ///< who names a lease may have been granted it long before
+        replace,  ///< it is returned, and another one is asked for
+        renew,    ///< or renewed
+    };
+    Stale stale = Stale::replace;
+    /// Leases that are kept alive while this one is waited for. It has a client of its own.
+    Keeper* earlier = nullptr;
+};
+
+/// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the
+/// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
+/// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
+/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. INT, TERM, HUP
+/// and QUIT leave the queue at once and strand no slot.
+Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 
 }  // namespace sema

@@ -7,9 +7,21 @@
 namespace sema {
 namespace {
 
-// All that a lease's variables can be called, whether or not this one has them.
-constexpr std::array<std::string_view, 6> variable_names = {"SEMA_POSITION", "SEMA_LEASE", "SEMA_EXPIRES_AT",
-                                                            "SEMA_FENCE",    "SEMA_SLOT",  "SEMA_POSITIONS"};
+constexpr std::string_view prefix = "SEMA_";
+
+// All that a lease's variables end with, whether or not this one has them.
+constexpr std::array<std::string_view, 6> endings = {"POSITION", "LEASE", "EXPIRES_AT",
+                                                     "FENCE",    "SLOT",  "POSITIONS"};
+
+// Whether semactl exports a variable of that name: SEMA_POSITION, or SEMA_VSIM_POSITION.
+bool is_ours(std::string_view name) {
+    if (name.substr(0, prefix.size()) != prefix) return false;
+    name.remove_prefix(prefix.size());
+    return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) {
+        if (name.size() < ending.size() || name.substr(name.size() - ending.size()) != ending) return false;
+        return name.size() == ending.size() || name[name.size() - ending.size() - 1] == '_';
+    });
+}
 
 std::string with_spaces(const std::vector<unsigned>& positions) {
     std::string text;
@@ -45,15 +57,35 @@ std::vector<std::pair<std::string, std::string>> lease_variables(const wire::Lea
     return variables;
 }
 
-std::vector<std::string> environment_with(const wire::LeaseGrant& lease, const char* const* inherited) {
+std::vector<std::pair<std::string, std::string>> pool_variables(const std::string& pool,
+                                                                const wire::LeaseGrant& lease) {
+    auto variables = lease_variables(lease);
+    for (auto& [name, value] : variables)
+        name.insert(prefix.size(), pool + "_");
+    return variables;
+}
+
+std::string variable_part(const std::string& pool_name, std::size_t number) {
+    constexpr std::string_view from_environment = "env:";
+    std::string part = pool_name;
+    if (part.rfind(from_environment, 0) == 0) part.erase(0, from_environment.size());
+    const bool is_name = !part.empty() && std::all_of(part.begin(), part.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '-';
+    });
+    if (!is_name) return "POOL" + std::to_string(number);
+    for (char& c : part)
+        c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return part;
+}
+
+std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& variables,
+                                          const char* const* inherited) {
     std::vector<std::string> environment;
     for (; inherited != nullptr && *inherited != nullptr; ++inherited) {
         const std::string_view entry(*inherited);
-        const std::string_view name = entry.substr(0, entry.find('='));
-        if (std::find(variable_names.begin(), variable_names.end(), name) == variable_names.end())
-            environment.emplace_back(entry);
+        if (!is_ours(entry.substr(0, entry.find('=')))) environment.emplace_back(entry);
     }
-    for (const auto& [name, value] : lease_variables(lease))
+    for (const auto& [name, value] : variables)
         environment.push_back(std::string(name).append("=").append(value));
     return environment;
 }

@@ -16,6 +16,7 @@ class HeldLease {
     HeldLease& operator=(HeldLease&&) = delete;
 
     const Grant& grant() const { return grant_; }
+    const PoolRef& pool() const { return pool_; }
 
     /// Returns the lease; tries again for almost two seconds where the server can't be reached. What goes
     /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.

@@ -66,15 +66,16 @@ std::vector<Process> own_descendants() {
     return descendants(getpid(), {});
 }
 
-Supervisor::Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,
+Supervisor::Supervisor(pid_t command, Keeper& keeper, Limits limits, Signals& signals, Console& console,
                        std::string pool)
     : command_(command),
-      upkeep_(upkeep),
+      keeper_(keeper),
       limits_(std::move(limits)),
       signals_(signals),
       console_(console),
       pool_(std::move(pool)),
-      alarm_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
+      alarm_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
+      kill_at_(limits_.kill_at) {}
 
 Supervisor::~Supervisor() {
     const Moment give_up = BootClock::now() + kill_patience;
@@ -214,18 +215,42 @@ void Supervisor::follow_stopped_command(Moment now) {
 }
 
 void Supervisor::uphold_lease(Moment now) {
-    const Upkeep::Step step = upkeep_.due(now);
+    keeper_.proceed(now);
+    if (const auto pool = keeper_.take_lost()) on_lost(*pool, now);
+    const Upkeep::Step step = keeper_.due(now);
     if (step == Upkeep::Step::none) return;
     if (!lease_ending_) {
         lease_ending_ = true;
-        lost_ = !status_;
+        lost_ = is_in_use();
         if (lost_) {
             // Before whatever the command says to that.
-            console_.error(pool_ + ": the lease is about to end, stopping the command (give a longer --ttl)");
+            console_.error(pool_ + ": the lease is about to end, stopping the command" +
+                           keeper_.why_ending());
             if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
         }
     }
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
+}
+
+/// The slot may be somebody else's by now.
+void Supervisor::on_lost(const std::string& pool, Moment now) {
+    const std::string what =
+        pool + ": the lease is gone before its time (it was revoked, or the pool deleted)";
+    if (limits_.ignore_lost) return console_.note(what + ": the command goes on without a slot");
+    if (!is_in_use()) return;
+    console_.error(what + ": stopping the command");
+    lost_ = lease_ending_ = true;
+    if (limits_.on_lost && !status_) {
+        limits_.on_lost(command_);
+    } else {
+        send_to_tree(SIGTERM);
+    }
+    kill_at_ = std::min(kill_at_.value_or(Moment::max()), now + limits_.grace);
+}
+
+/// Whether anybody is there who could still use the slot, as far as it is our business.
+bool Supervisor::is_in_use() const {
+    return !status_ || (limits_.hold_tree && !tree_is_empty());
 }
 
 void Supervisor::enforce_limit(Moment now) {
@@ -237,18 +262,21 @@ void Supervisor::enforce_limit(Moment now) {
 }
 
 std::optional<Ended> Supervisor::finished(Moment now) {
-    const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::failed);
+    const auto ended = [this](bool slot_is_free) {
+        const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
+        return Ended{own, slot_is_free, lost_, stop_requested_};
+    };
     if (killing_since_ && now - *killing_since_ >= kill_patience) {
-        if (tree_is_empty()) return Ended{own, true};
+        if (tree_is_empty()) return ended(true);
         report_leftovers();
-        if (!status_) status_ = exit_status::of_signal(SIGKILL);
-        return Ended{lost_ ? own : *status_, false};
+        return ended(false);
     }
     if (!status_) return std::nullopt;
-    if (tree_is_empty()) return Ended{own, true};
+    if (tree_is_empty()) return ended(true);
     if (!stop_requested_ && !lost_) {
-        report_leftovers();
-        return Ended{own, true};
+        if (!std::exchange(rest_named_, true)) report_leftovers();
+        if (limits_.hold_tree) return std::nullopt;
+        return ended(true);
     }
     if (!std::exchange(rest_told_, true) && !lost_) send_to_tree(SIGTERM);
     return std::nullopt;
@@ -287,12 +315,14 @@ void Supervisor::report_leftovers() {
         console_.note(pool_ + ": cannot kill " + names +
                       ": the slot is not returned, and frees itself when "
                       "its ttl ends");
+    else if (limits_.hold_tree)
+        console_.note(pool_ + ": the slot is held until these end too: " + names);
     else
         console_.note(pool_ + ": the command left running, now without a slot: " + names);
 }
 
 void Supervisor::wait(Moment now) {
-    Moment next = upkeep_.next_deadline(now);
+    Moment next = keeper_.next_deadline(now);
     if (kill_at_ && !killing_since_) next = std::min(next, *kill_at_);
     if (killing_since_) next = std::min(next, now + kill_round);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
@@ -304,8 +334,7 @@ void Supervisor::wait(Moment now) {
         when.it_value.tv_nsec = static_cast<long>((since_boot % 1s) / 1us) * 1000;
     }
     timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &when, nullptr);
-    pollfd wakes[] = {{signals_.fd(), POLLIN, 0}, {alarm_, POLLIN, 0}};
-    poll(wakes, 2, -1);
+    keeper_.wait({signals_.fd(), alarm_});
 }
 
 }  // namespace sema

@@ -1,10 +1,11 @@
 #pragma once
 
 #include "cli/console.hpp"
+#include "cli/run/keeper.hpp"
 #include "cli/run/process_tree.hpp"
 #include "cli/run/signals.hpp"
-#include "cli/run/upkeep.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,10 @@ struct Ended {
     /// No process of the command's is left that could still use the slot. Never false for a command that
     /// ended by itself: what that leaves behind is its own affair.
     bool slot_is_free = true;
+    /// The command was stopped since a lease ended before it did.
+    bool lease_was_lost = false;
+    /// When semactl was first asked to stop it.
+    std::optional<Moment> stop_requested{};
 };
 
 /// Looks after a running command until its slot can be returned:
@@ -26,7 +31,10 @@ struct Ended {
 ///   Of the terminal's hang-up, a session's leader is told alone, so that is passed on. What the command and
 ///   its descendants send to their process group is not sent back to them.
 /// - An INT or TERM that was passed on sets a limit: at `kill_after`, or at a second one, all is killed.
-/// - Whatever the lease demands (see Upkeep) is done to the whole tree.
+/// - The leases are kept alive. Whatever they demand (see Upkeep) is done to the whole tree.
+/// - When the server says that a lease is gone before its time, the command is stopped, or asked to stop in a
+/// way
+///   of its user's choice, or left alone.
 /// - A command that ends after any of the two takes its descendants with it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
@@ -36,13 +44,22 @@ class Supervisor {
   public:
     struct Limits {
         /// None: never kill for a signal's sake.
-        std::optional<Duration> kill_after;
+        std::optional<Duration> kill_after{};
+        /// In any case then.
+        std::optional<Moment> kill_at{};
+        /// The time between the request to stop, when a lease is gone, and KILL.
+        Duration grace{};
+        /// What asks a command to stop whose lease is gone: a TERM where there is nothing.
+        std::function<void(pid_t command)> on_lost{};
+        bool ignore_lost = false;
+        /// Look after the descendants too that a command leaves behind which ended by itself.
+        bool hold_tree = false;
         /// Descendants that semactl had before the command: none of ours to stop.
-        std::vector<Process> strangers;
+        std::vector<Process> strangers{};
     };
 
-    /// `pool` is what messages call the pool.
-    Supervisor(pid_t command, Upkeep upkeep, Limits limits, Signals& signals, Console& console,
+    /// `pool` is what messages call the pool. The keeper must outlive the supervisor.
+    Supervisor(pid_t command, Keeper& keeper, Limits limits, Signals& signals, Console& console,
                std::string pool);
     /// Kills the whole tree where run() did not see to its end.
     ~Supervisor();
@@ -62,8 +79,10 @@ class Supervisor {
     void reap();
     void follow_stopped_command(Moment now);
     void uphold_lease(Moment now);
+    void on_lost(const std::string& pool, Moment now);
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
+    bool is_in_use() const;
     bool tree_is_empty() const;
     std::vector<Process> tree() const;
     void send_to_tree(int number);
@@ -71,7 +90,7 @@ class Supervisor {
     void wait(Moment now);
 
     const pid_t command_;
-    const Upkeep upkeep_;
+    Keeper& keeper_;
     const Limits limits_;
     Signals& signals_;
     Console& console_;
@@ -86,6 +105,7 @@ class Supervisor {
     bool lease_ending_ = false;
     bool lost_ = false;
     bool rest_told_ = false;
+    bool rest_named_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;
     /// The command's own group, where it had the terminal when semactl stopped.

@@ -1,5 +1,9 @@
 #include "cli/run/waiting_line.hpp"
 
+#include "cli/queue_place.hpp"
+
+#include <algorithm>
+
 namespace sema {
 namespace {
 
@@ -7,6 +11,9 @@ using namespace std::chrono_literals;
 
 // An answer that takes this long is one that is waited for.
 constexpr Duration until_shown = 500ms;
+
+// How often a change of rank is worth a line.
+constexpr Duration between_ranks = 30s;
 
 }  // namespace
 
@@ -20,12 +27,40 @@ bool WaitingLine::is_waiting(Moment now) const {
 void WaitingLine::update(Moment now) {
     if (!is_waiting(now)) return;
     if (console_.is_live()) {
-        console_.live("waiting for " + pool_ + ": " + describe(now - begin_) + " of " + describe(wait_) +
+        const std::string time = describe(now - begin_) + " of " + describe(wait_);
+        console_.live("waiting for " + pool_ + ": " +
+                      (place_.empty() ? time : place_ + longest_holder_ + " · " + time) +
                       (trouble_.empty() ? "" : " (" + trouble_ + ")"));
     } else if (!announced_) {
         console_.note("waiting for " + pool_ + ", up to " + describe(wait_));
     }
     announced_ = true;
+}
+
+void WaitingLine::place(Moment now, const NoSlot& none) {
+    if (!none.details) return;
+    const auto& [error, rank, queue, in_use, count, eta] = *none.details;
+    const std::string about = eta ? ", ~" + describe(std::chrono::seconds(*eta)) : "";
+    place_ = rank_of(none) + about + " · " + std::to_string(in_use) + "/" + std::to_string(count) + " in use";
+    if (!console_.is_live() && rank != rank_ && announced_ &&
+        (rank_ == 0 || now - rank_told_ >= between_ranks)) {
+        console_.note("waiting for " + pool_ + ": " + place_);
+        rank_told_ = now;
+        rank_ = rank;
+    }
+}
+
+void WaitingLine::holders(const wire::PoolView& view) {
+    longest_holder_.clear();
+    const auto longest =
+        std::min_element(view.holders.begin(), view.holders.end(),
+                         [](const auto& a, const auto& b) { return a.granted_at_unix < b.granted_at_unix; });
+    if (longest == view.holders.end()) return;
+    const auto held =
+        std::chrono::system_clock::now().time_since_epoch() - std::chrono::seconds(longest->granted_at_unix);
+    longest_holder_ = " · longest held " +
+                      describe(std::chrono::duration_cast<Duration>(std::max(held, decltype(held)::zero())));
+    if (longest->holder && longest->holder->name) longest_holder_ += " by " + *longest->holder->name;
 }
 
 void WaitingLine::trouble(const std::string& server, const std::string& reason) {

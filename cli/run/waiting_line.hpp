@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/boot_clock.hpp"
+#include "cli/client.hpp"
 #include "cli/console.hpp"
 
 #include <string>
@@ -18,6 +19,13 @@ class WaitingLine {
     /// To be called now and then while waiting.
     void update(Moment now);
 
+    /// What the server said of the borrower's place: shown on the line, or as a line of its own where the
+    /// rank has changed, at most each half minute.
+    void place(Moment now, const NoSlot& none);
+    /// Whether it would show who holds the slots.
+    bool shows_holders() const { return console_.is_live(); }
+    void holders(const wire::PoolView& view);
+
     /// The server is in trouble, and it is tried again: said once per reason.
     void trouble(const std::string& server, const std::string& reason);
     /// The trouble is over.
@@ -34,6 +42,11 @@ class WaitingLine {
     Moment begin_ = BootClock::now();
     bool announced_ = false;
     std::string trouble_;
+    /// `3rd of 7, ~4m · 4/4 in use`
+    std::string place_;
+    std::string longest_holder_;
+    std::size_t rank_ = 0;
+    Moment rank_told_ = begin_;
 };
 
 }  // namespace sema

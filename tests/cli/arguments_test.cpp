@@ -42,10 +42,12 @@ TEST_CASE("the command begins after the first double hyphen") {
     parts_into({"run", "--", "make"}, {"run"}, {"make"});
     parts_into({"run", "vsim", "--"}, {"run", "vsim"}, {});
     parts_into({"run", "vsim", "--", "--", "x"}, {"run", "vsim"}, {"--", "x"});
+    parts_into({"run", "vsim", "gpu", "--ttl", "5", "--", "make"}, {"run", "vsim", "gpu", "--ttl", "5"},
+               {"make"});
 }
 
 TEST_CASE("without one, the command begins at the first word after the pool that is no option") {
-    parts_into({"run", "vsim", "make", "--", "-x"}, {"run", "vsim"}, {"make", "--", "-x"});
+    parts_into({"run", "vsim", "make", "-x", "--", "y"}, {"run", "vsim"}, {"make", "-x", "--", "y"});
     parts_into({"run", "--ttl", "5", "vsim", "make"}, {"run", "--ttl", "5", "vsim"}, {"make"});
     parts_into({"run", "vsim", "--ttl=5", "-I{}", "make"}, {"run", "vsim", "--ttl=5", "-I{}"}, {"make"});
     parts_into({"run", "vsim", "-I", "{}", "--dry-run", "make"}, {"run", "vsim", "-I", "{}", "--dry-run"},

@@ -17,6 +17,11 @@ std::string content(const std::string& path) {
     return text;
 }
 
+// A manual page, with the hyphens that a reader sees.
+std::string manual(const std::string& page) {
+    return std::regex_replace(content("man/" + page), std::regex(R"(\\-)"), "-");
+}
+
 std::string help_of(const std::string& subcommand) {
     return run_program(subcommand.empty() ? std::vector<std::string>{SEMACTL, "--help"}
                                           : std::vector<std::string>{SEMACTL, subcommand, "--help"})
@@ -45,18 +50,25 @@ std::set<std::string> aliases() {
     return all_matches(help.substr(help.find("Subcommands:")), "\n  [a-z]+, ([a-z]+)");
 }
 
-// Every flag of semactl and of its subcommands, as they stand at the lines' beginnings in the help: all the
-// names that an option has, with commas between.
-std::set<std::string> flags() {
+// Every flag in a help, as they stand at the lines' beginnings: all the names that an option has, with commas
+// between.
+std::set<std::string> flags_in(const std::string& help) {
     std::set<std::string> all;
-    std::vector<std::string> helps = {help_of("")};
-    for (const std::string& name : subcommands())
-        helps.push_back(help_of(name));
-    for (const std::string& help : helps) {
-        for (const std::string& names : all_matches(help, "\n +(-[A-Za-z-]+(?:, *-[A-Za-z-]+)*)"))
-            all.merge(all_matches(names, "(-[A-Za-z-]+)"));
-    }
+    for (const std::string& names : all_matches(help, "\n +(-[A-Za-z-]+(?:, *-[A-Za-z-]+)*)"))
+        all.merge(all_matches(names, "(-[A-Za-z-]+)"));
     return all;
+}
+
+// Those of semactl and of its subcommands.
+std::set<std::string> flags() {
+    std::set<std::string> all = flags_in(help_of(""));
+    for (const std::string& name : subcommands())
+        all.merge(flags_in(help_of(name)));
+    return all;
+}
+
+bool has_word(const std::string& text, const std::string& word) {
+    return std::regex_search(text, std::regex("(^|[^a-zA-Z-])" + word + "($|[^a-zA-Z-])"));
 }
 
 }  // namespace
@@ -73,13 +85,11 @@ TEST_CASE("the help names subcommands and flags in a form that the tests below c
 }
 
 TEST_CASE("every flag and subcommand is in the man page and in the completions") {
-    const std::string man = std::regex_replace(content("man/semactl.1"), std::regex(R"(\\-)"), "-");
+    const std::string man = manual("semactl.1") + manual("semactl-run.1");
     const std::string bash = content("completions/semactl.bash");
     const std::string zsh = content("completions/semactl.zsh");
     const std::string fish = content("completions/semactl.fish");
-    const auto has = [](const std::string& text, const std::string& word) {
-        return std::regex_search(text, std::regex("(^|[^a-zA-Z-])" + word + "($|[^a-zA-Z-])"));
-    };
+    const auto has = has_word;
     for (const std::string& flag : flags()) {
         CAPTURE(flag);
         CHECK(has(man, flag));
@@ -104,6 +114,23 @@ TEST_CASE("every flag and subcommand is in the man page and in the completions")
     }
 }
 
+TEST_CASE("the manual page of run has all of its flags and exit statuses, and every variable") {
+    const std::string page = manual("semactl-run.1");
+    std::set<std::string> own = flags_in(help_of("run"));
+    for (const std::string& flag : flags_in(help_of("ping")))
+        own.erase(flag);
+    CHECK(own.size() > 15);
+    for (const std::string& flag : own) {
+        CAPTURE(flag);
+        CHECK(has_word(page, flag));
+    }
+    for (const std::string status : {"66", "69", "75", "79", "125", "126", "127"})
+        CHECK(page.find("\n" + status + "\n") != std::string::npos);
+    for (const std::string name :
+         {"POSITION", "POSITIONS", "SLOT", "FENCE", "LEASE", "EXPIRES_AT", "EXIT_STATUS"})
+        CHECK(page.find("SEMA_" + name) != std::string::npos);
+}
+
 TEST_CASE("every subcommand's help has an example") {
     for (const std::string& name : subcommands()) {
         CAPTURE(name);
@@ -116,7 +143,7 @@ TEST_CASE("the script that borrows and returns is the same wherever it is shown"
         "lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
         "eval \"$lease\"\n"
         "trap 'semactl return vsim env:SEMA_LEASE' EXIT\n";
-    const std::string man = std::regex_replace(content("man/semactl.1"), std::regex(R"(\\-)"), "-");
+    const std::string man = manual("semactl.1");
     const std::string help = std::regex_replace(help_of("borrow"), std::regex("\n +"), "\n") + "\n";
     CHECK(content("README.md").find(script) != std::string::npos);
     CHECK(man.find(script) != std::string::npos);

@@ -7,14 +7,24 @@ using Words = std::vector<std::string>;
 
 TEST_CASE("a command's environment holds its lease, and nothing of an outer one") {
     const auto lease = *sema::LeaseId::parse("3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34");
-    const char* inherited[] = {
-        "PATH=/bin",   "SEMA_POSITION=9",     "SEMA_LEASE=x",  "SEMA_EXPIRES_AT=1", "SEMA_FENCE=7",
-        "SEMA_SLOT=x", "SEMA_POSITIONS=9 10", "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept",
-        nullptr};
-    CHECK(sema::environment_with({lease, 3, 1781337630, 30}, inherited) ==
+    const char* inherited[] = {"PATH=/bin",
+                               "SEMA_POSITION=9",
+                               "SEMA_LEASE=x",
+                               "SEMA_EXPIRES_AT=1",
+                               "SEMA_FENCE=7",
+                               "SEMA_SLOT=x",
+                               "SEMA_POSITIONS=9 10",
+                               "SEMA_OWN=kept",
+                               "SEMACTL_POOL=vsim",
+                               "SEMA_POSITIONAL=kept",
+                               "SEMA_A_B_SLOT=x",
+                               "SEMA_DB_LEASE=x",
+                               nullptr};
+    const auto variables = sema::lease_variables({lease, 3, 1781337630, 30});
+    CHECK(sema::environment_with(variables, inherited) ==
           Words{"PATH=/bin", "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept", "SEMA_POSITION=3",
                 "SEMA_LEASE=3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34", "SEMA_EXPIRES_AT=1781337630"});
-    CHECK(sema::environment_with({lease, 3, 1781337630, 30}, nullptr).size() == 3);
+    CHECK(sema::environment_with(variables, nullptr).size() == 3);
 }
 
 namespace {
@@ -43,6 +53,19 @@ TEST_CASE("the holder of several slots is told all positions, the fence and the 
     CHECK(value_of(lease_with({0}, {R"({"a":1})"}), "SEMA_SLOT") == R"({"a":1})");
     CHECK(value_of(lease_with({0}, {"null"}), "SEMA_SLOT").empty());
     CHECK(value_of(lease_with({0}, {R"("a\u0000b")"}), "SEMA_SLOT") == "ab");
+}
+
+TEST_CASE("the variables of one of several pools are called after it") {
+    CHECK(sema::variable_part("vsim", 1) == "VSIM");
+    CHECK(sema::variable_part("gpu-a100_b", 1) == "GPU_A100_B");
+    CHECK(sema::variable_part("env:DB_POOL", 2) == "DB_POOL");
+    // A path makes no name, and a UUID must not become one.
+    CHECK(sema::variable_part("file:/run/pool", 2) == "POOL2");
+    CHECK(sema::variable_part("the pool", 3) == "POOL3");
+
+    const auto variables = sema::pool_variables("VSIM", lease_with({3, 5}, {R"("x")", R"("y")"}));
+    CHECK(variables.front() == std::pair<std::string, std::string>("SEMA_VSIM_POSITION", "3"));
+    CHECK(variables.size() == 6);
 }
 
 TEST_CASE("a shell reads any text back as it was, and runs nothing of it") {

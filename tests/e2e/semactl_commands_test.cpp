@@ -223,7 +223,7 @@ TEST_CASE("the file's defaults for a pool hold where no option says otherwise") 
     CHECK_THAT(semactl({"borrow", "vsim"}).out, has_text("expires_in       5400\n"));
     CHECK(semactl({"run", "vsim", "--", "true"}).status == 75);
     CHECK_THAT(semactl({"run", "vsim", "--wait", "9", "--dry-run", "--", "true"}).out,
-               has_text("for 1h 30m, waiting up to 9s"));
+               has_text("for 1h 30m, renewed while the command runs, waiting up to 9s"));
 }
 
 TEST_CASE("a configuration file with secrets that others can read is warned of once") {

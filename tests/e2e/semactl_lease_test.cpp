@@ -52,7 +52,7 @@ TEST_CASE("a command is stopped before its lease ends") {
     REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
 
     const auto begin = std::chrono::steady_clock::now();
-    const Finished stopped = semactl({"run", "vsim", "--ttl", "3", "--", "sh", "-c",
+    const Finished stopped = semactl({"run", "vsim", "--ttl", "3", "--no-keepalive", "--", "sh", "-c",
                                       "trap 'echo stopping; exit 0' TERM; "
                                       "while :; do sleep 0.05; done"});
     CHECK(stopped.status == 79);
@@ -73,8 +73,9 @@ TEST_CASE("a command that ignores TERM is dead, with its tree, before its slot i
         "trap '' TERM; echo $$ > command; sh -c 'echo $$ > child; echo ready; while :; do sleep 1; done'";
     ProgramOptions here;
     here.directory = semactl.folder();
-    Program first(Semactl::command({"run", "vsim", "--ttl", "2", "--", "sh", "-c", stubborn}),
-                  semactl.options(here));
+    Program first(
+        Semactl::command({"run", "vsim", "--ttl", "2", "--no-keepalive", "--", "sh", "-c", stubborn}),
+        semactl.options(here));
     REQUIRE(first.prints("ready"));
 
     // The next holder looks whether anybody of the last one is still there.
@@ -94,7 +95,7 @@ TEST_CASE("when a lease ends, TERM reaches every process of the command") {
     const std::string child = "trap \"echo $0 stops; exit\" TERM; while :; do sleep 0.05; done";
     const std::string tree =
         "setsid sh -c '" + child + "' sessionist & (sh -c '" + child + "' orphan &); wait";
-    const Finished stopped = semactl({"run", "vsim", "--ttl", "3", "--", "sh", "-c", tree});
+    const Finished stopped = semactl({"run", "vsim", "--ttl", "3", "--no-keepalive", "--", "sh", "-c", tree});
     CHECK(stopped.status == 79);
     CHECK_THAT(stopped.out, has_text("sessionist stops") && has_text("orphan stops"));
     CHECK(semactl.in_use() == 0);
@@ -115,7 +116,7 @@ TEST_CASE("what semactl's process left behind before the command is not stopped 
     const std::string script =
         "(sleep 30 >&- 2>&- & echo $! > orphan; until [ -e leave ]; do sleep 0.02; done) & "
         "until [ -s orphan ]; do sleep 0.02; done; "
-        "exec " SEMACTL " run vsim --ttl 2 -- sh -c 'touch leave; sleep 20'";
+        "exec " SEMACTL " run vsim --ttl 2 --no-keepalive -- sh -c 'touch leave; sleep 20'";
     ProgramOptions here;
     here.directory = semactl.folder();
     CHECK(run_program({"sh", "-c", script}, semactl.options(here)).status == 79);
@@ -169,8 +170,8 @@ TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
                            {Scene::Wait::for_request, returned},
                            {Scene::Wait::for_request, http("200 OK", grant, dated("13"))},
                            {Scene::Wait::for_request, returned}});
-    const Finished run =
-        Semactl(server.url())({"run", "vsim", "--ttl", "3", "--wait", "60", "--", "echo", "served"});
+    const Finished run = Semactl(server.url())(
+        {"run", "vsim", "--ttl", "3", "--no-keepalive", "--wait", "60", "--", "echo", "served"});
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");
     CHECK_THAT(run.err, has_text("vsim: the slot came too late to be used"));
@@ -179,6 +180,26 @@ TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
     CHECK_THAT(requests[1], has_text("GET /version "));
     CHECK_THAT(requests[2], has_text("/return "));
     CHECK_THAT(requests[3], has_text("/borrow "));
+}
+
+TEST_CASE("a grant that the network held back is renewed before a command starts with it") {
+    const std::string lease = sema::LeaseId::random().str();
+    const std::string grant =
+        R"({"lease":")" + lease + R"(","position":0,"expires_at_unix":2000000000,"expires_in":3})";
+    const std::string renewed = R"({"renewed":true,)" + grant.substr(1);
+    const std::string date = "Date: Sun, 01 Nov 2026 12:00:";
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, date + "10 GMT\r\n"), 2100ms},
+                           {Scene::Wait::for_request, http("404 Not Found", "<html>", date + "12 GMT\r\n")},
+                           {Scene::Wait::for_request, http("200 OK", renewed)},
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    const Finished run =
+        Semactl(server.url())({"run", "vsim", "--ttl", "3", "--wait", "60", "--", "echo", "served"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "served\n");
+    const auto requests = server.requests();
+    REQUIRE(requests.size() == 4);
+    CHECK_THAT(requests[2], has_text("/keepalive "));
+    CHECK_THAT(requests[3], has_text("/return ") && has_text(lease));
 }
 
 TEST_CASE("a grant that was waited for and is fresh by its date is used") {
@@ -216,7 +237,7 @@ TEST_CASE("a stderr that nobody reads neither keeps a command alive past its lea
                     semactl.options());
         return run.wait(10s);
     };
-    CHECK(run_there("--ttl 2 -- sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'") == 79);
+    CHECK(run_there("--ttl 2 --no-keepalive -- sh -c 'trap \"\" TERM; while :; do sleep 0.05; done'") == 79);
     CHECK(semactl.in_use() == 0);
     CHECK(run_there("-- sh -c 'sleep 20 >&- & exit 4'") == 4);
     CHECK(semactl.in_use() == 0);

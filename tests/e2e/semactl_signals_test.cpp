@@ -307,7 +307,8 @@ TEST_CASE("a terminal stopped with Ctrl-S does not keep a command alive past its
     Terminal terminal;
     ProgramOptions options;
     options.terminal = terminal.name();
-    Program run(Semactl::command({"run", "vsim", "--ttl", "2", "--", "sh", "-c", "echo ready; sleep 20"}),
+    Program run(Semactl::command({"run", "vsim", "--ttl", "2", "--no-keepalive", "--", "sh", "-c",
+                                  "echo ready; sleep 20"}),
                 world.semactl.options(options));
     REQUIRE(terminal.shows("ready"));
     terminal.type(ctrl_s);

@@ -129,7 +129,7 @@ TEST_CASE("help and version are text for stdout") {
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {
-    const std::string man = content("man/semad.1");
+    const std::string man = content("man/semad.8");
     const std::string bash = content("completions/semad.bash");
     const std::string zsh = content("completions/semad.zsh");
     const std::string fish = content("completions/semad.fish");

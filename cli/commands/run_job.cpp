@@ -1,0 +1,259 @@
+#include "cli/commands/run_job.hpp"
+
+#include "cli/exit_status.hpp"
+#include "cli/overloaded.hpp"
+#include "cli/run/command.hpp"
+#include "cli/run/environment.hpp"
+#include "cli/run/identity.hpp"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <system_error>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A crashed machine's slot is back after this time; while all is well it is renewed each third of it.
+constexpr Duration default_ttl = 60s;
+// As long as a server lets a borrower wait unless told otherwise.
+constexpr Duration default_wait = 5min;
+// Stopping and returning must fit in the 7.5 s that CI systems leave between their first and second signal.
+constexpr Duration default_kill_after = 5s;
+constexpr Duration default_grace = 5s;
+// From the first request to stop on, teardown included; and what a teardown gets in any case.
+constexpr Duration all_stopping = 5s;
+constexpr Duration least_teardown = 200ms;
+
+std::string environment_variable(const char* name) {
+    const char* const value = std::getenv(name);
+    return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+RunJob::RunJob(const RunOptions& options, Session& session, std::vector<PoolRef> pools, std::string path,
+               const std::vector<std::string>& command)
+    : options_(options),
+      session_(session),
+      pools_(std::move(pools)),
+      path_(std::move(path)),
+      command_(command) {
+    for (const PoolRef& pool : pools_)
+        names_ += (names_.empty() ? "" : ", ") + pool.name;
+}
+
+int RunJob::describe() const {
+    const unsigned slots = options_.slots.value_or(1);
+    std::string text;
+    for (const PoolRef& pool : pools_) {
+        text += "would borrow " + (slots == 1 ? "a slot" : std::to_string(slots) + " slots") + " of " +
+                pool.name + " from " + session_.client.server().name + " for " +
+                sema::describe(ttl_of(pool)) +
+                (options_.no_keepalive ? "" : ", renewed while the command runs") + ", waiting up to " +
+                sema::describe(wait()) + "\n";
+    }
+    text += "would run " + path_;
+    for (std::size_t i = 1; i < command_.size(); ++i)
+        text += " " + command_[i];
+    if (!options_.token.empty()) text += "\nwith the position in place of " + options_.token;
+    if (!options_.teardown.empty()) text += "\nwould then run " + options_.teardown;
+    return print_result(session_, text + "\n");
+}
+
+int RunJob::run() {
+    Signals signals;
+    Borrowed borrowed = borrow_all(signals);
+    if (auto* keeper = std::get_if<std::unique_ptr<Keeper>>(&borrowed)) return run_holding(**keeper, signals);
+    const auto& failed = std::get<Failed>(borrowed);
+    const int status = explain_failure(failed);
+    if (!options_.fall_back || !std::holds_alternative<Unavailable>(failed.why)) return status;
+    session_.console.error(names_ + ": RUNNING THE COMMAND WITHOUT A SLOT (--fallback run)");
+    Keeper none(session_.client.server(), session_.console);
+    return run_holding(none, signals);
+}
+
+// ---- borrowing
+
+Duration RunJob::ttl_of(const PoolRef& pool) const {
+    return options_.ttl.value_or(pool.ttl.value_or(default_ttl));
+}
+
+Duration RunJob::wait() const {
+    std::optional<Duration> wait = options_.wait;
+    for (const PoolRef& pool : pools_) {
+        if (!options_.wait && pool.wait) wait = std::max(wait.value_or(0s), *pool.wait);
+    }
+    return wait.value_or(default_wait);
+}
+
+Duration RunJob::grace() const {
+    return options_.grace.value_or(default_grace);
+}
+
+wire::BorrowRequest RunJob::request(const PoolRef& pool, Duration wait) const {
+    wire::BorrowRequest request{ttl_of(pool), wait};
+    request.lease = LeaseId::random();
+    request.slots = options_.slots.value_or(1);
+    request.priority = static_cast<int>(options_.priority.value_or(0));
+    Holder who = identity(command_.front(), environment_variable);
+    if (!options_.holder.empty()) who.name = options_.holder;
+    request.holder = std::make_shared<const Holder>(std::move(who));
+    request.extended = true;
+    return request;
+}
+
+RunJob::Borrowed RunJob::borrow_all(Signals& signals) const {
+    const Moment deadline = BootClock::now() + wait();
+    for (;;) {
+        Borrowed result = borrow_once(deadline, signals);
+        const auto* failed = std::get_if<Failed>(&result);
+        const bool again = failed && std::holds_alternative<EarlierLost>(failed->why);
+        if (!again || BootClock::now() >= deadline) return result;
+        session_.console.note(names_ + ": a slot was lost while another was waited for, starting over");
+    }
+}
+
+RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
+    // Two jobs that want the same pools ask for them in the same order, lest each holds what the other waits
+    // for.
+    std::vector<const PoolRef*> order;
+    for (const PoolRef& pool : pools_)
+        order.push_back(&pool);
+    std::sort(order.begin(), order.end(), [](const PoolRef* a, const PoolRef* b) { return a->id < b->id; });
+
+    auto keeper = std::make_unique<Keeper>(session_.client.server(), session_.console);
+    for (const PoolRef* pool : order) {
+        const Duration left = std::max<Duration>(deadline - BootClock::now(), 0s);
+        const auto stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew;
+        Acquired acquired = acquire(session_.client, session_.console, *pool,
+                                    {request(*pool, left), stale, keeper.get()}, signals);
+        auto* lease = std::get_if<HeldLease>(&acquired);
+        if (lease == nullptr) {
+            keeper->give_back();
+            return Failed{std::move(acquired), pool};
+        }
+        const Duration ttl = ttl_of(*pool);
+        const Upkeep upkeep(term_of(lease->grant()),
+                            {grace(), options_.no_keepalive ? std::nullopt : std::optional(ttl)},
+                            BootClock::now());
+        keeper->add({std::move(*lease), upkeep, ttl});
+    }
+    return keeper;
+}
+
+int RunJob::explain_failure(const Failed& failed) const {
+    return std::visit(
+        Overloaded{[](const HeldLease&) { return exit_status::failed; },
+                   [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
+                   [&](const EarlierLost&) {
+                       session_.console.error(names_ + ": not all of them had a slot within the wait");
+                       return static_cast<int>(options_.conflict_status);
+                   },
+                   [&](const NoSlot& none) {
+                       explain(session_, *failed.pool, none);
+                       return static_cast<int>(options_.conflict_status);
+                   },
+                   [&](const auto& trouble) { return explain(session_, *failed.pool, trouble); }},
+        failed.why);
+}
+
+// ---- running
+
+// Runs the command while the leases are held, and returns them.
+int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
+    const Variables exported = variables(keeper);
+    const std::string position = exported.empty() ? "" : exported.front().second;
+    const ChildSpec child{path_, replace_token(command_, options_.token, position),
+                          environment_with(exported, environ)};
+    const Supervisor::Limits bounds = limits(signals, exported);
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const auto started = start_child(child, signals, session_.inherited);
+    if (const auto* failure = std::get_if<ExecFailed>(&started)) {
+        session_.console.error("cannot execute " + path_ + ": " +
+                               std::generic_category().message(failure->error));
+        keeper.give_back();
+        return exit_status::not_executable;
+    }
+    const Ended ended =
+        Supervisor(std::get<pid_t>(started), keeper, bounds, signals, session_.console, names_).run();
+    if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
+    if (ended.slot_is_free)
+        keeper.give_back();
+    else
+        keeper.disown();
+    return ended.exit_status;
+}
+
+Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) const {
+    Supervisor::Limits limits;
+    const Duration kill_after = options_.kill_after.value_or(default_kill_after);
+    if (kill_after > 0s) limits.kill_after = kill_after;
+    limits.grace = grace();
+    limits.ignore_lost = options_.on_lost == "ignore";
+    limits.hold_tree = options_.hold_tree;
+    limits.strangers = own_descendants();
+    if (options_.on_lost != "term" && !limits.ignore_lost) {
+        limits.on_lost = [this, &signals, variables](pid_t command) {
+            Variables all = variables;
+            all.emplace_back("SEMA_PID", std::to_string(command));
+            start_shell(options_.on_lost, std::move(all), signals);
+        };
+    }
+    return limits;
+}
+
+RunJob::Variables RunJob::variables(const Keeper& keeper) const {
+    Variables all;
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+        // They were borrowed in another order.
+        const auto kept =
+            std::find_if(keeper.leases().begin(), keeper.leases().end(),
+                         [&](const Keeper::Kept& one) { return one.lease.pool().id == pools_[i].id; });
+        if (kept == keeper.leases().end()) continue;
+        const wire::LeaseGrant& lease = kept->lease.grant().lease;
+        if (i == 0) all = lease_variables(lease);
+        if (pools_.size() == 1) continue;
+        const auto own = pool_variables(variable_part(pools_[i].name, i + 1), lease);
+        all.insert(all.end(), own.begin(), own.end());
+    }
+    return all;
+}
+
+/// A line for the shell, for what the user wants done beside the command.
+std::optional<pid_t> RunJob::start_shell(const std::string& line, Variables variables,
+                                         Signals& signals) const {
+    const ChildSpec shell{"/bin/sh", {"sh", "-c", line}, environment_with(variables, environ)};
+    const auto started = start_child(shell, signals, session_.inherited);
+    if (const auto* pid = std::get_if<pid_t>(&started)) return *pid;
+    session_.console.error("cannot execute /bin/sh: " +
+                           std::generic_category().message(std::get<ExecFailed>(started).error));
+    return std::nullopt;
+}
+
+/// Runs the teardown while the slots are still held.
+void RunJob::tear_down(Keeper& keeper, const Ended& ended, Variables variables, Signals& signals) const {
+    if (ended.lease_was_lost || !ended.slot_is_free) {
+        session_.console.note(names_ + ": the teardown is left out, since the slot is not held any more");
+        return;
+    }
+    variables.emplace_back("SEMA_EXIT_STATUS", std::to_string(ended.exit_status));
+    Supervisor::Limits bounds = limits(signals, {});
+    bounds.on_lost = nullptr;
+    bounds.hold_tree = false;
+    if (ended.stop_requested)
+        bounds.kill_at = std::max(*ended.stop_requested + all_stopping, BootClock::now() + least_teardown);
+    const auto shell = start_shell(options_.teardown, std::move(variables), signals);
+    if (!shell) return;
+    const Ended done = Supervisor(*shell, keeper, bounds, signals, session_.console, names_).run();
+    if (done.exit_status != 0)
+        session_.console.note(names_ + ": the teardown ended with status " +
+                              std::to_string(done.exit_status));
+}
+
+}  // namespace sema

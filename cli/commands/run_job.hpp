@@ -1,0 +1,82 @@
+#pragma once
+
+#include "cli/run/acquire.hpp"
+#include "cli/run/supervisor.hpp"
+#include "cli/session.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace sema {
+
+/// What `semactl run` was told.
+struct RunOptions {
+    std::vector<std::string> pools;
+    std::optional<Duration> ttl;
+    std::optional<Duration> wait;
+    std::optional<Duration> kill_after;
+    std::optional<Duration> grace;
+    std::string token;
+    std::optional<unsigned> slots;
+    std::optional<std::int64_t> priority;
+    std::string holder;
+    /// `term`, `ignore`, or a command.
+    std::string on_lost = "term";
+    std::string teardown;
+    unsigned conflict_status = 0;
+    bool no_keepalive = false;
+    bool hold_tree = false;
+    /// Run without a slot when the server cannot be reached.
+    bool fall_back = false;
+    bool dry_run = false;
+};
+
+/// One `semactl run`: borrows a slot of each pool, runs the command, and returns them.
+class RunJob {
+  public:
+    /// `pools` in the order of the command line; `path` is the file that `command`'s first word names.
+    RunJob(const RunOptions& options, Session& session, std::vector<PoolRef> pools, std::string path,
+           const std::vector<std::string>& command);
+
+    /// Says what would be done. The exit status.
+    int describe() const;
+    /// The exit status.
+    int run();
+
+  private:
+    /// The leases, or why there are none, and of which pool.
+    struct Failed {
+        Acquired why;
+        const PoolRef* pool;
+    };
+    using Borrowed = std::variant<std::unique_ptr<Keeper>, Failed>;
+    using Variables = std::vector<std::pair<std::string, std::string>>;
+
+    Duration ttl_of(const PoolRef& pool) const;
+    Duration wait() const;
+    Duration grace() const;
+    wire::BorrowRequest request(const PoolRef& pool, Duration wait) const;
+    Borrowed borrow_all(Signals& signals) const;
+    Borrowed borrow_once(Moment deadline, Signals& signals) const;
+    int explain_failure(const Failed& failed) const;
+
+    int run_holding(Keeper& keeper, Signals& signals) const;
+    Supervisor::Limits limits(Signals& signals, const Variables& variables) const;
+    Variables variables(const Keeper& keeper) const;
+    std::optional<pid_t> start_shell(const std::string& line, Variables variables, Signals& signals) const;
+    void tear_down(Keeper& keeper, const Ended& ended, Variables variables, Signals& signals) const;
+
+    const RunOptions& options_;
+    Session& session_;
+    const std::vector<PoolRef> pools_;
+    std::string names_;
+    const std::string path_;
+    const std::vector<std::string>& command_;
+};
+
+}  // namespace sema

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "cli/client.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace sema {
+
+/// 1st, 2nd, 3rd, 4th, ...
+inline std::string ordinal(std::size_t number) {
+    const bool teens = number % 100 >= 11 && number % 100 <= 13;
+    const char* const endings[] = {"th", "st", "nd", "rd"};
+    return std::to_string(number) + endings[!teens && number % 10 <= 3 ? number % 10 : 0];
+}
+
+/// The borrower's place among all who wait, as `3rd of 7`. REQUIRES: the answer had details.
+inline std::string rank_of(const NoSlot& none) {
+    const wire::NotGranted& details = *none.details;
+    const std::size_t all = std::max(details.rank, details.queue + (none.keeps_place ? 0 : 1));
+    return ordinal(details.rank) + " of " + std::to_string(all);
+}
+
+/// The same with the time that it would have taken, where the server knows.
+inline std::string place_in_queue(const NoSlot& none) {
+    std::string text = rank_of(none) + " in the queue";
+    if (none.details->eta) text += ", about " + describe(std::chrono::seconds(*none.details->eta));
+    return text;
+}
+
+}  // namespace sema

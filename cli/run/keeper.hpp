@@ -1,0 +1,78 @@
+#pragma once
+
+#include "cli/client.hpp"
+#include "cli/console.hpp"
+#include "cli/run/held_lease.hpp"
+#include "cli/run/upkeep.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sema {
+
+/// Keeps the leases of one command alive, without ever blocking: their keepalives go out one at a time, and
+/// whoever waits for something else waits with wait(). Tells what the leases demand of the command.
+class Keeper {
+  public:
+    struct Kept {
+        HeldLease lease;
+        Upkeep upkeep;
+        /// What each keepalive asks for.
+        Duration ttl{};
+    };
+
+    /// The console must outlive the keeper.
+    Keeper(ServerAddress server, Console& console) : server_(std::move(server)), console_(console) {}
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+
+    void add(Kept kept) { leases_.push_back(std::move(kept)); }
+
+    /// Takes in an answer that is there, and sends a keepalive that is due.
+    void proceed(Moment now);
+
+    /// What the lease that ends first demands by `now`.
+    Upkeep::Step due(Moment now) const;
+
+    /// Why a lease ends, as the end of a message.
+    std::string why_ending() const;
+
+    /// The server says that it is not held any more, before its time: what messages call its pool. Told once.
+    std::optional<std::string> take_lost();
+
+    /// No more keepalives: the leases end when they end.
+    void stop();
+
+    /// The next moment after `now` at which proceed() or due() has something new.
+    Moment next_deadline(Moment now) const;
+
+    /// Waits until one of the descriptors is readable, or proceed() can go on with a keepalive under way.
+    void wait(const std::vector<int>& wakes);
+
+    /// Returns every lease, or leaves them all to their ttl.
+    void give_back();
+    void disown();
+
+    const std::vector<Kept>& leases() const { return leases_; }
+
+  private:
+    void take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now);
+
+    const ServerAddress server_;
+    Console& console_;
+    std::vector<Kept> leases_;
+    /// Made when it is needed: most commands are over before.
+    std::unique_ptr<Client> client_;
+    /// The lease whose keepalive is under way.
+    std::optional<std::size_t> asking_;
+    bool is_stopped_ = false;
+    std::optional<std::string> lost_;
+    /// The trouble that was told of last.
+    std::string trouble_;
+};
+
+}  // namespace sema

@@ -1,0 +1,260 @@
+#include "tests/e2e/semactl.hpp"
+#include "tests/e2e/terminal.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/proxy.hpp"
+#include "tests/support/scripted_server.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <csignal>
+#include <fstream>
+#include <iomanip>
+#include <memory>
+#include <regex>
+#include <sstream>
+
+using namespace sema::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+using Json = nlohmann::json;
+
+// A server with a pool of one slot, which is lent out, and semactl to use it.
+struct World {
+    explicit World(Words server_options = {}) : server(std::move(server_options)) {
+        REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+        lend();
+    }
+    void lend() {
+        const Finished borrowed =
+            semactl({"borrow", "vsim", "--ttl", "1h", "--holder", "job 812", "--output", "json"});
+        REQUIRE(borrowed.status == 0);
+        lease = Json::parse(borrowed.out).at("lease");
+    }
+    void give_back() const { REQUIRE(semactl({"return", "vsim", lease}).status == 0); }
+
+    Json queue() const {
+        return Json::parse(semactl({"holders", "vsim", "--output", "json"}).out).at("queue");
+    }
+    // Starts a run that has to wait, and returns once it does. It prints its fence, which tells when it was
+    // served.
+    std::unique_ptr<Program> queue_up(ProgramOptions options = {}) const {
+        const std::size_t before = queue().size();
+        auto run = std::make_unique<Program>(
+            Semactl::command({"run", "vsim", "--wait", "60", "--", "sh", "-c", "echo $SEMA_FENCE"}),
+            semactl.options(options));
+        REQUIRE(eventually([&] { return queue().size() > before; }));
+        return run;
+    }
+
+    // How many borrowers are connected. A place in the queue alone does not tell.
+    int connections() const {
+        std::ifstream table("/proc/net/tcp");
+        std::ostringstream own;
+        own << ":" << std::uppercase << std::hex << std::setw(4) << std::setfill('0') << server.port();
+        int all = 0;
+        std::string line, number, local, remote, state;
+        std::getline(table, line);
+        while (std::getline(table, line)) {
+            std::istringstream(line) >> number >> local >> remote >> state;
+            if (local.substr(local.find(':')) == own.str() && state == "01") ++all;
+        }
+        return all;
+    }
+
+    RunningServer server;
+    Semactl semactl{server.url()};
+    std::string lease;
+};
+
+int fence(const Program& run) {
+    return std::stoi(run.out());
+}
+
+const std::string refused = http(
+    "409 Conflict", R"({"error":"no resource available","rank":3,"queue":7,"in_use":4,"count":4,"eta":240})");
+
+}  // namespace
+
+TEST_CASE("who waits is served in the order of arrival, also after the server was killed and restarted") {
+    World world;
+    const auto first = world.queue_up();
+    const auto second = world.queue_up();
+    const auto third = world.queue_up();
+    world.server.kill9();
+    REQUIRE(second->warns("is not available"));
+    world.server.start();
+    REQUIRE(eventually([&] { return world.connections() == 3; }));
+
+    world.give_back();
+    for (Program* run : {first.get(), second.get(), third.get()}) {
+        CHECK(run->wait() == 0);
+        CHECK_THAT(run->err(), has_text("vsim: position 0, after"));
+    }
+    CHECK(fence(*first) < fence(*second));
+    CHECK(fence(*second) < fence(*third));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a place in the queue survives a connection that is cut") {
+    World world;
+    Proxy proxy(world.server.port());
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    const auto first = world.queue_up(through_proxy);
+    const auto second = world.queue_up();
+    proxy.become(Proxy::State::cutting);
+    REQUIRE(first->warns("is not available"));
+    REQUIRE(eventually([&] { return world.connections() == 1; }));
+    proxy.become(Proxy::State::open);
+    REQUIRE(eventually([&] { return world.connections() == 2; }));
+
+    world.give_back();
+    CHECK(first->wait() == 0);
+    CHECK(second->wait() == 0);
+    CHECK(fence(*first) < fence(*second));
+}
+
+TEST_CASE("a wait is split into calls that no proxy cuts") {
+    std::vector<Scene> scenes(5, Scene{Scene::Wait::for_request, refused});
+    ScriptedServer server(scenes);
+    const Semactl semactl(server.url());
+    Program run(Semactl::command({"run", "vsim", "--wait", "1h", "--", "true"}), semactl.options());
+    REQUIRE(eventually([&] { return server.requests().size() >= 4 && !server.requests()[3].empty(); }));
+    run.signal(SIGTERM);
+    run.wait();
+
+    std::vector<double> waits;
+    std::string lease;
+    for (std::size_t i = 0; i < 4; ++i) {
+        const std::string request = server.requests()[i];
+        const Json body = Json::parse(request.substr(request.find("\r\n\r\n")));
+        waits.push_back(body.at("wait"));
+        if (i > 0) CHECK(body.at("lease") == lease);
+        lease = body.at("lease");
+    }
+    CHECK(waits == std::vector<double>{1, 5, 25, 25});
+}
+
+TEST_CASE("a run that gives up takes its place out of the queue") {
+    const World world;
+    CHECK(world.semactl({"run", "vsim", "--wait", "0.3", "--", "true"}).status == 75);
+    CHECK(world.queue().empty());
+}
+
+TEST_CASE("a run that is interrupted takes its place out of the queue, also while its server is away") {
+    World world;
+    const auto run = world.queue_up();
+    run->signal(SIGINT);
+    CHECK(run->wait(5s) == 128 + SIGINT);
+    CHECK(world.queue().empty());
+
+    const auto other = world.queue_up();
+    world.server.kill9();
+    REQUIRE(other->warns("is not available"));
+    other->signal(SIGTERM);
+    CHECK(other->wait(5s) == 128 + SIGTERM);
+    world.server.start();
+    world.give_back();
+    // Its place is held for somebody who may come back, and is passed over.
+    CHECK(world.semactl({"run", "vsim", "--wait", "0", "--", "true"}).status == 0);
+    CHECK(run->out().empty());
+    CHECK(other->out().empty());
+}
+
+TEST_CASE("a server that is frozen while somebody waits does not hold back a TERM") {
+    World world;
+    const auto run = world.queue_up();
+    kill(world.server.pid(), SIGSTOP);
+    run->signal(SIGTERM);
+    const bool ended = eventually([&] { return run->ended(); }, 6s);
+    kill(world.server.pid(), SIGCONT);
+    REQUIRE(ended);
+    CHECK(run->wait() == 128 + SIGTERM);
+    world.give_back();
+    CHECK(eventually([&] { return world.queue().empty() && world.semactl.in_use() == 0; }));
+}
+
+TEST_CASE("a lease whose answer was lost is not lent twice, and the command starts with it") {
+    const World world;
+    Proxy proxy(world.server.port());
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "served"}),
+                world.semactl.options(through_proxy));
+    REQUIRE(eventually([&] { return world.queue().size() == 1; }));
+    proxy.become(Proxy::State::silent);
+    world.give_back();
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 1; }));
+    proxy.become(Proxy::State::cutting);
+    REQUIRE(run.warns("is not available"));
+    proxy.become(Proxy::State::open);
+    CHECK(run.wait() == 0);
+    CHECK(run.out() == "served\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("who waits is told its place, without a terminal in lines") {
+    const World world;
+    const auto run = world.queue_up();
+    REQUIRE(run->warns("semactl: waiting for vsim, up to 1m\n"));
+    REQUIRE(run->warns("semactl: waiting for vsim: 1st of 1"));
+    CHECK_THAT(run->err(), has_text("1/1 in use\n"));
+    world.give_back();
+    CHECK(run->wait() == 0);
+    CHECK_THAT(run->err(), Catch::Matchers::Contains("semactl: vsim: position 0, after "));
+}
+
+TEST_CASE("on a terminal one live line tells the place, the use and the longest holder") {
+    const World world;
+    Terminal terminal;
+    terminal.resize(24, 120);
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "served"}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("waiting for vsim: 1st of 1"));
+    REQUIRE(terminal.shows("1/1 in use \xc2\xb7 longest held "));
+    REQUIRE(terminal.shows("s by job 812 \xc2\xb7 "));
+    world.give_back();
+    CHECK(run.wait() == 0);
+    // The line is wiped before the command writes anything.
+    const std::string& screen = terminal.screen();
+    const auto last_line = screen.rfind("waiting for vsim");
+    const std::string after = screen.substr(last_line);
+    CHECK_THAT(after, has_text("\r\x1b[K"));
+    CHECK(after.find("\x1b[K", after.find("\r\x1b[K")) < after.find("served"));
+    CHECK(std::regex_search(after, std::regex("\nserved\r\n$")));
+}
+
+TEST_CASE("a live line on a narrow terminal keeps to one row and cuts no character in two") {
+    const World world;
+    Terminal terminal;
+    terminal.resize(24, 44);
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "true"}),
+                world.semactl.options(options));
+    REQUIRE(terminal.shows("1/1 in use"));
+    run.signal(SIGTERM);
+    run.wait();
+    const std::string& screen = terminal.screen();
+    for (std::size_t at = 0; (at = screen.find("\xc2", at)) != std::string::npos; ++at)
+        CHECK(screen.substr(at, 2) == "\xc2\xb7");
+}
+
+TEST_CASE("a script that borrows and is refused stops there, with eval too") {
+    const World world;
+    const std::string script = "set -e; eval \"$(\"" SEMACTL "\" borrow vsim --ttl 10m --shell)\"; echo on";
+    const Finished refusal = run_program({"sh", "-c", script}, world.semactl.options());
+    CHECK(refusal.status == 75);
+    CHECK(refusal.out.empty());
+    const Finished wrong = run_program(
+        {"sh", "-c", "eval \"$(\"" SEMACTL "\" borrow no-such-pool --ttl 10m --shell)\" || echo $?"},
+        world.semactl.options());
+    CHECK(wrong.out == "2\n");
+}

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <list>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace sema::test {
+
+/// What lies between a client and a server on a port of this machine, and can be broken: it passes on what
+/// each side sends until it is told otherwise.
+class Proxy {
+  public:
+    enum class State {
+        open,
+        /// Each connection, also a new one, is closed at once.
+        cutting,
+        /// Nothing arrives any more, and nobody is told, as when a cable was pulled out. What was sent
+        /// meanwhile arrives late.
+        silent,
+    };
+
+    explicit Proxy(int server_port) : server_(loopback(server_port)) {
+        listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        sockaddr_in own = loopback(0);
+        socklen_t size = sizeof own;
+        auto* const address = reinterpret_cast<sockaddr*>(&own);
+        if (bind(listener_, address, size) != 0 || listen(listener_, 64) != 0 ||
+            getsockname(listener_, address, &size) != 0)
+            throw std::runtime_error("cannot listen");
+        url_ = "http://127.0.0.1:" + std::to_string(ntohs(own.sin_port));
+        thread_ = std::thread([this] {
+            while (!done_)
+                work();
+        });
+    }
+    ~Proxy() {
+        done_ = true;
+        thread_.join();
+        close(listener_);
+        for (const Pair& pair : pairs_)
+            hang_up(pair);
+    }
+    Proxy(const Proxy&) = delete;
+    Proxy& operator=(const Proxy&) = delete;
+
+    const std::string& url() const { return url_; }
+    void become(State state) { state_ = state; }
+
+  private:
+    struct Pair {
+        int client;
+        int server;
+        bool client_sends = true;
+        bool ended = false;
+    };
+
+    static sockaddr_in loopback(int port) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons(static_cast<in_port_t>(port));
+        return address;
+    }
+
+    static void hang_up(const Pair& pair) {
+        close(pair.client);
+        close(pair.server);
+    }
+
+    void work() {
+        const State state = state_;
+        std::vector<pollfd> ready;
+        if (state != State::silent) {
+            ready.push_back({listener_, POLLIN, 0});
+            for (const Pair& pair : pairs_) {
+                ready.push_back({pair.client_sends ? pair.client : -1, POLLIN, 0});
+                ready.push_back({pair.server, POLLIN, 0});
+            }
+        }
+        poll(ready.data(), ready.size(), 10);
+        if (state == State::silent) return;
+        accept_one();
+        for (Pair& pair : pairs_) {
+            if (state == State::cutting) pair.ended = true;
+            if (!pair.ended && pair.client_sends) pair.client_sends = pass(pair.client, pair.server);
+            // The end of what a client sends is told to the server, whose answer still comes through.
+            if (!pair.client_sends) shutdown(pair.server, SHUT_WR);
+            if (!pair.ended) pair.ended = !pass(pair.server, pair.client);
+            if (pair.ended) hang_up(pair);
+        }
+        pairs_.remove_if([](const Pair& pair) { return pair.ended; });
+    }
+
+    void accept_one() {
+        const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+        if (client < 0) return;
+        const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const bool reached =
+            connect(server, reinterpret_cast<const sockaddr*>(&server_), sizeof server_) == 0;
+        pairs_.push_back({client, server, true, !reached});
+    }
+
+    // False where there is nothing more to come.
+    static bool pass(int from, int to) {
+        char bytes[16384];
+        const ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (size < 0) return errno == EAGAIN || errno == EINTR;
+        return size > 0 && send(to, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
+    }
+
+    const sockaddr_in server_;
+    int listener_ = -1;
+    std::string url_;
+    std::list<Pair> pairs_;
+    std::atomic<State> state_{State::open};
+    std::atomic<bool> done_{false};
+    std::thread thread_;
+};
+
+}  // namespace sema::test

@@ -82,6 +82,42 @@ TEST_CASE("the script of the README borrows and returns, and ends where it is re
     }
 }
 
+TEST_CASE("a return frees nothing that was not held under that lease") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    REQUIRE(semactl({"borrow", "vsim", "--ttl", "1h"}).status == 0);
+    CHECK(semactl({"return", "vsim", sema::LeaseId::random().str()}).status == 1);
+    CHECK(semactl({"return", "vsim", semactl.pool().str()}).status == 1);
+    CHECK(semactl({"return", "vsim", "env:NO_LEASE"}).status == 2);
+    CHECK(semactl.in_use() == 1);
+}
+
+TEST_CASE("no command line that people can see has a secret on it") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const std::string lease = sema::LeaseId::random().str();
+    std::ofstream(semactl.folder() / "pool") << semactl.pool().str() << "\n";
+    ProgramOptions secrets;
+    secrets.environment["POOL"] = semactl.pool().str();
+    secrets.environment["LEASE"] = lease;
+    const std::string from_file = "file:" + (semactl.folder() / "pool").string();
+    REQUIRE(semactl({"borrow", from_file, "--ttl", "1h", "--lease", "env:LEASE"}, secrets).status == 0);
+
+    // It waits, as does the semactl within a semactl.
+    const std::string inner = SEMACTL " run env:POOL --wait 60 -- true";
+    REQUIRE(semactl({"new", "--save", "outer"}).status == 0);
+    Program run(Semactl::command({"run", "outer", "--teardown", ":", "--", "sh", "-c", inner}),
+                semactl.options(secrets));
+    REQUIRE(run.warns("waiting for env:POOL"));
+    const Finished seen = run_program({"ps", "-eo", "args"});
+    CHECK_THAT(seen.out, has_text("run env:POOL"));
+    CHECK_THAT(seen.out, !has_text(semactl.pool().str()) && !has_text(lease));
+    run.signal(SIGTERM);
+    run.wait();
+}
+
 TEST_CASE("a lease is printed for people and for programs") {
     const RunningServer server;
     const Semactl semactl(server.url());

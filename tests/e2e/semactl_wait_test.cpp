@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <iomanip>
@@ -245,6 +246,17 @@ TEST_CASE("a live line on a narrow terminal keeps to one row and cuts no charact
     const std::string& screen = terminal.screen();
     for (std::size_t at = 0; (at = screen.find("\xc2", at)) != std::string::npos; ++at)
         CHECK(screen.substr(at, 2) == "\xc2\xb7");
+}
+
+TEST_CASE("a freed slot is handed over at once, however long the waiter's calls are") {
+    const World world;
+    const auto run = world.queue_up();
+    // By now it waits in a call of 5 s, and then in one of 25.
+    REQUIRE(run->warns("waiting for vsim: 1st of 1"));
+    const auto begin = std::chrono::steady_clock::now();
+    world.give_back();
+    CHECK(run->wait() == 0);
+    CHECK(std::chrono::steady_clock::now() - begin < 2s);
 }
 
 TEST_CASE("a script that borrows and is refused stops there, with eval too") {

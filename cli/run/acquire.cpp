@@ -180,7 +180,7 @@ class Borrower : public Waiter {
         if (!none.details || none.details->queue > short_queue || !line_.shows_holders() || now >= deadline_)
             return;
         const auto holders = client_.holders(pool_.id);
-        if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(*view);
+        if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
     }
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.

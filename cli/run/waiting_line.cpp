@@ -29,7 +29,7 @@ void WaitingLine::update(Moment now) {
     if (console_.is_live()) {
         const std::string time = describe(now - begin_) + " of " + describe(wait_);
         console_.live("waiting for " + pool_ + ": " +
-                      (place_.empty() ? time : place_ + longest_holder_ + " · " + time) +
+                      (place_.empty() ? time : place_ + longest_holder(now) + " · " + time) +
                       (trouble_.empty() ? "" : " (" + trouble_ + ")"));
     } else if (!announced_) {
         console_.note("waiting for " + pool_ + ", up to " + describe(wait_));
@@ -50,17 +50,22 @@ void WaitingLine::place(Moment now, const NoSlot& none) {
     }
 }
 
-void WaitingLine::holders(const wire::PoolView& view) {
-    longest_holder_.clear();
+void WaitingLine::holders(Moment now, const wire::PoolView& view) {
+    longest_held_.reset();
     const auto longest =
         std::min_element(view.holders.begin(), view.holders.end(),
                          [](const auto& a, const auto& b) { return a.granted_at_unix < b.granted_at_unix; });
     if (longest == view.holders.end()) return;
-    const auto held =
-        std::chrono::system_clock::now().time_since_epoch() - std::chrono::seconds(longest->granted_at_unix);
-    longest_holder_ = " · longest held " +
-                      describe(std::chrono::duration_cast<Duration>(std::max(held, decltype(held)::zero())));
-    if (longest->holder && longest->holder->name) longest_holder_ += " by " + *longest->holder->name;
+    // By the server's clock, which need not be ours.
+    const std::int64_t held = longest->expires_at_unix - longest->expires_in - longest->granted_at_unix;
+    const bool is_named = longest->holder && longest->holder->name;
+    longest_held_ = {now - std::chrono::seconds(std::max<std::int64_t>(held, 0)),
+                     is_named ? " by " + *longest->holder->name : ""};
+}
+
+std::string WaitingLine::longest_holder(Moment now) const {
+    if (!longest_held_) return "";
+    return " · longest held " + describe(now - longest_held_->since) + longest_held_->by;
 }
 
 void WaitingLine::trouble(const std::string& server, const std::string& reason) {

@@ -4,6 +4,7 @@
 #include "cli/client.hpp"
 #include "cli/console.hpp"
 
+#include <optional>
 #include <string>
 
 namespace sema {
@@ -24,7 +25,7 @@ class WaitingLine {
     void place(Moment now, const NoSlot& none);
     /// Whether it would show who holds the slots.
     bool shows_holders() const { return console_.is_live(); }
-    void holders(const wire::PoolView& view);
+    void holders(Moment now, const wire::PoolView& view);
 
     /// The server is in trouble, and it is tried again: said once per reason.
     void trouble(const std::string& server, const std::string& reason);
@@ -35,6 +36,7 @@ class WaitingLine {
 
   private:
     bool is_waiting(Moment now) const;
+    std::string longest_holder(Moment now) const;
 
     Console& console_;
     std::string pool_;
@@ -44,7 +46,11 @@ class WaitingLine {
     std::string trouble_;
     /// `3rd of 7, ~4m · 4/4 in use`
     std::string place_;
-    std::string longest_holder_;
+    struct LongestHeld {
+        Moment since;
+        std::string by;
+    };
+    std::optional<LongestHeld> longest_held_;
     std::size_t rank_ = 0;
     Moment rank_told_ = begin_;
 };

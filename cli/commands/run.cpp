@@ -30,6 +30,9 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
             return fail(pool->name + ": the pool is named twice (--slots takes several)");
         pools.push_back(std::move(*pool));
     }
+    if (options.no_keepalive && pools.size() > 1)
+        return fail(
+            "--no-keepalive is for one pool: the first slot's lease would end while the next is waited for");
 
     const ResolvedCommand resolved = resolve_command(command.front(), current_search_path());
     if (const auto* absent = std::get_if<CommandNotFound>(&resolved)) {

@@ -18,9 +18,12 @@ class HeldLease {
     const Grant& grant() const { return grant_; }
     const PoolRef& pool() const { return pool_; }
 
-    /// Returns the lease; tries again for almost two seconds where the server can't be reached. What goes
+    /// CI systems ask twice, 7.5 s apart, before they kill a job; stopping the command may have taken 5.
+    static constexpr Duration longest_return = std::chrono::milliseconds(1800);
+
+    /// Returns the lease; tries again, for as long as that, where the server can't be reached. What goes
     /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.
-    void give_back();
+    void give_back(Duration all_tries = longest_return);
 
     /// From here on somebody else takes care of the lease.
     void disown() { held_ = false; }

@@ -107,8 +107,10 @@ void Keeper::wait(const std::vector<int>& wakes) {
 
 void Keeper::give_back() {
     stop();
+    const Moment give_up = BootClock::now() + HeldLease::longest_return;
+    auto left = static_cast<int>(leases_.size());
     for (auto kept = leases_.rbegin(); kept != leases_.rend(); ++kept)
-        kept->lease.give_back();
+        kept->lease.give_back((give_up - BootClock::now()) / left--);
 }
 
 void Keeper::disown() {

@@ -53,7 +53,7 @@ class Keeper {
     /// Waits until one of the descriptors is readable, or proceed() can go on with a keepalive under way.
     void wait(const std::vector<int>& wakes);
 
-    /// Returns every lease, or leaves them all to their ttl.
+    /// Returns every lease, in the time that one may take, or leaves them all to their ttl.
     void give_back();
     void disown();
 

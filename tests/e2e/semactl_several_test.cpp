@@ -136,6 +136,7 @@ TEST_CASE("a pool that is named twice, or is not one, is refused before anything
     CHECK(world({"run", "a", "a", "--", "true"}).status == 125);
     CHECK(world({"run", "a", "c", "--", "true"}).status == 125);
     CHECK(world({"run", "a", "env:NONE", "--", "true"}).status == 125);
+    CHECK(world({"run", "a", "b", "--no-keepalive", "--", "true"}).status == 125);
     const Finished absent = world({"delete", "b"});
     REQUIRE(absent.status == 0);
     CHECK(world({"run", "a", "b", "--", "true"}).status == 66);

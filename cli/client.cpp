@@ -23,6 +23,9 @@ constexpr int rounds_in_ttl = 20;
 // A list of holders and waiters has some hundred bytes for each, and a few thousand where their links are
 // long.
 constexpr std::size_t longest_list = std::size_t{16} << 20;
+// Of all pools: one has some hundred bytes, more with a long name, and there may be some hundred thousand.
+constexpr std::size_t longest_pool_list = std::size_t{256} << 20;
+constexpr Duration pool_list_limit = 60s;
 // Three of the heartbeats that a semad sends while nothing changes.
 constexpr Duration longest_silence = 45s;
 
@@ -172,6 +175,21 @@ Answer<wire::Version> Client::version() {
     using Result = Answer<wire::Version>;
     return resolve<Result>(connection_->exchange({"GET", "/version", ""}), [](const HttpAnswer& answer) {
         return understood<Result>(answer, wire::parse_version);
+    });
+}
+
+PoolsAnswer Client::pools(const std::string& admin_token) {
+    Request request{"GET", "/pools", ""};
+    request.limit = pool_list_limit;
+    request.longest_answer = longest_pool_list;
+    request.bearer_token = admin_token;
+    return resolve<PoolsAnswer>(connection_->exchange(request), [](const HttpAnswer& answer) -> PoolsAnswer {
+        // Only a semad's own words: something before it may want credentials too.
+        const auto reason = answer.status == 200 ? std::nullopt : error_reason(answer);
+        if (answer.status == 401 && reason) return NotAdmin::no_token_came;
+        if (answer.status == 403 && reason) return NotAdmin::wrong_token;
+        if (answer.status == 404 && reason == "no such path") return NotAdmin::no_administrator;
+        return understood<PoolsAnswer>(answer, wire::parse_pool_list);
     });
 }
 

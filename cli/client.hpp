@@ -32,6 +32,13 @@ struct NoSlot {
 /// The pool forbids that its leases are renewed.
 struct NotRenewable {};
 
+/// Why a server does not take a caller for its administrator.
+enum class NotAdmin {
+    wrong_token,
+    no_token_came,
+    no_administrator,  ///< the server has none
+};
+
 /// A lease, and what is known of the moment at which the server granted it.
 struct Grant {
     wire::LeaseGrant lease;
@@ -57,6 +64,7 @@ template <class T>
 using PoolAnswer = std::variant<T, NoSuchPool, Unavailable, Rejected>;
 using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Unavailable, Rejected>;
 using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Unavailable, Rejected>;
+using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Unavailable, Rejected>;
 /// Why a watch ended. Unavailable is worth a new one; a pool that is deleted meanwhile is NoSuchPool.
 using WatchEnd = std::variant<Left, NoSuchPool, Unavailable, Rejected>;
 
@@ -82,6 +90,8 @@ class Client {
     PoolAnswer<wire::Revoked> revoke(const PoolId& pool, unsigned position);
     Answer<wire::Deleted> remove(const PoolId& pool);
     Answer<wire::Version> version();
+    /// All pools, for the administrator. REQUIRES: is_bearer_token(admin_token).
+    PoolsAnswer pools(const std::string& admin_token);
 
     /// Asks for slots and queues for them up to the request's `wait`, or up to the server's own limit: NoSlot
     /// may come before `wait` is over. A server that doesn't answer at all is given up on soon after `wait`.

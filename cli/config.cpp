@@ -1,5 +1,7 @@
 #include "cli/config.hpp"
 
+#include "cli/secret_ref.hpp"
+#include "common/bearer_token.hpp"
 #include "common/ids.hpp"
 
 #include <fcntl.h>
@@ -50,11 +52,13 @@ class Reader {
             if (name == "server") {
                 if (auto done = read_string(name, node, config_.server.emplace()); !done)
                     return tl::unexpected(done.error());
+            } else if (name == "admin_token") {
+                if (auto done = read_admin_token(node); !done) return tl::unexpected(done.error());
             } else if (name == "pools") {
                 if (auto done = read_pools(node); !done) return tl::unexpected(done.error());
             } else {
-                return refuse(node,
-                              "there is no setting '" + std::string(name) + "' (there are: server, pools)");
+                return refuse(node, "there is no setting '" + std::string(name) +
+                                        "' (there are: server, admin_token, pools)");
             }
         }
         return config_;
@@ -89,6 +93,16 @@ class Reader {
         return {};
     }
 
+    Expected<void> read_admin_token(const toml::node& node) {
+        std::string& token = config_.admin_token.emplace();
+        if (auto done = read_string("admin_token", node, token); !done) return done;
+        const bool indirect = is_secret_ref(token);
+        if (!indirect && !is_bearer_token(token))
+            return refuse(node, "admin_token needs a token, env:NAME or file:PATH");
+        config_.exposed = config_.exposed || !indirect;
+        return {};
+    }
+
     Expected<void> read_pools(const toml::node& node) {
         const toml::table* pools = node.as_table();
         if (pools == nullptr) return refuse(node, "pools must be a table");
@@ -97,7 +111,7 @@ class Reader {
             auto done = entry.is_table() ? read_pool(*entry.as_table(), defaults)
                                          : read_string("the pool's UUID", entry, defaults.id);
             if (!done) return done;
-            const bool indirect = defaults.id.rfind("env:", 0) == 0 || defaults.id.rfind("file:", 0) == 0;
+            const bool indirect = is_secret_ref(defaults.id);
             if (!indirect && !PoolId::parse(defaults.id))
                 return refuse(entry,
                               "pools." + std::string(key.str()) + " needs a UUID, env:NAME or file:PATH");

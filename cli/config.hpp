@@ -21,6 +21,7 @@ struct PoolDefaults {
 /// The configuration file:
 ///
 ///     server = "http://127.0.0.1:7717"
+///     admin_token = "file:/etc/semad/admin-token"
 ///
 ///     [pools]
 ///     vsim = "9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01"
@@ -29,8 +30,10 @@ struct Config {
     /// Where it is, whether or not there is a file.
     std::filesystem::path path;
     std::optional<std::string> server;
+    /// The token itself, or `env:NAME` or `file:PATH`.
+    std::optional<std::string> admin_token;
     std::map<std::string, PoolDefaults> pools;
-    /// The file holds UUIDs and people other than its owner may read it.
+    /// The file holds secrets, and people other than its owner may read it.
     bool exposed = false;
 };
 

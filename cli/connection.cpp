@@ -154,6 +154,10 @@ void Connection::prepare(const Request& request) {
     set(CURLOPT_USERAGENT, (std::string("semactl/") + sema::version).c_str());
     set(CURLOPT_CUSTOMREQUEST, request.method);
     set(CURLOPT_HTTPHEADER, headers_);
+    if (!request.bearer_token.empty()) {
+        set(CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+        set(CURLOPT_XOAUTH2_BEARER, request.bearer_token.c_str());
+    }
     if (!request.body.empty()) {
         set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
         set(CURLOPT_COPYPOSTFIELDS, request.body.c_str());

@@ -51,6 +51,8 @@ struct Request {
     Duration round = longest_round;
     /// The longest answer that is read; of a stream, the longest event.
     std::size_t longest_answer = usual_answer;
+    /// Sent as a bearer's credentials where it is not empty. REQUIRES: is_bearer_token().
+    std::string bearer_token{};
 };
 
 /// One server, spoken to over HTTP by way of libcurl. Nothing throws for what the server or the network does.

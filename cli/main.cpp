@@ -73,8 +73,7 @@ int with_session(const std::function<int(Session&)>& command, const GlobalOption
         return refuse("there is no configuration file " + path.string());
     const auto config = load_config(path);
     if (!config) return refuse(config.error().message);
-    if (config->exposed)
-        console.note(path.string() + " holds pools' secret UUIDs and others can read it (chmod 600 it)");
+    if (config->exposed) console.note(path.string() + " holds secrets and others can read it (chmod 600 it)");
 
     const auto server = parse_server_address(
         !globals.server.empty() ? globals.server : config->server.value_or(default_server));
@@ -108,6 +107,7 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     setup_delete(app, chosen);
     setup_new(app, chosen);
     setup_ping(app, chosen);
+    setup_pools(app, chosen);
     setup_completion(app, chosen);
     app.require_subcommand(1);
 

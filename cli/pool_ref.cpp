@@ -1,56 +1,16 @@
 #include "cli/pool_ref.hpp"
 
+#include "cli/secret_ref.hpp"
+
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <cstdlib>
-#include <fstream>
-#include <system_error>
 
 namespace sema {
 namespace {
 
-constexpr std::string_view from_env = "env:";
-constexpr std::string_view from_file = "file:";
-
-bool starts_with(std::string_view text, std::string_view prefix) {
-    return text.substr(0, prefix.size()) == prefix;
-}
-
-bool is_indirect(std::string_view text) {
-    return starts_with(text, from_env) || starts_with(text, from_file);
-}
-
-std::string trimmed(const std::string& text) {
-    constexpr const char* blank = " \t\r";
-    const auto first = text.find_first_not_of(blank);
-    if (first == std::string::npos) return "";
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
-// What `env:NAME` or `file:PATH` stands for.
-Expected<std::string> fetch(const std::string& text) {
-    if (starts_with(text, from_env)) {
-        const std::string name = text.substr(from_env.size());
-        const char* value = std::getenv(name.c_str());
-        if (value == nullptr || *value == '\0') return failure("the variable " + name + " is not set");
-        return trimmed(value);
-    }
-    const std::string path = text.substr(from_file.size());
-    errno = 0;
-    std::ifstream file(path);
-    std::string line;
-    if (!file || !std::getline(file, line)) {
-        const int error = errno;
-        return failure("cannot read " + path + ": " +
-                       (error != 0 ? std::generic_category().message(error) : "it is empty"));
-    }
-    return trimmed(line);
-}
-
 template <class AnyId>
 Expected<AnyId> fetch_id(const std::string& text) {
-    const auto value = fetch(text);
+    const auto value = fetch_secret(text);
     if (!value) return tl::unexpected(value.error());
     if (const auto id = AnyId::parse(*value)) return *id;
     return failure("what " + text + " holds is not a UUID");
@@ -74,7 +34,7 @@ bool is_alias_name(const std::string& name) {
 
 Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
     if (const auto id = PoolId::parse(text)) return PoolRef{*id, "the pool", "POOL", {}, {}};
-    if (is_indirect(text)) {
+    if (is_secret_ref(text)) {
         return fetch_id<PoolId>(text).map([&](PoolId id) { return PoolRef{id, text, text, {}, {}}; });
     }
 
@@ -93,7 +53,7 @@ Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
 
 Expected<LeaseId> resolve_lease(const std::string& text) {
     if (const auto id = LeaseId::parse(text)) return *id;
-    if (is_indirect(text)) return fetch_id<LeaseId>(text);
+    if (is_secret_ref(text)) return fetch_id<LeaseId>(text);
     return failure("the lease must be a UUID, env:NAME or file:PATH");
 }
 

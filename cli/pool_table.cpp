@@ -16,7 +16,7 @@ using std::chrono::seconds;
 // Less of a name tells nobody apart.
 constexpr std::size_t shortest_name = 16;
 constexpr std::size_t gap = 2;
-// Where the names stand, in both tables.
+// Where the names stand, in a pool's two tables.
 constexpr std::size_t name_column = 1;
 
 struct Cell {
@@ -108,14 +108,14 @@ std::vector<std::size_t> widths_of(const std::vector<Row>& rows) {
     return widths;
 }
 
-void shorten_names(std::vector<Row>& rows, std::size_t columns) {
+void shorten_names(std::vector<Row>& rows, std::size_t names, std::size_t columns) {
     const std::vector<std::size_t> widths = widths_of(rows);
     std::size_t rest = gap * (widths.size() - 1);
     for (std::size_t i = 0; i < widths.size(); ++i)
-        rest += i == name_column ? 0 : widths[i];
+        rest += i == names ? 0 : widths[i];
     const std::size_t room = std::max(shortest_name, columns > rest ? columns - rest : 0);
     for (Row& row : rows)
-        row[name_column].text = cut_to(row[name_column].text, room);
+        row[names].text = cut_to(row[names].text, room);
 }
 
 std::string hyperlink(const std::string& text, const std::string& url) {
@@ -141,7 +141,7 @@ std::string line_of(const Row& row, const std::vector<std::size_t>& widths, std:
 
 void append(std::vector<std::string>& lines, std::vector<Row> rows, const TableLayout& layout) {
     drop_empty_last(rows);
-    if (layout.columns > 0) shorten_names(rows, layout.columns);
+    if (layout.columns > 0) shorten_names(rows, name_column, layout.columns);
     const std::vector<std::size_t> widths = widths_of(rows);
     lines.emplace_back();
     for (const Row& row : rows)
@@ -163,6 +163,31 @@ std::vector<std::string> pool_table(const wire::PoolView& view, const std::strin
         lines.back() = cut_to("\u2026 and " + std::to_string(hidden) + " lines more",
                               layout.columns > 0 ? layout.columns : std::string::npos);
     }
+    return lines;
+}
+
+std::vector<std::string> pool_list_table(const wire::PoolList& list, std::size_t columns) {
+    std::vector<const wire::PoolList::Entry*> pools;
+    for (const auto& pool : list.pools)
+        pools.push_back(&pool);
+    std::stable_sort(pools.begin(), pools.end(), [](const auto* a, const auto* b) {
+        return std::pair(a->name.empty(), std::string_view(a->name)) <
+               std::pair(b->name.empty(), std::string_view(b->name));
+    });
+    std::vector<Row> rows = {{{"NAME"}, {"COUNT"}, {"IN USE"}, {"AVAILABLE"}, {"WAITING"}, {"ID"}}};
+    for (const auto* pool : pools) {
+        rows.push_back({{pool->name.empty() ? "-" : printable(pool->name)},
+                        {std::to_string(pool->count)},
+                        {std::to_string(pool->in_use)},
+                        {std::to_string(pool->available)},
+                        {std::to_string(pool->queue)},
+                        {pool->id.str()}});
+    }
+    if (columns > 0) shorten_names(rows, 0, columns);
+    const std::vector<std::size_t> widths = widths_of(rows);
+    std::vector<std::string> lines;
+    for (const Row& row : rows)
+        lines.push_back(line_of(row, widths, 0));
     return lines;
 }
 

@@ -34,6 +34,10 @@ struct TableLayout {
 std::vector<std::string> pool_table(const wire::PoolView& view, const std::string& pool, Duration age,
                                     const TableLayout& layout);
 
+/// All pools of a server, for people: the lines of a table, by name, those without a name at its end. In a
+/// bound of `columns` (0 sets none) long names are shortened, and only they: the ids are there to be copied.
+std::vector<std::string> pool_list_table(const wire::PoolList& list, std::size_t columns);
+
 /// Positions for people: `0-2,5`. REQUIRES: they ascend.
 std::string describe_positions(const std::vector<unsigned>& positions);
 

@@ -139,6 +139,17 @@ void append(std::string& text, const PoolView::QueueEntry& entry) {
     text += '}';
 }
 
+void append(std::string& text, const PoolList::Entry& pool) {
+    if (text.back() != '[') text += ',';
+    text += R"({"id":")" + pool.id.str() + R"(","name":)";
+    text += pool.name.empty() ? "null" : dump(pool.name);
+    append(text, R"(,"count":)", pool.count);
+    append(text, R"(,"in_use":)", pool.in_use);
+    append(text, R"(,"available":)", pool.available);
+    append(text, R"(,"queue":)", static_cast<std::int64_t>(pool.queue));
+    text += '}';
+}
+
 std::optional<std::int64_t> optional_integer(const json& field) {
     if (!field.is_number_integer()) return std::nullopt;
     return field.get<std::int64_t>();
@@ -397,6 +408,29 @@ Expected<PoolView> parse_pool_view(std::string_view body) {
     }
 }
 
+Expected<PoolList> parse_pool_list(std::string_view body) {
+    const auto object = parse_object(body, {"pools"});
+    if (!object) return tl::unexpected(object.error());
+    try {
+        PoolList list;
+        const json& pools = (*object)["pools"].value();
+        // An empty value would be read as an empty list.
+        if (!pools.is_array()) return failure("pools must be an array");
+        for (const json& entry : pools) {
+            const auto id = PoolId::parse(entry.at("id").get_ref<const std::string&>());
+            if (!id) return failure("id must be a UUID");
+            const json& name = entry.at("name");
+            list.pools.push_back({*id, name.is_string() ? name.get<std::string>() : "",
+                                  entry.at("count").get<unsigned>(), entry.at("in_use").get<unsigned>(),
+                                  entry.at("available").get<unsigned>(),
+                                  entry.at("queue").get<std::size_t>()});
+        }
+        return list;
+    } catch (const std::exception&) {
+        return failure("the list of pools is not as it should be");
+    }
+}
+
 Expected<Version> parse_version(std::string_view body) {
     return string_field(body, "version").map([](std::string text) { return Version{std::move(text)}; });
 }
@@ -522,6 +556,29 @@ std::string to_json(const PoolView& view) {
         append(text, entry);
     text += R"(],"eta":)" + dump(to_value(view.eta)) + '}';
     return text;
+}
+
+std::string to_json(const PoolList& list) {
+    PoolListWriter writer(list.pools.size());
+    for (const auto& pool : list.pools)
+        writer.add(pool);
+    return std::move(writer).finish();
+}
+
+PoolListWriter::PoolListWriter(std::size_t expected) {
+    // With a short name. In one piece, so that no long text is ever copied into a longer one.
+    constexpr std::size_t usual_entry = 140;
+    text_.reserve((expected + 1) * usual_entry);
+    text_ = R"({"pools":[)";
+}
+
+void PoolListWriter::add(const PoolList::Entry& pool) {
+    append(text_, pool);
+}
+
+std::string PoolListWriter::finish() && {
+    text_ += "]}";
+    return std::move(text_);
 }
 
 std::string to_json(const Version& answer) {

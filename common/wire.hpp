@@ -168,6 +168,23 @@ struct PoolView {
     std::optional<std::int64_t> eta;
 };
 
+/// The answer of GET /pools.
+struct PoolList {
+    struct Entry {
+        PoolId id;
+        /// Empty where it has none; `null` on the wire.
+        std::string name;
+        unsigned count = 0;
+        unsigned in_use = 0;
+        unsigned available = 0;
+        /// How many wait.
+        std::size_t queue = 0;
+    };
+
+    /// By id.
+    std::vector<Entry> pools;
+};
+
 struct Version {
     std::string version;
 };
@@ -202,6 +219,7 @@ Expected<Renewed> parse_renewed(std::string_view body);
 Expected<Revoked> parse_revoked(std::string_view body);
 Expected<Cancelled> parse_cancelled(std::string_view body);
 Expected<PoolView> parse_pool_view(std::string_view body);
+Expected<PoolList> parse_pool_list(std::string_view body);
 Expected<Version> parse_version(std::string_view body);
 Expected<ErrorBody> parse_error_body(std::string_view body);
 
@@ -220,6 +238,18 @@ std::string to_json(const Renewed& answer);
 std::string to_json(const Revoked& answer);
 std::string to_json(const Cancelled& answer);
 std::string to_json(const PoolView& view);
+std::string to_json(const PoolList& list);
+/// Makes the same text a few pools at a time: there may be a hundred thousand.
+class PoolListWriter {
+  public:
+    /// `expected` pools will be about all.
+    explicit PoolListWriter(std::size_t expected);
+    void add(const PoolList::Entry& pool);
+    std::string finish() &&;
+
+  private:
+    std::string text_;
+};
 std::string to_json(const Version& answer);
 std::string to_json(const ErrorBody& answer);
 

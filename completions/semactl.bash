@@ -24,7 +24,7 @@ _semactl() {
                 ;;
             --server | --config | --output | --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | \
                 --grace | --count | --save | --lease | --slots | --priority | --holder | --holder-url | --slot | \
-                --cooldown | --name | --renewable | --on-lost | --teardown | --fallback)
+                --cooldown | --name | --renewable | --on-lost | --teardown | --fallback | --admin-token)
                 ((index++))
                 [[ ${COMP_WORDS[index]} == = ]] && ((index++))
                 ;;
@@ -65,6 +65,10 @@ _semactl() {
                 COMPREPLY=($(compgen -W 'yes no' -- "$current"))
                 return
                 ;;
+            --admin-token)
+                COMPREPLY=($(compgen -W 'env: file:' -- "$current"))
+                return
+                ;;
             --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | --grace | --count | --save | --lease | \
                 --slots | --priority | --holder | --holder-url | --slot | --cooldown | --name | --teardown)
                 return
@@ -86,7 +90,7 @@ _semactl() {
     case $command in
         '')
             options="$global run borrow return keepalive register inspect resize holders who watch revoke delete new"
-            options+=' ping completion'
+            options+=' ping pools completion'
             ;;
         run)
             options="$global --ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code"
@@ -96,12 +100,13 @@ _semactl() {
         keepalive) options="$global --ttl" ;;
         register) options="$global --count --slot --cooldown --name --renewable" ;;
         new) options="$global --count --save" ;;
+        pools) options="$global --admin-token" ;;
         return | inspect | resize | holders | who | watch | revoke | delete | ping) options=$global ;;
         completion) options="$global bash zsh fish" ;;
     esac
     if [[ $current == -* || -z $command || $command == completion ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$current"))
-    elif ((positionals == 0)) && [[ $command != @(new|ping) ]]; then
+    elif ((positionals == 0)) && [[ $command != @(new|ping|pools) ]]; then
         COMPREPLY=($(compgen -W "$(_semactl_aliases)" -- "$current"))
     fi
 }

@@ -1,7 +1,7 @@
 # fish completion for semactl
 
 set -l commands run borrow return keepalive register inspect resize holders who watch revoke delete new ping
-set -a commands completion
+set -a commands pools completion
 
 function __semactl_aliases -d "The aliases of semactl's configuration file"
     set -l base $XDG_CONFIG_HOME
@@ -63,6 +63,7 @@ complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a revoke -d 
 complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a delete -d 'Delete a pool with all its leases'
 complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a new -d 'Make a pool with a fresh UUID'
 complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a ping -d 'Check that the server answers'
+complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a pools -d 'Print all pools, for the administrator'
 complete -c semactl -n "not __fish_seen_subcommand_from $commands" -a completion -d 'Print a completion script'
 
 complete -c semactl -n '__fish_seen_subcommand_from borrow return keepalive register inspect resize holders who watch revoke delete' \
@@ -96,4 +97,5 @@ complete -c semactl -n '__fish_seen_subcommand_from register' -l cooldown -x -d 
 complete -c semactl -n '__fish_seen_subcommand_from register' -l name -x -d 'What the pool is called'
 complete -c semactl -n '__fish_seen_subcommand_from register' -l renewable -x -a 'yes no' -d 'May leases be kept alive'
 complete -c semactl -n '__fish_seen_subcommand_from new' -l save -x -d 'Save the UUID under this alias'
+complete -c semactl -n '__fish_seen_subcommand_from pools' -l admin-token -x -a 'env: file:' -d 'The admin token'
 complete -c semactl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'

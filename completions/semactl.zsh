@@ -41,6 +41,7 @@ _semactl() {
         'delete:delete a pool with all its leases'
         'new:make a pool with a fresh UUID and print that'
         'ping:check that the server answers'
+        'pools:print all pools of the server, for its administrator'
         'completion:print the completion script for a shell'
     )
 
@@ -115,6 +116,9 @@ _semactl() {
                     ;;
                 ping)
                     _arguments $global
+                    ;;
+                pools)
+                    _arguments $global '--admin-token[the admin token]:token:(env\: file\:)'
                     ;;
                 completion)
                     _arguments $global '1:shell:(bash zsh fish)'

@@ -1,6 +1,7 @@
 complete -c semad -f
 complete -c semad -l listen -x -d 'Where to listen: HOST:PORT, [IPV6]:PORT or unix:/PATH'
 complete -c semad -l store -x -a 'sqlite: memory:' -d 'Where pools are kept'
+complete -c semad -l admin-token-file -r -F -d 'A file with the token that lists all pools'
 complete -c semad -l max-ttl -x -d 'Longest lease'
 complete -c semad -l max-wait -x -d 'Longest wait of one borrow'
 complete -c semad -l max-hold -x -d 'Longest life of a lease that is kept alive'

@@ -2,6 +2,7 @@
 _arguments \
     '*--listen[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
     '--store[where pools are kept]:store:(sqlite\: memory\:)' \
+    '--admin-token-file[a file with the token that lists all pools]:file:_files' \
     '--max-ttl[longest lease]:time:' \
     '--max-wait[longest wait of one borrow]:time:' \
     '--max-hold[longest life of a lease that is kept alive]:time:' \

@@ -1,4 +1,5 @@
 #include "common/version.hpp"
+#include "server/admin_token.hpp"
 #include "server/clock.hpp"
 #include "server/http/http_server.hpp"
 #include "server/log.hpp"
@@ -71,6 +72,8 @@ Expected<void> serve(const Options& options) {
     boost::asio::signal_set signals(signals_context, SIGINT, SIGTERM);
     signals.async_wait([](const boost::system::error_code&, int) {});
 
+    auto admin_token = read_admin_token(options.admin_token_file);
+    if (!admin_token) return tl::unexpected(admin_token.error());
     auto store = open_store(options.store);
     if (!store) return tl::unexpected(store.error());
     const auto anchor = (*store)->anchor();
@@ -80,7 +83,7 @@ Expected<void> serve(const Options& options) {
         trouble.empty() ? log.info("the store works again") : log.error(trouble);
     });
 
-    http::Routes routes(service, clock, options.limits.max_count);
+    http::Routes routes(service, clock, options.limits.max_count, std::move(admin_token->token));
     http::HttpOptions http_options;
     http_options.listen = options.listen;
     http_options.threads = options.threads > 0 ? options.threads : default_threads();
@@ -97,6 +100,8 @@ Expected<void> serve(const Options& options) {
         log.warn("--max-connections " + std::to_string(options.max_connections) +
                  " is more than the file descriptors allow: taking " + std::to_string(connections));
     }
+    if (admin_token->exposed)
+        log.warn(options.admin_token_file + " holds the admin token and others can read it (chmod 600 it)");
     notify_supervisor("READY=1");
 
     signals_context.run();

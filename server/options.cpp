@@ -89,6 +89,10 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     app.add_option("--store", store,
                    "Where pools are kept: sqlite:PATH or memory: (sqlite: in your state folder)")
         ->type_name("STORE");
+    app.add_option("--admin-token-file", options.admin_token_file,
+                   "A file whose first line is the token with which all pools can be listed (nobody can)")
+        ->type_name("FILE")
+        ->check([](const std::string& path) { return std::string(path.empty() ? "needs a file" : ""); });
     app.add_option("--max-ttl", max_ttl, "The longest lease; a longer ttl is cut to it (1d)")
         ->type_name("T")
         ->check(is_positive_duration);

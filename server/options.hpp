@@ -21,6 +21,8 @@ using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption>;
 struct Options {
     std::vector<http::ListenAddress> listen;
     StoreOption store;
+    /// The path; empty where there is no administrator.
+    std::string admin_token_file;
     ServiceLimits limits;
     /// 0: as many as there are descriptors for.
     std::size_t max_connections = 0;

@@ -349,25 +349,6 @@ Service::Shard& Service::shard_of(const PoolId& pool) {
     return *shards_[std::hash<PoolId>()(pool) % shards_.size()];
 }
 
-template <class AnyAct>
-void Service::perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act) {
-    Ready ready;
-    Shard& shard = shard_of(pool);
-    const MutexLock lock(shard.mutex);
-    const auto [found, is_new] = shard.entries.try_emplace(pool);
-    Entry& entry = found->second;
-    if (is_new) {
-        shard.to_load.push_back(pool);
-        work_ = true;
-    }
-    if (!entry.loaded) {
-        entry.deferred.push_back({ticket, reply, std::move(act)});
-        return;
-    }
-    act(entry, reply, ready);
-    finish(shard, pool, entry);
-}
-
 /// What follows from whatever was just done to `entry`, which may be gone afterwards.
 void Service::finish(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shard.mutex) {
     count_waiters(entry);

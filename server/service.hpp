@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -61,6 +62,10 @@ struct BorrowCancelled {
 struct PoolDeleted {
     bool deleted = false;
 };
+/// All pools, by id: a wire::PoolList as text, since that is long.
+struct PoolsListed {
+    std::shared_ptr<const std::string> json;
+};
 /// No slot came free within the wait: told so where the extended answer was asked for.
 struct NotGranted {
     std::size_t rank = 0;
@@ -76,6 +81,7 @@ enum class Refusal {
     shutting_down,
     too_many_waiters,
     too_many_pools,
+    too_many_lists,      ///< of pools, under way or not yet delivered
     lease_id_in_use,     ///< by another pool
     superseded,          ///< a newer call has taken the place in the queue over
     cancelled,           ///< somebody took the borrower out of the queue
@@ -84,8 +90,9 @@ enum class Refusal {
     watch_lost,          ///< the store failed: the watcher may ask anew
 };
 
-using Answer = std::variant<LeaseGranted, PoolCounts, LeaseReturned, PoolDeleted, LeaseRenewed, LeaseRevoked,
-                            BorrowCancelled, NotGranted, std::shared_ptr<const PoolView>, Refusal>;
+using Answer =
+    std::variant<LeaseGranted, PoolCounts, LeaseReturned, PoolDeleted, LeaseRenewed, LeaseRevoked,
+                 BorrowCancelled, NotGranted, std::shared_ptr<const PoolView>, PoolsListed, Refusal>;
 
 /// Takes the answer of a call: at most once (but for watch()), from any thread, with no lock held. Must not
 /// throw.
@@ -134,6 +141,13 @@ class Service {
     void inspect(const PoolId& pool, Reply reply);
     /// Answer: a PoolView.
     void list_holders(const PoolId& pool, Reply reply);
+    /// All pools, by id: each as it was at some moment between the call and the answer, and in any case those
+    /// that were there all the while. Pools that were not used since the start are read from the store and
+    /// stay unloaded. It is made a few pools at a time, with other calls in between.
+    ///
+    /// Answer: PoolsListed, or too_many_lists: a list counts, among a few, until the last copy of its text is
+    /// gone.
+    void list_pools(Reply reply);
     /// Answer: PoolDeleted. Its waiters are answered no_such_pool.
     void remove(const PoolId& pool, Reply reply);
 
@@ -179,6 +193,7 @@ class Service {
     struct Entry;
     struct Shard;
     struct Batch;
+    struct Listing;
     class Ready;
     /// What a call does to its pool once that is loaded.
     using Act = std::function<void(Entry&, const Reply&, Ready&)>;
@@ -206,6 +221,11 @@ class Service {
     void roll_back(Batch& batch, Ready& ready);
     void forget_gone(const Batch& batch);
     void load(const PoolId& pool);
+    void go_on_listing();
+    void list_next(const std::shared_ptr<Listing>& listing);
+    void list_used(const std::shared_ptr<Listing>& listing, const PoolId& pool);
+    void list_unused(Listing& listing, const PoolId& pool);
+    bool is_used(const PoolId& pool);
     void report(const std::string& trouble);
 
     void wake_committer();
@@ -234,6 +254,12 @@ class Service {
     std::uint64_t taken_ = 0;
     /// There may be something to commit or load.
     std::atomic<bool> work_{false};
+    Mutex listings_mutex_;
+    /// The first is the one that is being made.
+    std::deque<std::shared_ptr<Listing>> listings_ GUARDED_BY(listings_mutex_);
+    /// How many there are, those on their way to whoever asked included. It may outlive the service.
+    const std::shared_ptr<std::atomic<unsigned>> lists_ = std::make_shared<std::atomic<unsigned>>(0);
+
     /// A thread is in flush().
     std::atomic<bool> flushing_{false};
     /// A commit took long, not long ago.

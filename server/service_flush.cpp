@@ -69,6 +69,7 @@ bool Service::flush() {
     commit(batch);
     for (const PoolId& id : batch.to_load)
         load(id);
+    go_on_listing();
     flushing_ = false;
     return work_;
 }

@@ -4,7 +4,7 @@
 
 #include <iterator>
 
-// What service.cpp and service_flush.cpp share.
+// What service.cpp, service_flush.cpp and service_list.cpp share.
 namespace sema {
 
 struct Answered {
@@ -100,6 +100,21 @@ struct Service::Shard {
     std::set<std::pair<TimePoint, PoolId>> deadlines GUARDED_BY(mutex);
 };
 
+/// A list of all pools under way. Only the thread that is at the store touches it.
+struct Service::Listing {
+    Reply reply;
+    /// Counts it among all lists.
+    std::shared_ptr<void> place;
+    wire::PoolListWriter list;
+    /// What is to be added to the list next, in any order, once no answer is awaited any more.
+    std::vector<wire::PoolList::Entry> page{};
+    std::size_t awaited = 0;
+    /// The last of the page's pools.
+    std::optional<PoolId> last{};
+    bool is_last_page = false;
+    std::optional<Refusal> refusal{};
+};
+
 struct Service::Batch {
     std::uint64_t number = 0;
     std::vector<PoolChange> changes;
@@ -110,5 +125,25 @@ struct Service::Batch {
     std::vector<PoolId> to_load;
     std::vector<std::pair<PoolId, LeaseId>> freed_ids;
 };
+
+/// Does `act` to the pool: at once, or when it is loaded.
+template <class AnyAct>
+void Service::perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act) {
+    Ready ready;
+    Shard& shard = shard_of(pool);
+    const MutexLock lock(shard.mutex);
+    const auto [found, is_new] = shard.entries.try_emplace(pool);
+    Entry& entry = found->second;
+    if (is_new) {
+        shard.to_load.push_back(pool);
+        work_ = true;
+    }
+    if (!entry.loaded) {
+        entry.deferred.push_back({ticket, reply, std::move(act)});
+        return;
+    }
+    act(entry, reply, ready);
+    finish(shard, pool, entry);
+}
 
 }  // namespace sema

@@ -27,6 +27,7 @@ void setup_revoke(CLI::App& app, Invocation& chosen);
 void setup_delete(CLI::App& app, Invocation& chosen);
 void setup_new(CLI::App& app, Invocation& chosen);
 void setup_ping(CLI::App& app, Invocation& chosen);
+void setup_pools(CLI::App& app, Invocation& chosen);
 void setup_completion(CLI::App& app, Invocation& chosen);
 
 }  // namespace sema

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -39,6 +40,10 @@ const char* reason_phrase(int status) {
             return "OK";
         case 400:
             return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 403:
+            return "Forbidden";
         case 404:
             return "Not Found";
         case 405:
@@ -159,15 +164,15 @@ void Connection::handle(const Message& message) {
     http_1_0_ = message.http_1_0;
     head_only_ = message.method() == "HEAD";
     if (!Engine::knows(message.method())) return respond(error_response(501, "method not implemented"));
-    const bool handled =
-        worker_.engine().dispatch(message.request_line, message.body, [this](const Request& request) {
-            auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
-                self->worker_.deliver(self, answer);
-            });
-            if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
-            call_ = std::get<Pending>(result);
-            state_ = State::waiting;
+    const bool handled = worker_.engine().dispatch(message.request_line, message.body, [&](Request request) {
+        request.authorization = message.authorization;
+        auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
+            self->worker_.deliver(self, answer);
         });
+        if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
+        call_ = std::get<Pending>(result);
+        state_ = State::waiting;
+    });
     if (!handled) respond(error_response(400, "request not understood"));
 }
 
@@ -191,7 +196,7 @@ void Connection::respond(const Response& response) {
     output_ += ' ';
     output_ += reason_phrase(response.status);
     output_ += "\r\nContent-Type: application/json\r\nContent-Length: ";
-    output_ += std::to_string(response.body.size());
+    output_ += std::to_string((response.long_body ? *response.long_body : response.body).size());
     output_ += "\r\nDate: ";
     output_ += worker_.date();
     output_ += "\r\n";
@@ -202,22 +207,30 @@ void Connection::respond(const Response& response) {
         output_ += "Connection: keep-alive\r\n";
     }
     output_ += "\r\n";
-    if (!head_only_) output_ += response.body;
+    if (!head_only_) {
+        output_ += response.body;
+        body_ = response.long_body;
+    }
     state_ = State::writing;
     write();
 }
 
 void Connection::write() {
+    const std::array<asio::const_buffer, 2> parts = {asio::buffer(output_),
+                                                     body_ ? asio::buffer(*body_) : asio::const_buffer()};
     error_code error;
-    const std::size_t sent = socket_.write_some(asio::buffer(output_), error);
-    if (!error && sent == output_.size()) return written(error);
+    // Most have one part, which costs the system less.
+    const std::size_t sent =
+        body_ ? socket_.write_some(parts, error) : socket_.write_some(parts.front(), error);
+    if (!error && sent == asio::buffer_size(parts)) return written(error);
     if (error && error != asio::error::would_block) return written(error);
     set_time_limit(transfer_limit);
-    asio::async_write(socket_, asio::buffer(output_.data() + sent, output_.size() - sent),
-                      [self = shared_from_this()](const error_code& failed, std::size_t) {
-                          self->written(failed);
-                          self->serve();
-                      });
+    const std::array<asio::const_buffer, 2> rest = {parts[0] + sent,
+                                                    parts[1] + (sent - std::min(sent, parts[0].size()))};
+    asio::async_write(socket_, rest, [self = shared_from_this()](const error_code& failed, std::size_t) {
+        self->written(failed);
+        self->serve();
+    });
 }
 
 void Connection::written(const error_code& error) {
@@ -232,6 +245,7 @@ void Connection::settle() {
     answer_.reset();
     call_.reset();
     output_.clear();
+    body_.reset();
     if (!keep_alive_) return linger();
     set_time_limit(transfer_limit);
     state_ = State::reading;

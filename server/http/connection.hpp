@@ -93,6 +93,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::uint64_t shown_revision_ = 0;
     bool is_last_event_ = false;
     std::string output_;
+    /// Written behind it, where the answer's body is a long one.
+    std::shared_ptr<const std::string> body_;
     /// Large enough for a whole borrow, small enough to keep one for each of thousands of waiters.
     std::array<char, 1024> input_;
 };

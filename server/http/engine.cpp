@@ -67,7 +67,7 @@ class Engine::Server final : public httplib::Server {
         set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
             response.status = 200;
             handled_ = true;
-            (*handle_)({request.method, request.path, body_});
+            (*handle_)({request.method, request.path, body_, {}});
             return HandlerResponse::Handled;
         });
     }

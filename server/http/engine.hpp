@@ -12,6 +12,8 @@ struct Request {
     /// Decoded, without the query.
     std::string_view path;
     std::string_view body;
+    /// The value of the Authorization field; empty where there is none.
+    std::string_view authorization{};
 };
 
 /// cpp-httplib as a parser of requests, without its sockets and threads. Everything that depends on that

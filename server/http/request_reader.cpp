@@ -133,7 +133,7 @@ bool RequestReader::idle() const {
 }
 
 std::size_t RequestReader::buffered() const {
-    return input_.size() - used_ + request_line_.size() + body_.size();
+    return input_.size() - used_ + request_line_.size() + body_.size() + authorization_.size();
 }
 
 bool RequestReader::step() {
@@ -292,6 +292,9 @@ bool RequestReader::read_field(const Field& field) {
         case 10:
             if (same_word(field.name, "connection")) read_connection(field.value);
             break;
+        case 13:
+            if (same_word(field.name, "authorization")) read_authorization(field.value);
+            break;
         case 14:
             if (same_word(field.name, "content-length")) return read_content_length(field.value);
             break;
@@ -365,6 +368,12 @@ bool RequestReader::read_expect(std::string_view value) {
         facts_.awaits_continue = !facts_.http_1_0;
         return true;
     });
+}
+
+// Whether it is well-formed concerns only who asks for it.
+void RequestReader::read_authorization(std::string_view value) {
+    if (!authorization_.empty()) authorization_ += ", ";
+    authorization_ += value;
 }
 
 void RequestReader::read_connection(std::string_view value) {
@@ -463,7 +472,8 @@ bool RequestReader::read_trailer_line() {
 // Section 9.3: what persists.
 Message RequestReader::take_message() {
     Message message{std::exchange(request_line_, {}), std::exchange(body_, {}), facts_.http_1_0,
-                    !facts_.close && (!facts_.http_1_0 || facts_.keep_alive)};
+                    !facts_.close && (!facts_.http_1_0 || facts_.keep_alive),
+                    std::exchange(authorization_, {})};
     begin_request();
     return message;
 }
@@ -471,7 +481,7 @@ Message RequestReader::take_message() {
 bool RequestReader::reject(int status, std::string reason) {
     rejected_ = Rejected{status, std::move(reason), request_line_.starts_with("HEAD ")};
     state_ = State::rejected;
-    for (std::string* buffer : {&input_, &request_line_, &body_}) {
+    for (std::string* buffer : {&input_, &request_line_, &body_, &authorization_}) {
         std::string().swap(*buffer);
     }
     used_ = 0;

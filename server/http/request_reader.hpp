@@ -21,8 +21,8 @@ struct Limits {
     std::size_t body = 65536;
 };
 
-/// One whole request. Of its header fields nothing is left: no call here asks for one, and what they say of
-/// the request's end and of the connection is dealt with by the reader.
+/// One whole request. Of its header fields only the credentials are left: no call here asks for another, and
+/// what they say of the request's end and of the connection is dealt with by the reader.
 struct Message {
     /// `METHOD TARGET HTTP/1.x` without its CRLF. The target is reduced to its path: no call here has a
     /// query. HTTP/1.2 to 1.9 became HTTP/1.1.
@@ -32,6 +32,8 @@ struct Message {
     bool http_1_0 = false;
     /// Whether the connection may serve another request after this one.
     bool keep_alive = true;
+    /// The value of its Authorization field; of several, all with commas between (RFC 9110, section 5.3).
+    std::string authorization{};
 
     /// Views into `request_line`.
     std::string_view method() const;
@@ -135,6 +137,7 @@ class RequestReader {
     bool read_transfer_encoding(std::string_view value);
     bool read_content_encoding(std::string_view value);
     bool read_expect(std::string_view value);
+    void read_authorization(std::string_view value);
     void read_connection(std::string_view value);
 
     std::optional<std::string_view> take_line(std::size_t longest, Bound bound);
@@ -161,6 +164,7 @@ class RequestReader {
     Facts facts_;
     std::string request_line_;
     std::string body_;
+    std::string authorization_;
     Rejected rejected_;
 };
 

@@ -1,5 +1,6 @@
 #include "server/http/routes.hpp"
 
+#include "common/bearer_token.hpp"
 #include "common/version.hpp"
 #include "common/wire.hpp"
 
@@ -56,6 +57,8 @@ Response refusal_response(Refusal refusal) {
             return unavailable("too many waiters");
         case Refusal::too_many_pools:
             return unavailable("too many pools");
+        case Refusal::too_many_lists:
+            return unavailable("too many lists of pools at a time");
         case Refusal::lease_id_in_use:
             return error_response(409, "lease id in use");
         case Refusal::superseded:
@@ -70,6 +73,14 @@ Response refusal_response(Refusal refusal) {
             return error_response(400, "count out of range");
     }
     return error_response(500, "internal error");
+}
+
+// How long it takes tells nothing of `secret`, its length aside.
+bool is_same_secret(std::string_view given, std::string_view secret) {
+    volatile unsigned difference = given.size() == secret.size() ? 0 : 1;
+    for (std::size_t i = 0; i < given.size(); ++i)
+        difference = difference | static_cast<unsigned char>(given[i] ^ secret[i % secret.size()]);
+    return difference == 0;
 }
 
 // Takes the first segment, with the slash before it, off `path`.
@@ -140,6 +151,10 @@ std::variant<Response, Pending> Routes::handle(const Request& request, Reply rep
         if (method_of(request) != "GET") return not_allowed("GET, HEAD");
         if (path == "/version") return Response{200, wire::to_json(wire::Version{version})};
         return Response{200, R"({"status":"ok"})"};
+    }
+    if (path == "/pools" && !admin_token_.empty()) {
+        if (method_of(request) != "GET") return not_allowed("GET, HEAD");
+        return list_pools(request, std::move(reply));
     }
     if (take_segment(path) != "l") return not_found();
     const auto id = take_segment(path);
@@ -231,6 +246,19 @@ Routes::Result Routes::cancel(const Request& request, const PoolId& pool, Reply 
     return Pending{pool};
 }
 
+Routes::Result Routes::list_pools(const Request& request, Reply reply) {
+    const auto token = bearer_token(request.authorization);
+    if (!token) {
+        // RFC 9110, section 15.5.2: the answer says what is asked for.
+        Response response = error_response(401, "admin token required: send Authorization: Bearer TOKEN");
+        response.headers = "WWW-Authenticate: Bearer\r\n";
+        return response;
+    }
+    if (!is_same_secret(*token, admin_token_)) return error_response(403, "wrong admin token");
+    service_.list_pools(std::move(reply));
+    return Pending{};
+}
+
 wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) const {
     return {lease.id, lease.position(), whole_seconds(clock_.unix_time(lease.expires_at)),
             whole_seconds(remaining)};
@@ -300,6 +328,9 @@ Response Routes::respond(const PoolId& pool, const Answer& answer) const {
                    },
                    [&](const std::shared_ptr<const PoolView>& view) {
                        return Response{200, wire::to_json(pool_view(pool, *view))};
+                   },
+                   [](const PoolsListed& listed) {
+                       return Response{200, {}, {}, listed.json};
                    },
                    [](Refusal refusal) { return refusal_response(refusal); }},
         answer);

@@ -4,8 +4,10 @@
 #include "server/http/engine.hpp"
 #include "server/service.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace sema::http {
@@ -17,6 +19,8 @@ struct Response {
     std::string body;
     /// Further header lines, each with its CRLF.
     std::string headers{};
+    /// Where it is set, it is the body: a long one, which is not copied.
+    std::shared_ptr<const std::string> long_body{};
 };
 
 /// A call that the service answers later.
@@ -33,9 +37,10 @@ Response error_response(int status, std::string_view reason);
 /// The calls of the HTTP interface: paths and JSON on one side, the service on the other. Thread-safe.
 class Routes {
   public:
-    /// Both must outlive the routes.
-    Routes(Service& service, const Clock& clock, unsigned max_count)
-        : service_(service), clock_(clock), max_count_(max_count) {}
+    /// Both must outlive the routes. Where `admin_token` is empty there is no administrator, and no list of
+    /// pools.
+    Routes(Service& service, const Clock& clock, unsigned max_count, std::string admin_token = {})
+        : service_(service), clock_(clock), max_count_(max_count), admin_token_(std::move(admin_token)) {}
 
     /// The answer to a stream that the pool was deleted, as an event.
     static std::string deleted_event();
@@ -74,6 +79,7 @@ class Routes {
     Result list_holders(const Request& request, const PoolId& pool, Reply reply);
     Result watch(const Request& request, const PoolId& pool, Reply reply);
     Result cancel(const Request& request, const PoolId& pool, Reply reply);
+    Result list_pools(const Request& request, Reply reply);
 
     wire::LeaseGrant lease_grant(const Lease& lease, Duration remaining) const;
     wire::PoolView pool_view(const PoolId& pool, const PoolView& view) const;
@@ -81,6 +87,7 @@ class Routes {
     Service& service_;
     const Clock& clock_;
     const unsigned max_count_;
+    const std::string admin_token_;
 };
 
 }  // namespace sema::http

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <mutex>
 #include <set>
-#include <unordered_map>
 #include <utility>
 
 namespace sema {
@@ -47,7 +46,7 @@ void apply(const Changes& changes, MemoryPool& pool) {
 /// What the handles share. `mutex` guards the rest.
 struct MemoryData {
     std::mutex mutex;
-    std::unordered_map<PoolId, MemoryPool> pools;
+    std::map<PoolId, MemoryPool> pools;
     std::uint64_t deleted_fence = 0;
     std::optional<ClockAnchor> anchor;
 };
@@ -98,6 +97,15 @@ class MemoryStore : public Store {
     Expected<std::size_t> pool_count() override {
         const std::lock_guard lock(data_->mutex);
         return data_->pools.size();
+    }
+
+    Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
+        const std::lock_guard lock(data_->mutex);
+        std::vector<PoolId> ids;
+        auto pool = after ? data_->pools.upper_bound(*after) : data_->pools.begin();
+        for (; pool != data_->pools.end() && ids.size() < most; ++pool)
+            ids.push_back(pool->first);
+        return ids;
     }
 
     Expected<std::vector<ChosenLease>> chosen_leases() override {

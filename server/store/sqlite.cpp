@@ -172,6 +172,23 @@ class SqliteStore : public Store {
         }
     }
 
+    Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
+        try {
+            std::vector<PoolId> ids;
+            const auto take = [&](const Row& row) { ids.emplace_back(row.uuid(0)); };
+            const auto limit = static_cast<std::int64_t>(most);
+            // To SQLite, every id is above every text.
+            if (after) {
+                list_pools_.query(take, after->uuid(), limit);
+            } else {
+                list_pools_.query(take, std::string_view(""), limit);
+            }
+            return ids;
+        } catch (const sqlite::Failure& error) {
+            return tl::unexpected(failed_to("list the pools", error));
+        }
+    }
+
     Expected<std::vector<ChosenLease>> chosen_leases() override {
         try {
             std::vector<ChosenLease> leases;
@@ -371,6 +388,7 @@ class SqliteStore : public Store {
     sqlite::Statement clear_places_{database_, "DELETE FROM places WHERE pool = ?1"};
 
     sqlite::Statement count_pools_{database_, "SELECT count(*) FROM pools"};
+    sqlite::Statement list_pools_{database_, "SELECT id FROM pools WHERE id > ?1 ORDER BY id LIMIT ?2"};
     sqlite::Statement put_anchor_{
         database_,
         "REPLACE INTO clock_anchor (id, boot_id, boot_time_us, wall_time_us, timeline_us)"

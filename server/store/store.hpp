@@ -171,6 +171,11 @@ class Store {
     /// How many pools there are.
     virtual Expected<std::size_t> pool_count() = 0;
 
+    /// The ids of pools in ascending order, from the first one above `after` on, or from the first of all
+    /// where that is nothing: as many as there are, and `most` at most.
+    virtual Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after,
+                                                      std::size_t most) = 0;
+
     /// The leases of all pools whose borrower chose the id, each once, those whose time has passed included.
     virtual Expected<std::vector<ChosenLease>> chosen_leases() = 0;
 

@@ -214,6 +214,39 @@ TEST_CASE("a list of holders may be megabytes long, and no longer than that") {
     as<Rejected>(listed(10'000));
 }
 
+TEST_CASE("the administrator's call carries the token, and its list may be long") {
+    const std::string one = R"({"id":")" + pool.str() + R"(","name":")" + std::string(200, 'x') +
+                            R"(","count":1,"in_use":0,"available":1,"queue":2})";
+    std::string all = one;
+    for (int i = 1; i < 60'000; ++i)
+        all += "," + one;
+    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", R"({"pools":[)" + all + "]}")}});
+    const auto answer = client_of(server.url()).pools("s3cret");
+    CHECK(as<wire::PoolList>(answer).pools.size() == 60'000);
+    CHECK(as<wire::PoolList>(answer).pools.back().queue == 2);
+    CHECK_THAT(server.requests().at(0), Catch::Matchers::StartsWith("GET /pools HTTP/1.1\r\n") &&
+                                            has_text("\r\nAuthorization: Bearer s3cret\r\n"));
+}
+
+TEST_CASE("only a semad's own words make somebody no administrator") {
+    const auto asked = [](const std::string& answer) {
+        ScriptedServer server({{Scene::Wait::for_request, answer}});
+        return client_of(server.url()).pools("s3cret");
+    };
+    CHECK(as<NotAdmin>(asked(http("401 Unauthorized", R"({"error":"x"})", "WWW-Authenticate: Bearer\r\n"))) ==
+          NotAdmin::no_token_came);
+    CHECK(as<NotAdmin>(asked(http("403 Forbidden", R"({"error":"wrong admin token"})"))) ==
+          NotAdmin::wrong_token);
+    CHECK(as<NotAdmin>(asked(http("404 Not Found", R"({"error":"no such path"})"))) ==
+          NotAdmin::no_administrator);
+    as<Rejected>(asked(http("404 Not Found", "<html>nginx</html>")));
+    as<Rejected>(asked(http("403 Forbidden", "<html>nginx</html>")));
+    as<Rejected>(asked(http("401 Unauthorized", "", "WWW-Authenticate: Basic\r\n")));
+    as<Rejected>(asked(http("200 OK", "{}")));
+    as<Unavailable>(asked(http("503 Service Unavailable", R"({"error":"too many lists"})")));
+    as<Unavailable>(asked(""));
+}
+
 TEST_CASE("a watch hands out each state, and tells why it ended") {
     const auto [counts, end] = watched(stream_of(":\n\n" + state_event(1) + ":\n\n" + state_event(2)));
     CHECK(counts == std::vector<unsigned>{1, 2});

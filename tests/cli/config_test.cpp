@@ -66,6 +66,17 @@ TEST_CASE("a configuration file names a server, and pools with their defaults") 
     CHECK(config->pools.at("port").id == "env:PORT");
 }
 
+TEST_CASE("a configuration file holds the admin token, or says where it is") {
+    for (const std::string token : {"s3cret==", "env:TOKEN", "file:/etc/token"}) {
+        const File file("admin_token = '" + token + "'\n");
+        CHECK(load_config(file.path())->admin_token == token);
+    }
+    CHECK_FALSE(load_config(File("server = 'x'\n").path())->admin_token);
+    CHECK(refusal("\nadmin_token = 's3 cret'\n") == "2: admin_token needs a token, env:NAME or file:PATH");
+    CHECK(refusal("admin_token = ''\n") == "1: admin_token needs a token, env:NAME or file:PATH");
+    CHECK(refusal("admin_token = 7\n") == "1: admin_token must be a text in quotes");
+}
+
 TEST_CASE("without a file there is an empty configuration") {
     const test::TempDir folder;
     const auto config = load_config(folder.path() / "none/config.toml");
@@ -77,7 +88,8 @@ TEST_CASE("without a file there is an empty configuration") {
 }
 
 TEST_CASE("what a configuration file says wrong is refused with its line") {
-    CHECK(refusal("\n\nsevrer = 'x'\n") == "3: there is no setting 'sevrer' (there are: server, pools)");
+    CHECK(refusal("\n\nsevrer = 'x'\n") ==
+          "3: there is no setting 'sevrer' (there are: server, admin_token, pools)");
     CHECK(refusal("server = 1\n") == "1: server must be a text in quotes");
     CHECK(refusal("pools = 1\n") == "1: pools must be a table");
     CHECK(refusal("[pools]\nvsim = 'x'\n") == "2: pools.vsim needs a UUID, env:NAME or file:PATH");
@@ -93,7 +105,7 @@ TEST_CASE("what a configuration file says wrong is refused with its line") {
     CHECK(refusal("server = \n").rfind("1: ", 0) == 0);
 }
 
-TEST_CASE("a file is exposed where others can read a UUID in it") {
+TEST_CASE("a file is exposed where others can read a secret in it") {
     const auto exposed = [](const std::string& text, int mode) {
         const File file(text);
         fs::permissions(file.path(), fs::perms(mode));
@@ -103,6 +115,9 @@ TEST_CASE("a file is exposed where others can read a UUID in it") {
     CHECK_FALSE(exposed(secret, 0600));
     CHECK(exposed(secret, 0640));
     CHECK(exposed(secret, 0604));
+    CHECK(exposed("admin_token = 's3cret'\n", 0644));
+    CHECK_FALSE(exposed("admin_token = 's3cret'\n", 0600));
+    CHECK_FALSE(exposed("admin_token = 'env:TOKEN'\n", 0644));
     CHECK_FALSE(exposed("pools.vsim = 'env:VSIM'\n", 0644));
     CHECK_FALSE(exposed("server = 'x'\n", 0644));
 }

@@ -76,7 +76,7 @@ bool has_word(const std::string& text, const std::string& word) {
 TEST_CASE("the help names subcommands and flags in a form that the tests below can read") {
     CHECK(subcommands() == std::set<std::string>{"run", "borrow", "return", "keepalive", "register",
                                                  "inspect", "resize", "holders", "watch", "revoke", "delete",
-                                                 "new", "ping", "completion"});
+                                                 "new", "ping", "pools", "completion"});
     CHECK(aliases() == std::set<std::string>{"who"});
     CHECK(flags().count("--conflict-exit-code") == 1);
     CHECK(flags().count("-E") == 1);

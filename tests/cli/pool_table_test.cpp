@@ -71,6 +71,33 @@ TEST_CASE("a table tells who holds and who waits") {
           "2     -       3      -5        1h 1m\n");
 }
 
+TEST_CASE("a server's pools are a table by name, and those without one come last") {
+    const auto pool = [](char digit, const std::string& name, std::size_t queue = 0) {
+        return wire::PoolList::Entry{*PoolId::parse(std::string(32, digit)), name, 12, 3, 9, queue};
+    };
+    const wire::PoolList list{{pool('1', ""), pool('2', "vsim"), pool('3', ""), pool('4', "boards", 70)}};
+    CHECK(all(pool_list_table(list, 0)) ==
+          "NAME    COUNT  IN USE  AVAILABLE  WAITING  ID\n"
+          "boards  12     3       9          70       44444444-4444-4444-4444-444444444444\n"
+          "vsim    12     3       9          0        22222222-2222-2222-2222-222222222222\n"
+          "-       12     3       9          0        11111111-1111-1111-1111-111111111111\n"
+          "-       12     3       9          0        33333333-3333-3333-3333-333333333333\n");
+    CHECK(pool_list_table({}, 80).size() == 1);
+}
+
+TEST_CASE("of a table of pools only long names are shortened, and control nothing") {
+    const PoolId id = *PoolId::parse(std::string(32, '1'));
+    const wire::PoolList list{{{id, "Questa\x1b[2J\nlicences of the lab", 1, 0, 1, 0}}};
+    CHECK(pool_list_table(list, 0).at(1) ==
+          "Questa [2J licences of the lab  1      0       1          0        "
+          "11111111-1111-1111-1111-111111111111");
+    CHECK(pool_list_table(list, 100).at(1).substr(0, 33) == "Questa [2J licences of the\u2026  1 ");
+    // Longer than the terminal is wide, and whole.
+    CHECK_THAT(pool_list_table(list, 40).at(1),
+               Catch::Matchers::StartsWith("Questa [2J lice\u2026  1 ") &&
+                   Catch::Matchers::EndsWith("11111111-1111-1111-1111-111111111111"));
+}
+
 TEST_CASE("a pool that nobody uses has a line of its own only") {
     wire::PoolView view;
     view.count = view.available = 4;

@@ -558,6 +558,35 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
     }
 }
 
+TEST_CASE("a list of pools is read as it was written") {
+    CHECK(to_json(PoolList{}) == R"({"pools":[]})");
+    CHECK(parse_pool_list(R"({"pools":[]})")->pools.empty());
+    const auto other = *sema::PoolId::parse("a0000000-0000-0000-0000-000000000001");
+    const PoolList list{{{some_pool, "", 4, 3, 1, 0}, {other, "\"b\" \U0001f512", 1000, 1000, 0, 70'000}}};
+    const std::string text = to_json(list);
+    CHECK(
+        text ==
+        R"({"pools":[{"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":4,"in_use":3,"available":1,"queue":0},)"
+        R"({"id":"a0000000-0000-0000-0000-000000000001","name":"\"b\" )"
+        "\U0001f512"
+        R"(","count":1000,"in_use":1000,"available":0,"queue":70000}]})");
+    const auto read = parse_pool_list(text);
+    REQUIRE(read);
+    CHECK(to_json(*read) == text);
+    CHECK(read->pools[1].name == list.pools[1].name);
+    CHECK(read->pools[1].id == other);
+
+    for (
+        const char* body :
+        {"{}", R"({"pools":null})", R"({"pools":[7]})", R"({"pools":{"a":1}})", R"({"pools":[{}]})",
+         R"({"pools":[{"id":"x","name":null,"count":1,"in_use":0,"available":1,"queue":0}]})",
+         R"({"pools":[{"id":7,"name":null,"count":1,"in_use":0,"available":1,"queue":0}]})",
+         R"({"pools":[{"id":"a0000000-0000-0000-0000-000000000001","name":null,"count":1,"in_use":0,"available":1}]})"}) {
+        CAPTURE(body);
+        CHECK_FALSE(parse_pool_list(body));
+    }
+}
+
 TEST_CASE("requests with base fields alone are written as before") {
     CHECK(to_json(RegisterRequest{4}) == R"({"count":4})");
     CHECK(to_json(BorrowRequest{30s, 0s}) == R"({"ttl":30.0,"wait":0.0})");

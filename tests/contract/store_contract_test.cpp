@@ -586,6 +586,34 @@ TEST_CASE("the leases with chosen ids are listed over all pools, each once") {
     });
 }
 
+TEST_CASE("the pools are listed in the order of their ids, a few at a time") {
+    on_every_store([](Subject& store) {
+        CHECK(store->pools_after(std::nullopt, 5).value().empty());
+        std::vector<PoolId> ids = {*PoolId::parse(std::string(32, '0')),
+                                   *PoolId::parse(std::string(32, 'f'))};
+        for (int i = 0; i < 7; ++i)
+            ids.push_back(PoolId::random());
+        for (const PoolId& id : ids)
+            store.put_pool(id, 1, 1, {some_slot(0)});
+        std::sort(ids.begin(), ids.end());
+        for (const bool reopened : {false, true}) {
+            if (reopened) store.reopen();
+            CHECK(store->pools_after(std::nullopt, 100).value() == ids);
+            CHECK(store->pools_after(std::nullopt, 9).value() == ids);
+            CHECK(store->pools_after(std::nullopt, 2).value() == std::vector(ids.begin(), ids.begin() + 2));
+            CHECK(store->pools_after(ids[1], 3).value() == std::vector(ids.begin() + 2, ids.begin() + 5));
+            CHECK(store->pools_after(ids[7], 3).value() == std::vector(ids.begin() + 8, ids.end()));
+            CHECK(store->pools_after(ids[8], 3).value().empty());
+            CHECK(store->pools_after(ids[8], 0).value().empty());
+        }
+        // After one that is gone, too.
+        const Version version = loaded(*store, ids[4]).version;
+        REQUIRE(committed(store.commit({change(ids[4]).from(version).to(0).clear()})));
+        CHECK(store->pools_after(ids[4], 2).value() == std::vector(ids.begin() + 5, ids.begin() + 7));
+        CHECK(store->pools_after(std::nullopt, 100).value().size() == 8);
+    });
+}
+
 TEST_CASE("a deleted pool leaves neither settings nor places, and one made again has none") {
     on_every_store([](Subject& store) {
         const auto full = [&](Version from, Version to) {

@@ -3,11 +3,13 @@
 
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <regex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace sema::test;
@@ -100,14 +102,17 @@ std::vector<std::string> uuids_of(const std::string& text) {
 /// All else is as in the document, keys and their order included.
 class Story {
   public:
-    explicit Story(const RunningServer& server) : server_(server) {}
+    /// The server's admin token is in the file `admin_token`.
+    Story(const RunningServer& server, std::string admin_token)
+        : server_(server), admin_token_(std::move(admin_token)) {}
 
     void tell(const Example& example) {
         for (const std::string& uuid : uuids_of(example.command)) {
             if (chosen_by_server_.count(uuid) == 0) chosen_by_reader_.insert(uuid);
         }
         const std::string command =
-            replaced(as_here(example.command), "http://127.0.0.1:7717", server_.url());
+            replaced(replaced(as_here(example.command), "http://127.0.0.1:7717", server_.url()),
+                     "/etc/semad/admin-token", admin_token_);
         const Finished run = run_program({"/bin/bash", "-c", command});
         const std::string output = without_last_newlines(run.out);
         INFO("docs/http-api.md:" << example.line << "\n" << command << run.err);
@@ -167,6 +172,7 @@ class Story {
     }
 
     const RunningServer& server_;
+    const std::string admin_token_;
     const std::time_t began_ = std::time(nullptr);
     std::set<std::string> chosen_by_reader_;
     std::map<std::string, std::string> chosen_by_server_;
@@ -176,10 +182,14 @@ class Story {
 
 TEST_CASE("the examples of the HTTP interface's reference are what semad does") {
     // A place in the queue must outlive the slowest machine's way to the next example.
-    const RunningServer server({"--rejoin", "10m"});
+    const TempDir folder;
+    const std::string admin_token = (folder.path() / "admin-token").string();
+    std::ofstream(admin_token) << "s3cret\n";
+    std::filesystem::permissions(admin_token, std::filesystem::perms(0600));
+    const RunningServer server({"--rejoin", "10m", "--admin-token-file", admin_token});
     const auto examples = examples_of("docs/http-api.md");
     CHECK(examples.size() >= 15);
-    Story story(server);
+    Story story(server, admin_token);
     for (const Example& example : examples)
         story.tell(example);
 }
@@ -189,7 +199,7 @@ TEST_CASE("every call of the HTTP interface's reference is in one of its example
     for (const Example& example : examples_of("docs/http-api.md"))
         commands += example.command;
     for (const char* call : {"/borrow", "/keepalive", "/return", "/resize", "/revoke", "/holders", "/events",
-                             "/queue/", "-X PUT", "-X DELETE"}) {
+                             "/queue/", "/pools", "-X PUT", "-X DELETE"}) {
         CAPTURE(call);
         CHECK(commands.find(call) != std::string::npos);
     }

@@ -268,8 +268,8 @@ TEST_CASE("a configuration file with secrets that others can read is warned of o
     const auto config = semactl.folder() / "semactl/config.toml";
     REQUIRE(semactl({"ping"}).err.empty());
     std::filesystem::permissions(config, std::filesystem::perms(0640));
-    CHECK(semactl({"ping"}).err == "semactl: " + config.string() +
-                                       " holds pools' secret UUIDs and others can read it (chmod 600 it)\n");
+    CHECK(semactl({"ping"}).err ==
+          "semactl: " + config.string() + " holds secrets and others can read it (chmod 600 it)\n");
     CHECK(semactl({"-q", "ping"}).err.empty());
 }
 
@@ -279,8 +279,8 @@ TEST_CASE("a configuration file that is wrong is named with its line") {
     std::ofstream(config) << "\nservre = \"x\"\n";
     const Finished refused = semactl({"ping"});
     CHECK(refused.status == 2);
-    CHECK(refused.err ==
-          "semactl: " + config.string() + ":2: there is no setting 'servre' (there are: server, pools)\n");
+    CHECK(refused.err == "semactl: " + config.string() +
+                             ":2: there is no setting 'servre' (there are: server, admin_token, pools)\n");
     CHECK(semactl({"run", "vsim", "--", "true"}).status == 125);
 }
 

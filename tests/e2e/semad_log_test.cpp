@@ -1,6 +1,8 @@
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
 
+#include <filesystem>
+#include <fstream>
 #include <regex>
 #include <sstream>
 
@@ -9,12 +11,22 @@ using sema::test::has_text;
 
 namespace {
 
+const std::string admin_token = "s3cret-admin-token";
+
 /// Gives semad something to say: all calls, good and bad, failures of its store, and its end. Returns what
 /// it said.
-std::string log_of_a_troubled_life(const std::vector<std::string>& options) {
+std::string log_of_a_troubled_life(std::vector<std::string> options) {
+    const TempDir folder;
+    const std::string file = (folder.path() / "admin-token").string();
+    // Readable by others, as there is something to say then.
+    std::ofstream(file) << admin_token << "\n";
+    std::filesystem::permissions(file, std::filesystem::perms(0644));
+    options.insert(options.end(), {"--admin-token-file", file});
     RunningServer server(options);
     const TestPool pool(server, 2);
     const Slot slot = pool.take();
+    for (const std::string& value : {"Bearer " + admin_token, "Bearer x" + admin_token, admin_token})
+        call(server.port(), "GET", "/pools", "", "Authorization: " + value + "\r\n");
     RawClient client(server.port());
     client.send("nonsense /l/" + pool.id() + "\r\n\r\n");
     client.receive();
@@ -36,12 +48,13 @@ std::string log_of_a_troubled_life(const std::vector<std::string>& options) {
 
 }  // namespace
 
-TEST_CASE("no UUID is ever logged") {
+TEST_CASE("no UUID and no admin token is ever logged") {
     const std::string log = log_of_a_troubled_life({"--log-level", "debug"});
     CHECK_THAT(log, has_text("could not commit") && has_text("stopped"));
     const std::regex uuid("[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}");
     CAPTURE(log);
     CHECK_FALSE(std::regex_search(log, uuid));
+    CHECK_THAT(log, has_text("admin token") && !has_text("s3cret"));
 }
 
 TEST_CASE("a log in JSON is one object a line") {

@@ -164,6 +164,35 @@ TEST_CASE("bad usage is refused in one line") {
     }
 }
 
+TEST_CASE("an admin token that cannot be had is refused in one line, and not quoted") {
+    const TempDir folder;
+    const std::string file = (folder.path() / "admin-token").string();
+    const auto refused = [&](const std::string& path) {
+        return refusal({"--store", "memory:", "--listen", "127.0.0.1:0", "--admin-token-file", path});
+    };
+    CHECK_THAT(refused(file), has_text(file + ": No such file or directory"));
+    std::ofstream(file) << "\n";
+    CHECK_THAT(refused(file), has_text(file + ": its first line is empty"));
+    std::ofstream(file) << "hunter2 hunter3\n";
+    CHECK_THAT(refused(file), has_text(file) && !has_text("hunter"));
+    CHECK_THAT(refused(""), has_text("--admin-token-file"));
+}
+
+TEST_CASE("an admin token that others can read is warned of behind the ready line") {
+    const TempDir folder;
+    const std::string file = (folder.path() / "admin-token").string();
+    std::ofstream(file) << "hunter2\n";
+    fs::permissions(file, fs::perms(0644));
+    RunningServer server({"--admin-token-file", file});
+    CHECK(server.program().warns(file + " holds the admin token and others can read it (chmod 600 it)\n"));
+    CHECK_THAT(server.log(), StartsWith("semad " + version + " listening on ") && !has_text("hunter2"));
+    CHECK(server.terminate() == 0);
+    fs::permissions(file, fs::perms(0600));
+    server.start();
+    CHECK(server.terminate() == 0);
+    CHECK_THAT(server.log(), !has_text("admin token"));
+}
+
 TEST_CASE("an address that cannot be had is refused in one line") {
     const RunningServer server;
     const std::string busy = "127.0.0.1:" + std::to_string(server.port());

@@ -68,6 +68,10 @@ TEST_CASE("a reader holds no heap memory between requests") {
     }
     CHECK(live_allocations == before);
 
+    reader.feed(head + "Authorization: Bearer " + std::string(100, 'x') + "\r\n\r\n");
+    REQUIRE(takes_message(reader));
+    CHECK(live_allocations == before);
+
     reader.feed(head + "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n");
     REQUIRE(std::holds_alternative<NeedMore>(reader.next()));
     reader.feed("\r\n");

@@ -17,7 +17,8 @@ using Answers = std::vector<string>;
 
 string describe(const Message& message) {
     return message.request_line + " [" + message.body + "]" +
-           (message.keep_alive ? " keep-alive" : " close") + (message.http_1_0 ? " 1.0" : "");
+           (message.keep_alive ? " keep-alive" : " close") + (message.http_1_0 ? " 1.0" : "") +
+           (message.authorization.empty() ? "" : " by " + message.authorization);
 }
 
 string describe(const Rejected& rejected) {
@@ -190,6 +191,20 @@ TEST_CASE("requests sent back to back come out one after another") {
     }
     CHECK(read(input) == expected);
     CHECK(dribble(input) == expected);
+}
+
+TEST_CASE("of the header fields the credentials are passed on, each request its own") {
+    CHECK(message_of(get_with("authorization:  Bearer a=\t\r\n")).authorization == "Bearer a=");
+    CHECK(message_of(get_with("Authorization:\r\n")).authorization.empty());
+    CHECK(message_of(get_with("X-Authorization: Bearer a\r\n")).authorization.empty());
+    // Of several, nobody can tell which one a proxy went by.
+    CHECK(message_of(get_with("Authorization: Bearer a\r\nAUTHORIZATION: Bearer a\r\n")).authorization ==
+          "Bearer a, Bearer a");
+    const string with = get_with("Authorization: Bearer a\r\n");
+    CHECK(read(with + get_with("") + with) == Answers{"GET / HTTP/1.1 [] keep-alive by Bearer a",
+                                                      "GET / HTTP/1.1 [] keep-alive",
+                                                      "GET / HTTP/1.1 [] keep-alive by Bearer a"});
+    CHECK(status(with) == 200);
 }
 
 TEST_CASE("what one request says does not stick to the next") {

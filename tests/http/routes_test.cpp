@@ -17,9 +17,12 @@ const std::string id = "9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01";
 
 /// Routes to a service that does nothing by itself.
 struct Bench {
+    explicit Bench(std::string token = "") : admin_token(std::move(token)) {}
+
     std::variant<Response, Pending> handle(const std::string& method, const std::string& path,
-                                           const std::string& body = "") {
-        return routes.handle({method, path, body}, [](const Answer&) {});
+                                           const std::string& body = "",
+                                           const std::string& authorization = "") {
+        return routes.handle({method, path, body, authorization}, [](const Answer&) {});
     }
     /// The status that a request gets at once; 0 where the service was asked.
     int status(const std::string& method, const std::string& path, const std::string& body = "") {
@@ -28,10 +31,11 @@ struct Bench {
         return response ? response->status : 0;
     }
 
+    const std::string admin_token;
     std::unique_ptr<Store> store = make_memory_store();
     test::ManualClock clock;
     Service service{*store, clock, {}};
-    Routes routes{service, clock, 1000};
+    Routes routes{service, clock, 1000, admin_token};
 };
 
 const std::string lease = "3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34";
@@ -87,6 +91,7 @@ TEST_CASE("each path takes its own methods, and says so to others") {
         {"/pool/" + id, {404, 404, 404, 404, 404, 404, 404}},
         {"l/" + id, {404, 404, 404, 404, 404, 404, 404}},
         {"/version/", {404, 404, 404, 404, 404, 404, 404}},
+        {"/pools", {404, 404, 404, 404, 404, 404, 404}},
         {"/healthzz", {404, 404, 404, 404, 404, 404, 404}},
     };
     Bench bench;
@@ -96,6 +101,31 @@ TEST_CASE("each path takes its own methods, and says so to others") {
             CHECK(bench.status(methods[i], path, body_for(path)) == statuses[i]);
         }
     }
+}
+
+TEST_CASE("the list of pools is the administrator's") {
+    Bench bench("s3cret");
+    const auto status = [&](const std::string& method, const std::string& authorization) {
+        const auto result = bench.handle(method, "/pools", "", authorization);
+        const auto* response = std::get_if<Response>(&result);
+        return response ? response->status : 0;
+    };
+    CHECK(status("GET", "Bearer s3cret") == 0);
+    CHECK(status("HEAD", "bearer s3cret") == 0);
+    for (const char* malformed :
+         {"", "s3cret", "Bearer", "Basic s3cret", "Bearer s3cret s3cret", "Bearer s3,t"})
+        CHECK(status("GET", malformed) == 401);
+    for (const char* wrong :
+         {"Bearer S3cret", "Bearer s3cre", "Bearer s3crett", "Bearer s3crets3cret", "Bearer x"})
+        CHECK(status("GET", wrong) == 403);
+    for (const char* method : {"PUT", "POST", "DELETE", "PATCH", "OPTIONS"}) {
+        CHECK(status(method, "Bearer s3cret") == 405);
+        CHECK(status(method, "") == 405);
+    }
+    const auto asked = std::get<Response>(bench.handle("GET", "/pools"));
+    CHECK(asked.headers == "WWW-Authenticate: Bearer\r\n");
+    CHECK(std::get<Response>(bench.handle("PUT", "/pools")).headers == "Allow: GET, HEAD\r\n");
+    CHECK(bench.status("GET", "/pools/") == 404);
 }
 
 TEST_CASE("a 405 lists what the path takes") {

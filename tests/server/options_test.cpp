@@ -79,6 +79,11 @@ TEST_CASE("semad listens on as many addresses as it is told") {
     CHECK(std::get<http::UnixAddress>(many.listen[2]).path == "/run/s");
 }
 
+TEST_CASE("there is an administrator where a file is named") {
+    CHECK(options({}).admin_token_file.empty());
+    CHECK(options({"--admin-token-file", "/etc/semad/token"}).admin_token_file == "/etc/semad/token");
+}
+
 TEST_CASE("limits are read with their units") {
     const Options limits =
         options({"--max-ttl", "2h", "--max-wait", "1.5", "--max-hold=12h", "--rejoin=2", "--max-count=7",
@@ -114,6 +119,8 @@ TEST_CASE("what semad does not understand is refused in one line") {
                                                {"--max-connections", "-1"},
                                                {"--log-format", "xml"},
                                                {"--log-level", "loud"},
+                                               {"--admin-token-file"},
+                                               {"--admin-token-file", ""},
                                                {"--threads"}}) {
         CAPTURE(arguments.front());
         CHECK_FALSE(refusal(arguments).empty());
@@ -125,7 +132,7 @@ TEST_CASE("help and version are text for stdout") {
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
     CHECK(help.find("Example:") != std::string::npos);
     CHECK(flags().count("--listen") == 1);
-    CHECK(flags().size() == 15);
+    CHECK(flags().size() == 16);
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {

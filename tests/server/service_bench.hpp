@@ -106,6 +106,11 @@ struct Bench {
         service->list_holders(pool, call.reply());
         return call;
     }
+    Call list_pools() {
+        Call call;
+        service->list_pools(call.reply());
+        return call;
+    }
     Call give_back(const LeaseId& lease) {
         Call call;
         service->give_back(pool, lease, call.reply());

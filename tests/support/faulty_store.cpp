@@ -112,6 +112,11 @@ class FaultyStore : public Store {
         return inner_->pool_count();
     }
 
+    Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
+        if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
+        return inner_->pools_after(after, most);
+    }
+
     Expected<std::vector<ChosenLease>> chosen_leases() override {
         if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
         return inner_->chosen_leases();

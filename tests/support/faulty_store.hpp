@@ -20,7 +20,7 @@ class StoreFaults {
     void leave_commits_unconfirmed(unsigned n);
     /// Every commit fails until heal().
     void fail_all_commits();
-    /// Every load, and every question for the anchor or the number of pools, fails until heal().
+    /// Every load, and every question for the anchor or for pools and their number, fails until heal().
     void fail_loads();
     /// From now on all calls succeed again.
     void heal();

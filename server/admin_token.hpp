@@ -1,0 +1,22 @@
+#pragma once
+
+#include "common/error.hpp"
+
+#include <string>
+
+namespace sema {
+
+/// The secret that makes whoever sends it the administrator.
+struct AdminToken {
+    /// Empty where there is no administrator.
+    std::string token;
+    /// Others than those who need to can read the file that it came from: everybody, or its group where the
+    /// file is this process's own.
+    bool exposed = false;
+};
+
+/// The token on the first line of the file at `path`, white space around it aside; none where the path is
+/// empty. The error is one line that does not quote the file.
+Expected<AdminToken> read_admin_token(const std::string& path);
+
+}  // namespace sema

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 // What a borrow that doesn't wait may take in all.
 constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
-constexpr Duration answer_margin = 2s;
+constexpr Duration answer_margin = 1s;
 // How often a borrower looks whether its answer has come, even if nothing wakes it: what may have gone by
 // since the last look is lost of the lease, so it is a small part of a short one.
 constexpr Duration shortest_round = 20ms;

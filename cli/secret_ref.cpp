@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view from_env = "env:";
 constexpr std::string_view from_file = "file:";
+constexpr std::size_t longest_line = 8192;
 
 bool starts_with(std::string_view text, std::string_view prefix) {
     return text.substr(0, prefix.size()) == prefix;
@@ -38,11 +39,14 @@ Expected<std::string> fetch_secret(const std::string& text) {
     const std::string path = text.substr(from_file.size());
     errno = 0;
     std::ifstream file(path);
+    // One that is longer holds something else, and may have no end.
     std::string line;
-    if (!file || !std::getline(file, line)) {
+    for (char c = 0; line.size() < longest_line && file.get(c) && c != '\n';)
+        line += c;
+    if (line.empty()) {
         const int error = errno;
         return failure("cannot read " + path + ": " +
-                       (error != 0 ? std::generic_category().message(error) : "it is empty"));
+                       (error != 0 ? std::generic_category().message(error) : "its first line is empty"));
     }
     return trimmed(line);
 }

@@ -2,6 +2,7 @@
 #include "cli/commands/run_job.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/run/command.hpp"
+#include "cli/run/environment.hpp"
 
 #include <memory>
 #include <set>
@@ -18,16 +19,24 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
     };
     if (command.empty())
         return fail("no command to run (write it at the end: semactl run POOL -- CMD ARG...)");
+    if (options.on_lost.empty()) return fail("--on-lost needs term, ignore or a shell command");
     std::vector<PoolRef> pools;
     std::set<PoolId> seen;
+    std::set<std::string> parts;
     for (const std::string& text : options.pools) {
         auto pool = resolve_pool(text, session.config);
         if (!pool)
             return fail(
                 pool.error().message +
                 (pools.empty() ? "" : " (all words before -- are pools: write it before the command)"));
+        const std::string part = variable_part(pool->name, pools.size() + 1);
+        // What has no name of its own is called as in the command's environment.
+        if (options.pools.size() > 1 && PoolId::parse(text)) pool->name = part;
         if (!seen.insert(pool->id).second)
             return fail(pool->name + ": the pool is named twice (--slots takes several)");
+        if (!parts.insert(part).second)
+            return fail(pool->name + ": another pool has the variables SEMA_" + part +
+                        "_... already (give one of them another alias)");
         pools.push_back(std::move(*pool));
     }
     if (options.no_keepalive && pools.size() > 1)

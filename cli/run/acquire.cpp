@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A server whose limit on waiting is tiny is not asked more often than this.
-constexpr Duration shortest_poll = 50ms;
+constexpr Duration shortest_poll = 250ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
 // Proxies give up a silent call after 30 or 60 seconds. The server tells a borrower its place at a call's
@@ -25,8 +25,9 @@ constexpr Duration longest_watched_poll = 5s;
 constexpr Duration first_poll = 1s;
 // Whoever holds the slots is asked for where that is no long list.
 constexpr std::size_t short_queue = 200;
-// How long leaving the queue may take.
+// How long leaving the queue may take, and how long where the server did not answer before.
 constexpr Duration cancel_limit = 1s;
+constexpr Duration late_cancel_limit = 500ms;
 
 class Borrower : public Waiter {
   public:
@@ -185,23 +186,24 @@ class Borrower : public Waiter {
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.
     Acquired leave() {
-        if (request_.lease) cancel();
+        if (request_.lease) cancel(cancel_limit);
         if (signal_) return Stopped{*signal_};
         return EarlierLost{};
     }
 
     // Whatever was granted in the same moment is returned.
-    void cancel() {
-        const auto answer = client_.cancel(pool_.id, *request_.lease, cancel_limit);
+    void cancel(Duration limit) {
+        const auto answer = client_.cancel(pool_.id, *request_.lease, limit);
         const auto* done = std::get_if<wire::Cancelled>(&answer);
-        if (done && !done->cancelled) client_.give_back(pool_.id, *request_.lease, cancel_limit);
+        if (done && !done->cancelled) client_.give_back(pool_.id, *request_.lease, limit);
     }
 
     Acquired give_up(BorrowAnswer answer) {
         const auto* refused = std::get_if<NoSlot>(&answer);
         const bool may_be_known = !refused || refused->keeps_place;
         // Nobody comes back for the place, or for a lease whose answer was lost.
-        if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known) cancel();
+        if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known)
+            cancel(refused ? cancel_limit : late_cancel_limit);
         if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
         if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};

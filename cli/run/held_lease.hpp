@@ -19,7 +19,7 @@ class HeldLease {
     const PoolRef& pool() const { return pool_; }
 
     /// CI systems ask twice, 7.5 s apart, before they kill a job; stopping the command may have taken 5.
-    static constexpr Duration longest_return = std::chrono::milliseconds(1800);
+    static constexpr Duration longest_return = std::chrono::milliseconds(1500);
 
     /// Returns the lease; tries again, for as long as that, where the server can't be reached. What goes
     /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.

@@ -50,6 +50,10 @@ std::string cut(std::string text, std::size_t longest) {
     return text;
 }
 
+std::string joined(const std::string& name, const std::string& number) {
+    return name + (name.empty() || number.empty() ? "" : " ") + number;
+}
+
 struct Job {
     std::string name;
     std::string url;
@@ -61,14 +65,14 @@ Job ci_job(const std::function<std::string(const char*)>& variable) {
         const std::string repository = variable("GITHUB_REPOSITORY");
         const std::string url =
             server.empty() || repository.empty() ? "" : server + "/" + repository + "/actions/runs/" + run;
-        return {variable("GITHUB_JOB") + " " + run, url};
+        return {joined(variable("GITHUB_JOB"), run), url};
     }
     for (const CiSystem& system : ci_systems) {
         const std::string url = variable(system.url);
         if (url.empty()) continue;
         std::string name = variable(system.names[0]);
         if (name.empty()) name = variable(system.names[1]);
-        return {name + " " + variable(system.number), url};
+        return {joined(name, variable(system.number)), url};
     }
     return {};
 }
@@ -81,7 +85,8 @@ Holder identity(const std::string& command, const std::function<std::string(cons
                                 std::filesystem::path(command).filename().string();
     Holder holder;
     holder.name = cut(job.name.empty() ? process : job.name + " (" + process + ")", longest_name);
-    if (!job.url.empty() && job.url.size() <= longest_url) holder.url = job.url;
+    const bool is_link = job.url.rfind("http://", 0) == 0 || job.url.rfind("https://", 0) == 0;
+    if (is_link && job.url.size() <= longest_url) holder.url = job.url;
     return holder;
 }
 

@@ -44,7 +44,7 @@ void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
                               if (!renewed.lease) {
                                   kept.upkeep.ended();
                                   kept.lease.disown();
-                                  lost_ = pool;
+                                  lost_ = Lost{pool, kept.ttl};
                                   return;
                               }
                               kept.upkeep.renewed(now, renewed.lease->expires_in);
@@ -72,13 +72,16 @@ Upkeep::Step Keeper::due(Moment now) const {
 }
 
 std::string Keeper::why_ending() const {
-    if (!trouble_.empty()) return " (it could not be renewed)";
-    const bool is_renewed =
-        std::any_of(leases_.begin(), leases_.end(), [](const Kept& kept) { return kept.upkeep.renews(); });
-    return is_renewed ? " (the server renews it no further)" : " (give a longer --ttl)";
+    const auto any = [this](bool (Upkeep::*is)() const) {
+        return std::any_of(leases_.begin(), leases_.end(),
+                           [is](const Kept& kept) { return (kept.upkeep.*is)(); });
+    };
+    if (!any(&Upkeep::renews)) return " (give a longer --ttl)";
+    const bool is_limit = trouble_.empty() && any(&Upkeep::is_cut);
+    return is_limit ? " (the server renews it no further)" : " (it could not be renewed in time)";
 }
 
-std::optional<std::string> Keeper::take_lost() {
+std::optional<Keeper::Lost> Keeper::take_lost() {
     return std::exchange(lost_, std::nullopt);
 }
 

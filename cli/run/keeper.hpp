@@ -41,8 +41,14 @@ class Keeper {
     /// Why a lease ends, as the end of a message.
     std::string why_ending() const;
 
-    /// The server says that it is not held any more, before its time: what messages call its pool. Told once.
-    std::optional<std::string> take_lost();
+    /// A lease that is not held any more, before its time.
+    struct Lost {
+        /// What messages call the pool.
+        std::string pool;
+        Duration ttl{};
+    };
+    /// The lease of which the server says that. Told once.
+    std::optional<Lost> take_lost();
 
     /// No more keepalives: the leases end when they end.
     void stop();
@@ -70,7 +76,7 @@ class Keeper {
     /// The lease whose keepalive is under way.
     std::optional<std::size_t> asking_;
     bool is_stopped_ = false;
-    std::optional<std::string> lost_;
+    std::optional<Lost> lost_;
     /// The trouble that was told of last.
     std::string trouble_;
 };

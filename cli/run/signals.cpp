@@ -39,14 +39,13 @@ Signals::Signals() {
     fd_ = signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd_ < 0) {
         const int error = errno;
-        restore();
+        restore_in_child();
         throw std::system_error(error, std::generic_category(), "cannot watch for signals");
     }
 }
 
 Signals::~Signals() {
     close(fd_);
-    restore();
 }
 
 std::optional<Signal> Signals::next() {
@@ -60,10 +59,6 @@ std::optional<Signal> Signals::next() {
 }
 
 void Signals::restore_in_child() const {
-    restore();
-}
-
-void Signals::restore() const {
     for (const Disposition& original : originals_)
         sigaction(original.number, &original.action, nullptr);
     sigprocmask(SIG_SETMASK, &original_mask_, nullptr);

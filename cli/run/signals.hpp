@@ -26,7 +26,7 @@ struct Signal {
 class Signals {
   public:
     Signals();
-    /// Puts everything back as it was.
+    /// The signals stay blocked: one that comes while the process ends does not change how it ends.
     ~Signals();
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
@@ -50,8 +50,6 @@ class Signals {
         int number;
         struct sigaction action;
     };
-
-    void restore() const;
 
     int fd_ = -1;
     sigset_t taken_{};

@@ -21,8 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 // timeout(1) and others signal a process, and right after that its whole group: one request that comes
-// twice. No person asks again this fast.
-constexpr Duration same_request = 100ms;
+// twice. Nobody asks again this fast.
+constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
 // After this, what is left can't be killed: it is another user's, or stuck in the kernel.
@@ -216,7 +216,7 @@ void Supervisor::follow_stopped_command(Moment now) {
 
 void Supervisor::uphold_lease(Moment now) {
     keeper_.proceed(now);
-    if (const auto pool = keeper_.take_lost()) on_lost(*pool, now);
+    if (const auto lease = keeper_.take_lost()) on_lost(*lease, now);
     const Upkeep::Step step = keeper_.due(now);
     if (step == Upkeep::Step::none) return;
     if (!lease_ending_) {
@@ -233,9 +233,9 @@ void Supervisor::uphold_lease(Moment now) {
 }
 
 /// The slot may be somebody else's by now.
-void Supervisor::on_lost(const std::string& pool, Moment now) {
+void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     const std::string what =
-        pool + ": the lease is gone before its time (it was revoked, or the pool deleted)";
+        lease.pool + ": the lease is gone before its time (it was revoked, or the pool deleted)";
     if (limits_.ignore_lost) return console_.note(what + ": the command goes on without a slot");
     if (!is_in_use()) return;
     console_.error(what + ": stopping the command");
@@ -245,7 +245,7 @@ void Supervisor::on_lost(const std::string& pool, Moment now) {
     } else {
         send_to_tree(SIGTERM);
     }
-    kill_at_ = std::min(kill_at_.value_or(Moment::max()), now + limits_.grace);
+    kill_at_ = std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, lease.ttl / 3));
 }
 
 /// Whether anybody is there who could still use the slot, as far as it is our business.

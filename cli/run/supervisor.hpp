@@ -47,7 +47,7 @@ class Supervisor {
         std::optional<Duration> kill_after{};
         /// In any case then.
         std::optional<Moment> kill_at{};
-        /// The time between the request to stop, when a lease is gone, and KILL.
+        /// The time between the request to stop, when a lease is gone, and KILL; at most a third of its ttl.
         Duration grace{};
         /// What asks a command to stop whose lease is gone: a TERM where there is nothing.
         std::function<void(pid_t command)> on_lost{};
@@ -79,7 +79,7 @@ class Supervisor {
     void reap();
     void follow_stopped_command(Moment now);
     void uphold_lease(Moment now);
-    void on_lost(const std::string& pool, Moment now);
+    void on_lost(const Keeper::Lost& lease, Moment now);
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
     bool is_in_use() const;

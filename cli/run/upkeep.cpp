@@ -11,9 +11,15 @@ using namespace std::chrono_literals;
 constexpr Duration longest_transit = 1s;
 constexpr int transit_share = 10;
 
-// What killing and reaping a process tree takes on a busy machine.
-constexpr Duration longest_kill = 500ms;
-constexpr int kill_share = 20;
+// What killing and reaping a process tree takes on a busy machine. (A thousand busy processes take several
+// tenths of a second.)
+constexpr Duration longest_kill = 1s;
+constexpr int kill_share = 10;
+
+// How long a command that should be asked to stop is spared for a keepalive that was never tried.
+constexpr Duration longest_last_try = 500ms;
+// After a failure a lease is asked for at least so many times in its ttl.
+constexpr int tries_in_ttl = 12;
 
 }  // namespace
 
@@ -48,8 +54,19 @@ Duration Upkeep::until_next() {
 
 Upkeep::Step Upkeep::due(Moment now) const {
     if (now >= kill_at_) return Step::kill;
-    if (now >= terminate_at_) return Step::terminate;
+    if (now >= terminate_at_ && !has_a_try_left(now)) return Step::terminate;
     return Step::none;
+}
+
+// Whether the lease could well be renewed yet: nobody asked, since nobody was awake to.
+bool Upkeep::has_a_try_left(Moment now) const {
+    if (is_failing_) return false;
+    if (!asked_) return now >= keepalive_at_;
+    return *asked_ >= terminate_at_ && now < last_try_ends();
+}
+
+Moment Upkeep::last_try_ends() const {
+    return *asked_ + std::min(longest_last_try, (kill_at_ - *asked_) / 2);
 }
 
 bool Upkeep::is_keepalive_due(Moment now) const {
@@ -65,6 +82,8 @@ Duration Upkeep::begin_keepalive(Moment now) {
 void Upkeep::renewed(Moment now, std::int64_t expires_in) {
     const Duration ttl = granted_ttl(expires_in, *options_.keepalive);
     ttl_ = std::max(ttl_, ttl);
+    is_cut_ = ttl < *options_.keepalive;
+    is_failing_ = false;
     set_end(*asked_ + ttl);
     asked_.reset();
     backoff_.reset();
@@ -73,7 +92,8 @@ void Upkeep::renewed(Moment now, std::int64_t expires_in) {
 
 void Upkeep::failed(Moment now) {
     asked_.reset();
-    keepalive_at_ = now + std::min(backoff_.next(), ttl_ / 6);
+    is_failing_ = true;
+    keepalive_at_ = now + std::min(backoff_.next(), ttl_ / tries_in_ttl);
 }
 
 void Upkeep::stop_renewing() {
@@ -92,7 +112,7 @@ Moment Upkeep::next_deadline(Moment now) const {
     if (now < terminate_at_) {
         next = terminate_at_;
     } else if (now < kill_at_) {
-        next = kill_at_;
+        next = asked_ && has_a_try_left(now) ? last_try_ends() : kill_at_;
     }
     if (!asked_ && now < kill_at_) next = std::min(next, std::max(keepalive_at_, now));
     return next;

@@ -34,8 +34,9 @@ bool is_useful(const LeaseTerm& term, Moment now);
 /// told the time and what came of each keepalive, and says what to do.
 ///
 /// - A lease is renewed each third of its ttl, give or take a tenth of that.
-/// - A keepalive that fails is tried again, after pauses that double up to five seconds. That is no reason to
-///   stop anything: the end of the lease is.
+/// - A keepalive that fails is tried again, after pauses that double up to five seconds, or a twelfth of the
+///   ttl. That is no reason to stop anything: the end of the lease is.
+/// - Who slept until shortly before that end, as a machine does, asks once before the command is stopped.
 class Upkeep {
   public:
     enum class Step { none, terminate, kill };
@@ -72,6 +73,8 @@ class Upkeep {
 
     /// Whether the lease is to be renewed.
     bool renews() const { return options_.keepalive.has_value(); }
+    /// Whether the server renewed it for less than was asked for.
+    bool is_cut() const { return is_cut_; }
 
     Moment terminate_at() const { return terminate_at_; }
     Moment kill_at() const { return kill_at_; }
@@ -79,6 +82,8 @@ class Upkeep {
   private:
     void set_end(Moment safe_until);
     Duration until_next();
+    bool has_a_try_left(Moment now) const;
+    Moment last_try_ends() const;
 
     Options options_;
     /// The longest that the lease was granted or renewed for. (Towards the longest life that a server allows
@@ -89,6 +94,9 @@ class Upkeep {
     Moment keepalive_at_ = Moment::max();
     /// When the one that is under way went out.
     std::optional<Moment> asked_;
+    /// The last one was not answered.
+    bool is_failing_ = false;
+    bool is_cut_ = false;
     Backoff backoff_;
     std::minstd_rand random_{std::random_device{}()};
 };

@@ -72,7 +72,7 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
     CHECK(refusal("env:SEMA_TEST_NONE") == "the variable SEMA_TEST_NONE is not set");
     CHECK(refusal("env:SEMA_TEST_NONSENSE") == "what env:SEMA_TEST_NONSENSE holds is not a UUID");
     CHECK(refusal("file:/no/such/file") == "cannot read /no/such/file: No such file or directory");
-    CHECK(refusal("file:" + empty) == "cannot read " + empty + ": it is empty");
+    CHECK(refusal("file:" + empty) == "cannot read " + empty + ": its first line is empty");
     CHECK(refusal("vsim", config_with("vsim", {"env:SEMA_TEST_NONE", {}, {}})) ==
           "vsim: the variable SEMA_TEST_NONE is not set");
     CHECK(refusal(id + "0") == "the pool's UUID is mistyped: it is not one");

@@ -80,8 +80,8 @@ Moment next_keepalive(const Upkeep& upkeep, Moment now) {
 
 TEST_CASE("a command is told to go early enough, and killed before the lease ends") {
     const Upkeep upkeep = fixed(60s, 5s);
-    CHECK(upkeep.kill_at() == start + 60s - 500ms);
-    CHECK(upkeep.terminate_at() == start + 60s - 500ms - 5s);
+    CHECK(upkeep.kill_at() == start + 60s - 1s);
+    CHECK(upkeep.terminate_at() == start + 60s - 1s - 5s);
 
     CHECK(upkeep.due(start) == Upkeep::Step::none);
     CHECK(upkeep.due(upkeep.terminate_at() - 1us) == Upkeep::Step::none);
@@ -97,8 +97,8 @@ TEST_CASE("a command is told to go early enough, and killed before the lease end
 
 TEST_CASE("a grace takes at most a third of the ttl") {
     const Upkeep upkeep = fixed(3s, 5s);
-    CHECK(upkeep.kill_at() == start + 3s - 150ms);
-    CHECK(upkeep.terminate_at() == start + 3s - 150ms - 1s);
+    CHECK(upkeep.kill_at() == start + 3s - 300ms);
+    CHECK(upkeep.terminate_at() == start + 3s - 300ms - 1s);
     const Upkeep none = fixed(3s, 0s);
     CHECK(none.terminate_at() == none.kill_at());
 }
@@ -131,10 +131,10 @@ TEST_CASE("a keepalive moves the end of the lease, counted from the moment at wh
     Upkeep upkeep = renewed_each(60s);
     upkeep.begin_keepalive(start + 20s);
     CHECK_FALSE(upkeep.is_keepalive_due(start + 25s));
-    CHECK(upkeep.kill_at() == start + 60s - 500ms);
+    CHECK(upkeep.kill_at() == start + 60s - 1s);
     upkeep.renewed(start + 22s, 60);
-    CHECK(upkeep.kill_at() == start + 20s + 60s - 500ms);
-    CHECK(upkeep.terminate_at() == start + 20s + 60s - 500ms - 5s);
+    CHECK(upkeep.kill_at() == start + 20s + 60s - 1s);
+    CHECK(upkeep.terminate_at() == start + 20s + 60s - 1s - 5s);
     const Moment next = next_keepalive(upkeep, start + 22s);
     CHECK(next >= start + 22s + 18s);
     CHECK(next <= start + 22s + 22s);
@@ -144,8 +144,8 @@ TEST_CASE("a server that cuts a renewal is believed, and the command keeps its t
     Upkeep upkeep = renewed_each(60s);
     upkeep.begin_keepalive(start + 20s);
     upkeep.renewed(start + 20s, 8);
-    CHECK(upkeep.kill_at() == start + 28s - 500ms);
-    CHECK(upkeep.terminate_at() == start + 28s - 500ms - 5s);
+    CHECK(upkeep.kill_at() == start + 28s - 1s);
+    CHECK(upkeep.terminate_at() == start + 28s - 1s - 5s);
 }
 
 TEST_CASE("a failed keepalive is tried again with growing pauses, and the end of the lease stays") {
@@ -163,10 +163,36 @@ TEST_CASE("a failed keepalive is tried again with growing pauses, and the end of
         REQUIRE(next > now);
         now = next;
     }
-    CHECK(upkeep.kill_at() == start + 60s - 500ms);
+    CHECK(upkeep.kill_at() == start + 60s - 1s);
     CHECK(tries > 5);
     CHECK(tries < 40);
     CHECK(longest_pause <= 5s);
+}
+
+TEST_CASE("who slept until shortly before the lease's end asks once before the command is stopped") {
+    Upkeep upkeep = renewed_each(60s);
+    const Moment woken = upkeep.terminate_at() + 1s;
+    CHECK(upkeep.due(woken) == Upkeep::Step::none);
+    REQUIRE(upkeep.is_keepalive_due(woken));
+    upkeep.begin_keepalive(woken);
+    CHECK(upkeep.due(woken + 499ms) == Upkeep::Step::none);
+    CHECK(upkeep.next_deadline(woken) == woken + 500ms);
+    CHECK(upkeep.due(woken + 500ms) == Upkeep::Step::terminate);
+    CHECK(upkeep.next_deadline(woken + 500ms) == upkeep.kill_at());
+
+    Upkeep refused = renewed_each(60s);
+    refused.begin_keepalive(woken);
+    refused.failed(woken + 1ms);
+    CHECK(refused.due(woken + 1ms) == Upkeep::Step::terminate);
+
+    Upkeep late = renewed_each(60s);
+    CHECK(late.due(late.kill_at()) == Upkeep::Step::kill);
+}
+
+TEST_CASE("a keepalive that is on its way since before is no reason to stop the command later") {
+    Upkeep upkeep = renewed_each(60s);
+    upkeep.begin_keepalive(upkeep.terminate_at() - 1us);
+    CHECK(upkeep.due(upkeep.terminate_at()) == Upkeep::Step::terminate);
 }
 
 TEST_CASE("renewals go on while the command is being stopped, until it must be dead") {

@@ -153,7 +153,8 @@ TEST_CASE("bad usage of run is 125") {
           Words{"run", "vsim", "--ttl", "soon", "--", "true"},
           Words{"run", "vsim", "--ttl", "0", "--", "true"}, Words{"run", "vsim", "--tll", "5", "--", "true"},
           Words{"run", "vsim", "-E", "0", "--", "true"}, Words{"run", "no-such-alias", "--", "true"},
-          Words{"run", "env:NO_SUCH_VARIABLE", "--", "true"},
+          Words{"run", "env:NO_SUCH_VARIABLE", "--", "true"}, Words{"run", "file:/dev/zero", "--", "true"},
+          Words{"run", "vsim", "--on-lost", "", "--", "true"},
           Words{"--server", "ftp://127.0.0.1", "run", "vsim", "--", "true"}}) {
         const Finished refused = semactl(line);
         CAPTURE(line, refused.err);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <memory>
@@ -128,6 +129,29 @@ TEST_CASE("a lease that is lost while another is waited for is borrowed again") 
     REQUIRE(world({"return", taken, lease}).status == 0);
     CHECK(run->wait() == 0);
     CHECK(run->out() == "served\n");
+}
+
+TEST_CASE("a TERM with several slots and a server that does not answer ends within 7 s") {
+    const World world;
+    const auto run = world.start(
+        {"run", "a", "b", "--", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"});
+    REQUIRE(run->prints("ready"));
+    kill(world.server.pid(), SIGSTOP);
+    const auto begin = std::chrono::steady_clock::now();
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGKILL);
+    const auto taken = std::chrono::steady_clock::now() - begin;
+    kill(world.server.pid(), SIGCONT);
+    CHECK(taken < 7500ms);
+}
+
+TEST_CASE("pools whose variables would have the same names are refused before anything is borrowed") {
+    const World world;
+    REQUIRE(world({"new", "--save", "x-y"}).status == 0);
+    REQUIRE(world({"new", "--save", "x_y"}).status == 0);
+    const Finished refused = world({"run", "x-y", "x_y", "--", "true"});
+    CHECK(refused.status == 125);
+    CHECK_THAT(refused.err, has_text("x_y: another pool has the variables SEMA_X_Y_... already"));
 }
 
 TEST_CASE("a pool that is named twice, or is not one, is refused before anything is borrowed") {

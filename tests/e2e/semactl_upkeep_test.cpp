@@ -3,10 +3,12 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/proxy.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -158,7 +160,9 @@ TEST_CASE("a revoked lease stops the command with a TERM") {
 
 TEST_CASE("a command that ignores the TERM after a revocation is killed when its grace is over") {
     const World world;
-    Program run(world.started({"--ttl", "3", "--grace", "300ms"}, stubborn), world.semactl.options());
+    // Which is a third of the ttl at most, since the slot may be somebody else's already.
+    const std::string grace = GENERATE(as<std::string>{}, "300ms", "1h");
+    Program run(world.started({"--ttl", "3", "--grace", grace}, stubborn), world.semactl.options());
     REQUIRE(run.prints("ready"));
     REQUIRE(world.semactl({"revoke", "vsim", "0"}).status == 0);
     CHECK(run.wait(10s) == 79);
@@ -215,6 +219,32 @@ TEST_CASE("a TERM while the server is away ends everything within 7 s") {
     CHECK(run.wait() == 128 + SIGKILL);
     CHECK(std::chrono::steady_clock::now() - begin < 7500ms);
     CHECK_THAT(run.err(), has_text("cannot return the slot"));
+}
+
+TEST_CASE("a TERM that comes while the slot is returned does not change the command's status") {
+    const World world;
+    Program run(world.started({}, "trap 'exit 3' USR1; echo ready; while :; do sleep 0.05; done"),
+                world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    const World::Frozen frozen(world.server.pid());
+    run.signal(SIGUSR1);
+    // The command is gone, and its end was read.
+    REQUIRE(eventually([&] { return sema::descendants(run.pid(), {}).empty(); }));
+    REQUIRE_FALSE(eventually([&] { return run.ended(); }, 300ms));
+    run.signal(SIGTERM);
+    CHECK(run.wait(5s) == 3);
+}
+
+TEST_CASE("a job that is continued shortly before its lease's end goes on with a renewed one") {
+    const World world;
+    Program run(world.started({"--ttl", "9"}, "echo ready; sleep 9; exit 6"), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGSTOP);
+    // TERM would be due 3.9 s before the end, and KILL 0.9 s.
+    std::this_thread::sleep_for(6500ms);
+    run.signal(SIGCONT);
+    CHECK(run.wait() == 6);
+    CHECK(run.err().empty());
 }
 
 TEST_CASE("a frozen semactl that wakes after its lease's end kills the command at once") {

@@ -128,25 +128,35 @@ TEST_CASE("a list tells nothing that is not stored") {
     CHECK(listed(during).at(0).count == 3);
 }
 
-TEST_CASE("a list waits for changes that came while it was made") {
-    Bench bench;
-    bench.made(2);
-    const auto list = bench.list_pools();
-    // Its first page is taken up by this, and rests on what was borrowed meanwhile.
-    Bench::Call borrow;
-    {
-        StoreFaults::Gate gate(*bench.faults);
+TEST_CASE("a list waits for changes that came while it was made, and fails with them") {
+    for (const bool can_store : {true, false}) {
+        Bench bench;
+        bench.made(2);
+        const auto list = bench.list_pools();
         bench.put(3);
-        std::thread committer([&] { bench.flush(); });
-        gate.await_commit();
-        borrow = bench.borrow();
+        Bench::Call borrow;
+        {
+            StoreFaults::Gate gate(*bench.faults);
+            std::thread committer([&] { bench.service->flush(); });
+            gate.await_commit();
+            // The page is taken up behind this commit, and rests on the next one.
+            borrow = bench.borrow();
+            gate.open();
+            committer.join();
+        }
+        CHECK_FALSE(borrow.answered());
         CHECK_FALSE(list.answered());
-        gate.open();
-        committer.join();
+        if (!can_store) bench.faults->fail_commits(1);
+        bench.flush();
+        if (can_store) {
+            CHECK(borrow.answered());
+            CHECK(listed(list).at(0).in_use == 1);
+        } else {
+            CHECK(borrow.is(Refusal::store_failed));
+            CHECK(list.is(Refusal::store_failed));
+            CHECK(listed(bench).at(0).in_use == 0);
+        }
     }
-    bench.flush();
-    CHECK(borrow.answered());
-    CHECK(listed(list).at(0).in_use == 1);
 }
 
 TEST_CASE("a pool that is deleted or made while others are listed is told or not") {
@@ -186,22 +196,6 @@ TEST_CASE("a store that cannot be read has no list") {
     CHECK(bench.trouble.size() == 1);
     bench.faults->heal();
     CHECK(listed(bench).size() == 5);
-}
-
-TEST_CASE("a list that rests on a failed commit is refused") {
-    Bench bench;
-    bench.made(1);
-    const auto list = bench.list_pools();
-    bench.faults->fail_all_commits();
-    // The page is taken up with a change in it that cannot be stored.
-    bench.service->flush();
-    const auto again = bench.list_pools();
-    bench.put(2);
-    bench.flush();
-    bench.faults->heal();
-    bench.flush();
-    CHECK(listed(list).size() == 1);
-    CHECK(again.answered());
 }
 
 TEST_CASE("lists count until the last copy of them is gone") {

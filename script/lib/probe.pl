@@ -27,6 +27,6 @@ for my $signal (keys %number) {
 note('start', $$);
 until (-e "$folder/$name.finish" || -e "$folder/over" || !-d $folder || time > $latest) {
     syswrite($alive, '.');
-    sleep 0.01;
+    sleep 0.02;
 }
 note('end') if -d $folder;

@@ -14,9 +14,9 @@ declare -A title_of=(
 wrapping() {
     local lock=$2
     case $1 in
-    flock) wrapped=(flock -w "$patience" "$work/$lock.lock" "${@:3}") ;;
+    flock) wrapped=(flock -w "$patience" "$work/$1-$lock.lock" "${@:3}") ;;
     # It becomes the command, instead of waiting for it.
-    flock_F) wrapped=(flock --no-fork -w "$patience" "$work/$lock.lock" "${@:3}") ;;
+    flock_F) wrapped=(flock --no-fork -w "$patience" "$work/$1-$lock.lock" "${@:3}") ;;
     # sem hands its arguments to a shell.
     sem) wrapped=(sem --fg --id "$lock" --semaphoretimeout "-$patience" "$(printf '%q ' "${@:3}")") ;;
     etcdctl) wrapped=(etcdctl lock --ttl "$ttl" "$lock" -- "${@:3}") ;;
@@ -26,7 +26,7 @@ wrapping() {
 
 # What must be there before a lock of this name can be held.
 prepare_lock() {
-    if [[ $1 == semactl ]]; then semactl new --save "$2" >"$work/$2.pool"; fi
+    if [[ $1 == semactl ]]; then semactl --quiet new --save "$2" >"$work/$2.pool"; fi
 }
 
 version_of() {

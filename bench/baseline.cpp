@@ -28,6 +28,45 @@ void check(bool done, const std::string& what) {
     if (!done) fail(errno, what);
 }
 
+struct Command {
+    std::string name;
+    std::vector<char*> arguments;  // ended by a null pointer, as posix_spawn wants them
+    Samples samples;
+};
+
+/// What it returns points into `words`.
+std::vector<Command> commands_of(const std::vector<std::string>& words) {
+    std::vector<Command> commands;
+    bool begins = true;
+    for (const auto& word : words) {
+        if (word == ",") {
+            begins = true;
+        } else if (begins) {
+            commands.push_back({word, {}, {}});
+            begins = false;
+        } else {
+            commands.back().arguments.push_back(const_cast<char*>(word.c_str()));
+        }
+    }
+    for (auto& command : commands) {
+        if (command.arguments.empty()) throw std::runtime_error(command.name + ": no command");
+        command.arguments.push_back(nullptr);
+    }
+    return commands;
+}
+
+void run_and_wait(Command& command, const posix_spawn_file_actions_t& actions) {
+    const auto start = Clock::now();
+    pid_t child = 0;
+    const int error =
+        posix_spawnp(&child, command.arguments[0], &actions, nullptr, command.arguments.data(), environ);
+    if (error != 0) fail(error, command.arguments[0]);
+    int status = 0;
+    check(waitpid(child, &status, 0) == child, command.name);
+    command.samples.add(Clock::now() - start);
+    if (status != 0) throw std::runtime_error(command.name + " did not end with status 0");
+}
+
 }  // namespace
 
 void measure_disk(const std::string& folder, int rounds) {
@@ -85,28 +124,17 @@ void measure_loopback(int rounds) {
     report("loopback", samples);
 }
 
-void measure_command(const std::vector<std::string>& command, int rounds) {
-    std::vector<char*> arguments;
-    arguments.reserve(command.size() + 1);
-    for (const auto& word : command)
-        arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
+void measure_commands(const std::vector<std::string>& words, int rounds) {
+    auto commands = commands_of(words);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    Samples samples;
-    for (int i = 0; i < rounds; ++i) {
-        const auto start = Clock::now();
-        pid_t child = 0;
-        const int error = posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-        if (error != 0) fail(error, command[0]);
-        int status = 0;
-        check(waitpid(child, &status, 0) == child, command[0]);
-        samples.add(Clock::now() - start);
-        if (status != 0) throw std::runtime_error(command[0] + " did not end with status 0");
-    }
+    for (int i = 0; i < rounds; ++i)
+        for (auto& command : commands)
+            run_and_wait(command, actions);
     posix_spawn_file_actions_destroy(&actions);
-    report("process", samples);
+    for (auto& command : commands)
+        report(command.name, command.samples);
 }
 
 }  // namespace sema::bench

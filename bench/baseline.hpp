@@ -14,8 +14,9 @@ void measure_disk(const std::string& folder, int rounds);
 /// Sends 200 bytes over a TCP connection of the loopback interface and gets them back, `rounds` times.
 void measure_loopback(int rounds);
 
-/// Runs a command, `rounds` times, one after the other, its output thrown away. Every run must end with
-/// status 0.
-void measure_command(const std::vector<std::string>& command, int rounds);
+/// Runs commands, all of them in turn, `rounds` times, one process at a time, their output thrown away.
+/// `words` are the commands with "," between them; the first word of each is the name under which it is
+/// reported, as `NAME_p50` and so on. Every run must end with status 0.
+void measure_commands(const std::vector<std::string>& words, int rounds);
 
 }  // namespace sema::bench

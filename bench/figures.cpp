@@ -19,6 +19,7 @@ void report(const std::string& name, double value) {
 
 void report(const std::string& name, Samples& samples) {
     report(name + "_p50", samples.percentile(0.50).count());
+    report(name + "_p95", samples.percentile(0.95).count());
     report(name + "_p99", samples.percentile(0.99).count());
 }
 

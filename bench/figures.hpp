@@ -24,7 +24,8 @@ class Samples {
 /// Prints `name=value ` on standard output: the form in which script/bench reads all figures.
 void report(const std::string& name, double value);
 
-/// Reports the median and the 99th percentile in microseconds, as `NAME_p50` and `NAME_p99`.
+/// Reports the median and the 95th and 99th percentile in microseconds, as `NAME_p50`, `NAME_p95` and
+/// `NAME_p99`.
 void report(const std::string& name, Samples& samples);
 
 }  // namespace sema::bench

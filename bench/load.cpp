@@ -356,7 +356,7 @@ int run(int argc, char** argv) {
     double seconds = 1;
     int process = 0;
     std::string folder;
-    std::vector<std::string> command;
+    std::vector<std::string> words;
     const auto of_pool = [&](const char* name, const char* what) {
         auto* mode = app.add_subcommand(name, what);
         mode->add_option("--port", target.port)->required();
@@ -394,10 +394,10 @@ int run(int argc, char** argv) {
 
     app.add_subcommand("loopback", "a round trip over TCP")->callback([] { measure_loopback(10'000); });
 
-    auto* time = app.add_subcommand("time", "how long a command takes");
-    time->add_option("--count", count, "how many runs")->required();
-    time->add_option("command", command)->required();
-    time->callback([&] { measure_command(command, count); });
+    auto* time = app.add_subcommand("time", "how long commands take that are run in turn");
+    time->add_option("--count", count, "how many runs of each")->required();
+    time->add_option("commands", words, "NAME COMMAND... [, NAME COMMAND...]...")->required();
+    time->callback([&] { measure_commands(words, count); });
 
     app.add_subcommand("port", "print a free port")->callback([] { std::printf("%d", free_port()); });
 

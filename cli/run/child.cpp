@@ -8,7 +8,7 @@
 #include <boost/type_traits/is_convertible.hpp>
 // clang-format on
 #include <boost/asio/io_context.hpp>
-#include <boost/process/v2/posix/default_launcher.hpp>
+#include <boost/process/v2/posix/vfork_launcher.hpp>
 #include <boost/process/v2/process.hpp>
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -35,7 +35,8 @@ std::vector<const char*> pointers(const std::vector<std::string>& texts) {
     return all;
 }
 
-// What happens in the new process before the program takes over. Only async-signal-safe calls.
+// What happens in the new process before the program takes over. Only async-signal-safe calls, and nothing
+// that changes memory: it is semactl's own.
 struct Handover {
     const Signals& signals;
     const InheritedDescriptors& descriptors;
@@ -91,7 +92,9 @@ std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals
     std::vector<const char*> arguments = pointers(spec.arguments);
     const std::vector<const char*> environment = pointers(spec.environment);
 
-    process::posix::default_launcher launcher;
+    // fork() would copy the tables of all that libcurl has mapped, which takes longer than a short command
+    // does. With vfork() the new process works in our memory until its exec: Handover changes nothing there.
+    process::posix::vfork_launcher launcher;
     launcher.env = environment.data();
     // The launcher closes descriptors on its own account, but not all that it should: Handover does it.
     launcher.fd_whitelist = descriptors.numbers();

@@ -124,7 +124,7 @@ TEST_CASE(
         const World::Frozen frozen(world.server.pid());
         CHECK(first.wait(10s) == 79);
         CHECK_THAT(first.err(), has_text("the lease is about to end, stopping the command (it could not be "
-                                         "renewed)"));
+                                         "renewed in time)"));
     }
     CHECK(second.wait() == 0);
     CHECK(second.out() == "alone\n");

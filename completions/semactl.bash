@@ -1,114 +1,225 @@
 # bash completion for semactl
+# shellcheck shell=bash
 
-# The aliases of the configuration file: what stands before a = in its table of pools.
+# Reads the line, which bash has parted at = and : too. `words` has those that are parted by blanks, each of
+# which begins at `starts` in COMP_WORDS; the cursor is in number `here`. What stands of that one before the
+# cursor is `typed`, and of that, `stem` is what bash does not replace.
+_semactl_read_line() {
+    local rest=$COMP_LINE word blanks i
+    local -i from
+    words=() starts=() here=0 typed='' stem=''
+    for ((i = 0; i < ${#COMP_WORDS[@]}; i++)); do
+        word=${COMP_WORDS[i]}
+        blanks=${rest%%[![:space:]]*}
+        if [[ $i == 0 || -z $word || -n $blanks ]]; then
+            words+=("$word")
+            starts+=("$i")
+        else
+            words[-1]+=$word
+        fi
+        if ((i == COMP_CWORD)); then
+            here=${#words[@]}-1
+            stem=${words[-1]%"$word"}
+            from=$((${#COMP_LINE} - ${#rest} + ${#blanks}))
+            typed=$word
+            ((COMP_POINT - from >= ${#word})) || typed=${word:0:COMP_POINT > from ? COMP_POINT - from : 0}
+            # A delimiter is a word, but none that bash would replace.
+            if [[ -n $stem && $typed == [=:] ]]; then
+                stem+=$typed
+                typed=''
+            fi
+            typed=${typed#[\'\"]}
+            typed=$stem$typed
+        fi
+        # Blanks around an empty word part it from the next one as well.
+        [[ -z $word ]] || rest=${rest#"$blanks$word"}
+    done
+}
+
+# Offers those of the words that go on from what is typed.
+_semactl_offer() {
+    local word
+    for word; do
+        [[ $word != "$typed"* ]] || COMPREPLY+=("${word#"$stem"}")
+    done
+    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[:/] ]]; then compopt -o nospace 2> /dev/null; fi
+}
+
+# Offers what compgen makes of the word, or of what stands behind a prefix of it.
+_semactl_generate() {
+    local prefix=$1 found
+    mapfile -t found < <(compgen "${@:2}" -- "${typed#"$prefix"}")
+    # A command may be called like a folder, and is none.
+    if [[ $2 == -f || $typed == */* ]]; then compopt -o filenames 2> /dev/null; fi
+    _semactl_offer "${found[@]/#/"$prefix"}"
+}
+
+# The aliases of the configuration file.
 _semactl_aliases() {
-    local file=${SEMACTL_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/semactl/config.toml}
-    [[ -r $file ]] && sed -n '/^\[pools\]/,/^\[/s/^\([A-Za-z0-9_-]*\) *=.*/\1/p' "$file"
+    local file=${SEMACTL_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/semactl/config.toml} i
+    for ((i = 1; i < here; i++)); do
+        case ${words[i]} in
+            --) break ;;
+            --config) file=${words[i + 1]} ;;
+            --config=*) file=${words[i]#*=} ;;
+        esac
+    done
+    file=${file//[\\\'\"]/}
+    [[ $file != \~/* ]] || file=$HOME/${file#??}
+    [[ -f $file && -r $file ]] || return 0
+    local ws='[[:blank:]]*' name='[[:blank:]]*["'\'']?([A-Za-z0-9_-]+)["'\'']?[[:blank:]]*'
+    sed -nE -e "/^$ws\[${ws}pools$ws\]/,/^$ws\[/s/^${name}[=.].*/\1/p" \
+        -e "s/^$ws\[${ws}pools$ws\.$name\].*/\1/p" -e "s/^${ws}pools$ws\.${name}[=.].*/\1/p" "$file"
+}
+
+# What is not written out (a pool, a lease, a token), behind a prefix; or one of the words.
+_semactl_offer_reference() {
+    local prefix=$1
+    shift
+    case ${typed#"$prefix"} in
+        env:*)
+            _semactl_generate "${prefix}env:" -A export
+            _semactl_offer "$@"
+            ;;
+        file:*) _semactl_generate "${prefix}file:" -f ;;
+        *) _semactl_offer "$@" "$prefix"{env:,file:} ;;
+    esac
+}
+
+_semactl_offer_pool() {
+    local alias offered=()
+    for alias in $(_semactl_aliases); do
+        [[ " ${named[*]} " == *" $alias "* ]] || offered+=("$alias")
+    done
+    _semactl_offer_reference '' "${offered[@]}" "$@"
+}
+
+# Whether the second word behind `run` is another pool, rather than the command.
+_semactl_is_pool() {
+    [[ $1 =~ ^(env:|file:|[[:xdigit:]]{8}-[[:xdigit:]-]{27}$) ||
+        $'\n'$(_semactl_aliases)$'\n' == *$'\n'"$1"$'\n'* ]]
+}
+
+# The command that semactl runs is completed as it is on its own. It begins at this word of COMP_WORDS.
+_semactl_offer_command() {
+    local offset=$1
+    if declare -F _comp_command_offset > /dev/null; then
+        _comp_command_offset "$offset"
+    elif declare -F _command_offset > /dev/null; then
+        _command_offset "$offset"
+    elif ((offset == COMP_CWORD)); then
+        _semactl_generate '' -c
+    else
+        _semactl_generate "$stem" -f
+    fi
+}
+
+# The value of an option; `prefix` is what stands before it in the same word.
+_semactl_offer_value() {
+    local prefix=$2
+    case $1 in
+        --config) _semactl_generate "$prefix" -f ;;
+        --output) _semactl_offer "$prefix"{text,json} ;;
+        --server) _semactl_offer "$prefix"{http://,https://,unix:/} ;;
+        --on-lost) _semactl_offer "$prefix"{term,ignore} ;;
+        --fallback) _semactl_offer "$prefix"{fail,run} ;;
+        --renewable) _semactl_offer "$prefix"{yes,no} ;;
+        --admin-token) _semactl_offer_reference "$prefix" ;;
+    esac
 }
 
 _semactl() {
-    local current=${COMP_WORDS[COMP_CWORD]}
-    local previous=${COMP_WORDS[COMP_CWORD - 1]}
+    # Whatever the shell's user has set, we are not to end the shell.
+    local -
+    set +eu
+    local IFS=$' \t\n'
+    local with_value=' --server --config --output --ttl --wait -I -E --conflict-exit-code --kill-after --grace
+        --count --save --lease --slots --priority --holder --holder-url --slot --cooldown --name --renewable
+        --on-lost --teardown --fallback --admin-token '
     local global='--server --config --output -q --quiet -v --verbose --version -h --help'
-    local command='' positionals=0 index word options=''
+    local words starts here typed stem
+    local command='' named=() value_of='' begin='' marked='' i word options
     COMPREPLY=()
+    _semactl_read_line
 
-    # What was written so far: the subcommand, and how many words after it are neither options nor values.
-    for ((index = 1; index < COMP_CWORD; index++)); do
-        word=${COMP_WORDS[index]}
-        case $word in
-            --)
-                [[ $command == run ]] && positionals=2
-                ((index++))
-                break
-                ;;
-            --server | --config | --output | --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | \
-                --grace | --count | --save | --lease | --slots | --priority | --holder | --holder-url | --slot | \
-                --cooldown | --name | --renewable | --on-lost | --teardown | --fallback | --admin-token)
-                ((index++))
-                [[ ${COMP_WORDS[index]} == = ]] && ((index++))
-                ;;
-            -*) ;;
-            *)
-                if [[ -z $command ]]; then
-                    command=$word
-                elif ((++positionals == 2)) && [[ $command == run ]]; then
-                    break
-                fi
-                ;;
-        esac
+    for word in "${words[@]:here}"; do
+        [[ $word != -- || $word == "$typed" ]] || marked=yes
+    done
+    # What was written so far: the subcommand, the words behind it that are neither options nor values, and
+    # where the command begins that `run` is to run.
+    for ((i = 1; i < here; i++)); do
+        word=${words[i]}
+        if [[ $word == -- ]]; then
+            [[ $command != run ]] || begin=$((i + 1))
+            break
+        elif [[ $with_value == *[[:space:]]"$word"[[:space:]]* ]]; then
+            ((++i < here)) || value_of=$word
+        elif [[ $word == -?* ]]; then
+            continue
+        elif [[ -z $command ]]; then
+            command=$word
+        else
+            named+=("$word")
+            if [[ $command == run && ${#named[@]} == 2 && -z $marked ]] && ! _semactl_is_pool "$word"; then
+                # Unless a -- is to come.
+                begin=$i
+                for word in "${words[@]:i:here-i}"; do
+                    [[ $word != -- ]] || begin=''
+                done
+                [[ -z $begin ]] || break
+            fi
+        fi
     done
 
-    if ((positionals < 2)); then
-        case $previous in
-            --config)
-                COMPREPLY=($(compgen -f -- "$current"))
-                return
+    if [[ -n $begin ]]; then
+        _semactl_offer_command "${starts[begin]}"
+        return 0
+    elif [[ -n $value_of ]]; then
+        _semactl_offer_value "$value_of" ''
+        return 0
+    elif [[ $typed == --*=* ]]; then
+        _semactl_offer_value "${typed%%=*}" "${typed%%=*}="
+        return 0
+    fi
+
+    if [[ $typed == -* ]]; then
+        case $command in
+            run)
+                options='--ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
+                options+=' --kill-after --grace --on-lost --hold-tree --teardown --fallback --dry-run'
+                ((${#named[@]} == 0)) || options+=' --'
                 ;;
-            --output)
-                COMPREPLY=($(compgen -W 'text json' -- "$current"))
-                return
-                ;;
-            --server)
-                COMPREPLY=($(compgen -W 'http:// https:// unix:/' -- "$current"))
-                return
-                ;;
-            --on-lost)
-                COMPREPLY=($(compgen -W 'term ignore' -- "$current") $(compgen -c -- "$current"))
-                return
-                ;;
-            --fallback)
-                COMPREPLY=($(compgen -W 'fail run' -- "$current"))
-                return
-                ;;
-            --renewable)
-                COMPREPLY=($(compgen -W 'yes no' -- "$current"))
-                return
-                ;;
-            --admin-token)
-                COMPREPLY=($(compgen -W 'env: file:' -- "$current"))
-                return
-                ;;
-            --ttl | --wait | -I | -E | --conflict-exit-code | --kill-after | --grace | --count | --save | --lease | \
-                --slots | --priority | --holder | --holder-url | --slot | --cooldown | --name | --teardown)
-                return
-                ;;
+            borrow) options='--ttl --wait --lease --slots --priority --holder --holder-url --shell' ;;
+            keepalive) options='--ttl' ;;
+            register) options='--count --slot --cooldown --name --renewable' ;;
+            new) options='--count --save' ;;
+            pools) options='--admin-token' ;;
+            *) options='' ;;
         esac
+        # shellcheck disable=SC2086
+        _semactl_offer $global $options
+        return 0
     fi
-
-    # The command that semactl runs is completed as it is on its own.
-    [[ $command == run && $positionals == 1 && $current != -* ]] && positionals=2
-    if [[ $command == run ]] && ((positionals == 2)); then
-        if declare -F _command_offset > /dev/null; then
-            _command_offset "$index"
-        else
-            COMPREPLY=($(compgen -c -- "$current") $(compgen -f -- "$current"))
-        fi
-        return
-    fi
-
-    case $command in
-        '')
-            options="$global run borrow return keepalive register inspect resize holders who watch revoke delete new"
-            options+=' ping pools completion'
+    case $command:${#named[@]} in
+        :*)
+            _semactl_offer run borrow return keepalive register inspect resize holders who watch revoke delete \
+                new ping pools completion
             ;;
-        run)
-            options="$global --ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code"
-            options+=' --kill-after --grace --on-lost --hold-tree --teardown --fallback --dry-run --'
+        run:0) _semactl_offer_pool ;;
+        run:*)
+            # Another pool, or the command: all commands would hide the pools.
+            _semactl_offer_pool --
+            [[ ${#named[@]} != 1 || -n $marked || -z $typed || $typed == *:* ]] || _semactl_generate '' -c
             ;;
-        borrow) options="$global --ttl --wait --lease --slots --priority --holder --holder-url --shell" ;;
-        keepalive) options="$global --ttl" ;;
-        register) options="$global --count --slot --cooldown --name --renewable" ;;
-        new) options="$global --count --save" ;;
-        pools) options="$global --admin-token" ;;
-        return | inspect | resize | holders | who | watch | revoke | delete | ping) options=$global ;;
-        completion) options="$global bash zsh fish" ;;
+        borrow:0 | return:0 | keepalive:0 | register:0 | inspect:0 | resize:0 | holders:0 | who:0 | watch:0 | \
+            revoke:0 | delete:0)
+            _semactl_offer_pool
+            ;;
+        return:1 | keepalive:1) _semactl_offer_reference '' env:SEMA_LEASE ;;
+        resize:1) _semactl_offer +1 -1 ;;
+        completion:0) _semactl_offer bash zsh fish ;;
     esac
-    if [[ $current == -* || -z $command || $command == completion ]]; then
-        COMPREPLY=($(compgen -W "$options" -- "$current"))
-    elif ((positionals == 0)) && [[ $command != @(new|ping|pools) ]]; then
-        COMPREPLY=($(compgen -W "$(_semactl_aliases)" -- "$current"))
-    fi
+    return 0
 }
 
 complete -F _semactl semactl

@@ -1,32 +1,140 @@
 #compdef semactl
 # zsh completion for semactl
 
-_semactl_pool() {
-    _alternative 'refs:pool:(env\: file\:)' 'aliases:alias:_semactl_aliases'
+# The aliases of the configuration file, which the line may name.
+_semactl_aliases() {
+    local file=${SEMACTL_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/semactl/config.toml} word
+    local -i i
+    for ((i = 2; i <= $#semactl_words; i++)); do
+        word=$semactl_words[i]
+        case $word in
+            --) break ;;
+            --config) file=${semactl_words[i + 1]-} ;;
+            --config=*) file=${word#*=} ;;
+        esac
+    done
+    file=${(Q)file}
+    [[ $file != '~/'* ]] || file=$HOME/${file#??}
+    reply=()
+    [[ -f $file && -r $file ]] || return
+    local ws='[[:blank:]]*' name='[[:blank:]]*["'\'']?([A-Za-z0-9_-]+)["'\'']?[[:blank:]]*'
+    reply=(${(f)"$(sed -nE -e "/^$ws\[${ws}pools$ws\]/,/^$ws\[/s/^${name}[=.].*/\1/p" \
+        -e "s/^$ws\[${ws}pools$ws\.$name\].*/\1/p" -e "s/^${ws}pools$ws\.${name}[=.].*/\1/p" $file)"})
 }
 
-# The aliases of the configuration file: what stands before a = in its table of pools.
-_semactl_aliases() {
-    local file=${SEMACTL_CONFIG:-${XDG_CONFIG_HOME:-$HOME/.config}/semactl/config.toml}
-    local -a aliases
-    [[ -r $file ]] && aliases=(${(f)"$(sed -n '/^\[pools\]/,/^\[/s/^\([A-Za-z0-9_-]*\) *=.*/\1/p' $file)"})
-    _describe 'alias' aliases
+# What is not written out: env:NAME or file:PATH.
+_semactl_reference() {
+    if compset -P env:; then
+        _parameters -g '*export*'
+    elif compset -P file:; then
+        _files
+    else
+        compadd "$@" -S '' env: file:
+    fi
+}
+
+# Those that the line does not name yet.
+_semactl_alias() {
+    local -a reply
+    _semactl_aliases
+    reply=(${reply:|semactl_pools})
+    compadd "$@" -a reply
+}
+
+_semactl_pool() {
+    _alternative 'aliases:alias:_semactl_alias' 'references:pool:_semactl_reference'
+}
+
+_semactl_lease() {
+    _alternative 'leases:lease:(env\:SEMA_LEASE)' 'references:lease:_semactl_reference'
+}
+
+# Another pool, or the command: all commands would hide the pools.
+_semactl_pool_or_command() {
+    local -a alternatives
+    alternatives=('aliases:alias:_semactl_alias' 'references:pool:_semactl_reference')
+    if (($#semactl_pools > 0)); then
+        alternatives+=('marks:end of the pools:(--)')
+        if [[ $#semactl_pools == 1 && -z $semactl_marked && -n $PREFIX && $PREFIX != (-|*:)* ]]; then
+            alternatives+=('commands:command:_command_names -e')
+        fi
+    fi
+    _alternative $alternatives
+}
+
+_semactl_run() {
+    local -a semactl_pools reply
+    local semactl_marked='' word
+    local -i i begin=0
+    (($words[(Ie)--] > 0)) && semactl_marked=yes
+    # Where the command begins: behind --, or with the second word if that is no pool and no -- is to come.
+    for ((i = 2; i < CURRENT; i++)); do
+        word=$words[i]
+        case $word in
+            --)
+                begin=i+1
+                break
+                ;;
+            --server | --config | --output | --ttl | --wait | --slots | --priority | --holder | -I | -E | \
+                --conflict-exit-code | --kill-after | --grace | --on-lost | --teardown | --fallback)
+                i+=1
+                ;;
+            -?*) ;;
+            *)
+                semactl_pools+=("$word")
+                if (($#semactl_pools == 2)) && [[ -z $semactl_marked && $word != (env|file):* &&
+                    $word != [[:xdigit:]]##-[[:xdigit:]-]## ]]; then
+                    _semactl_aliases
+                    if ((${reply[(Ie)$word]} == 0)); then
+                        begin=i
+                        break
+                    fi
+                fi
+                ;;
+        esac
+    done
+    # The command is completed as it is on its own.
+    if ((begin > 0)); then
+        words=("${(@)words[begin,-1]}")
+        CURRENT+=1-begin
+        _normal
+        return
+    fi
+
+    _arguments $semactl_global \
+        '--ttl=[how long the slot stays lent if this machine dies]:time' \
+        '--wait=[how long to wait for a slot]:time' \
+        '--slots=[how many slots of each pool, all or none]:number' \
+        '--priority=[who has a higher one is served before]:number' \
+        '--holder=[what the holder is called]:name' \
+        '--no-keepalive[stop the command before its ttl ends]' \
+        '-I+[replace this token with the position]:token' \
+        '(-E --conflict-exit-code)'{-E+,--conflict-exit-code=}'[exit status when there was no slot]:status' \
+        '--kill-after=[kill this long after an INT or TERM]:time' \
+        '--grace=[time between TERM and KILL when the lease ends]:time' \
+        '--on-lost=[what to do when the lease is gone]:what:(term ignore)' \
+        '--hold-tree[hold the slot until the last descendant has ended]' \
+        '--teardown=[a shell command to run while the slot is still held]:line' \
+        '--fallback=[what to do without a server]:what:(fail run)' \
+        '--dry-run[say what would be done, and do nothing]' \
+        '*:pool:_semactl_pool_or_command'
 }
 
 _semactl() {
-    local context state line
+    local curcontext=$curcontext context state line
     typeset -A opt_args
-    local -a global commands
-    global=(
-        '--server[the server]:URL:(http\:// https\:// unix\:/)'
-        '--config[the configuration file]:file:_files'
-        '--output[how results are printed]:form:(text json)'
+    local -a semactl_global semactl_commands semactl_words semactl_pools
+    semactl_words=("${(@)words[1,CURRENT-1]}")
+    semactl_global=(
+        '--server=[the server]:URL:(http\:// https\:// unix\:/)'
+        '--config=[the configuration file]:file:_files'
+        '--output=[how results are printed]:form:(text json)'
         '(-q --quiet -v --verbose)'{-q,--quiet}'[say nothing but errors]'
         '(-q --quiet -v --verbose)'{-v,--verbose}'[say what is done]'
         '--version[print the version and exit]'
         '(-h --help)'{-h,--help}'[print help and exit]'
     )
-    commands=(
+    semactl_commands=(
         'run:run a command while it holds a slot'
         'borrow:borrow a slot and print its lease'
         'return:return a slot before its lease ends'
@@ -45,90 +153,75 @@ _semactl() {
         'completion:print the completion script for a shell'
     )
 
-    _arguments -C $global '1:command:->command' '*::argument:->argument' && return
+    _arguments -C -A '-*' $semactl_global '1:command:->command' '*::argument:->argument' && return
     case $state in
         command)
-            _describe 'command' commands
+            _describe 'command' semactl_commands
             ;;
         argument)
             case $words[1] in
                 run)
-                    _arguments $global \
-                        '--ttl[how long the slot stays lent if this machine dies]:time' \
-                        '--wait[how long to wait for a slot]:time' \
-                        '--slots[how many slots of each pool, all or none]:number' \
-                        '--priority[who has a higher one is served before]:number' \
-                        '--holder[what the holder is called]:name' \
-                        '--no-keepalive[stop the command before its ttl ends]' \
-                        '-I[replace this token with the position]:token' \
-                        '(-E --conflict-exit-code)'{-E,--conflict-exit-code}'[exit status when there was no slot]:status' \
-                        '--kill-after[kill this long after an INT or TERM]:time' \
-                        '--grace[time between TERM and KILL when the lease ends]:time' \
-                        '--on-lost[what to do when the lease is gone]:what:(term ignore)' \
-                        '--hold-tree[hold the slot until the last descendant has ended]' \
-                        '--teardown[a shell command to run while the slot is still held]:line' \
-                        '--fallback[what to do without a server]:what:(fail run)' \
-                        '--dry-run[say what would be done, and do nothing]' \
-                        '1:pool:_semactl_pool' '*::command:_normal'
+                    _semactl_run
                     ;;
                 borrow)
-                    _arguments $global \
-                        '--ttl[how long the slot is held]:time' \
-                        '--wait[how long to wait for a slot]:time' \
-                        '--lease[the UUID that the lease is to have]:lease' \
-                        '--slots[how many slots, all or none]:number' \
-                        '--priority[who has a higher one is served before]:number' \
-                        '--holder[what the borrower is called]:name' \
-                        '--holder-url[a link that is shown with it]:URL' \
+                    _arguments $semactl_global \
+                        '--ttl=[how long the slot is held]:time' \
+                        '--wait=[how long to wait for a slot]:time' \
+                        '--lease=[the UUID that the lease is to have]:lease' \
+                        '--slots=[how many slots, all or none]:number' \
+                        '--priority=[who has a higher one is served before]:number' \
+                        '--holder=[what the borrower is called]:name' \
+                        '--holder-url=[a link that is shown with it]:URL' \
                         '--shell[print lines for a shell to evaluate]' \
                         '1:pool:_semactl_pool'
                     ;;
                 return)
-                    _arguments $global '1:pool:_semactl_pool' '2:lease:(env\:SEMA_LEASE)'
+                    _arguments $semactl_global '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 keepalive)
-                    _arguments $global \
-                        '--ttl[how long the slot is held from now on]:time' \
-                        '1:pool:_semactl_pool' '2:lease:(env\:SEMA_LEASE)'
+                    _arguments $semactl_global \
+                        '--ttl=[how long the slot is held from now on]:time' \
+                        '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 register)
-                    _arguments $global \
-                        '--count[how many slots the pool has]:number' \
-                        '*--slot[what the next slot is for its borrower]:payload' \
-                        '--cooldown[how long a slot rests before it is lent again]:time' \
-                        '--name[what the pool is called]:name' \
-                        '--renewable[whether leases may be kept alive]:word:(yes no)' \
+                    _arguments $semactl_global \
+                        '--count=[how many slots the pool has]:number' \
+                        '*--slot=[what the next slot is for its borrower]:payload' \
+                        '--cooldown=[how long a slot rests before it is lent again]:time' \
+                        '--name=[what the pool is called]:name' \
+                        '--renewable=[whether leases may be kept alive]:word:(yes no)' \
                         '1:pool:_semactl_pool'
                     ;;
                 resize)
-                    _arguments $global '1:pool:_semactl_pool' '2:number:(+1 -1)'
+                    _arguments $semactl_global '1:pool:_semactl_pool' '2:number:(+1 -1)'
                     ;;
                 revoke)
-                    _arguments $global '1:pool:_semactl_pool' '2:position:'
+                    _arguments $semactl_global '1:pool:_semactl_pool' '2:position:'
                     ;;
                 inspect | holders | who | watch | delete)
-                    _arguments $global '1:pool:_semactl_pool'
+                    _arguments $semactl_global '1:pool:_semactl_pool'
                     ;;
                 new)
-                    _arguments $global \
-                        '--count[how many slots the pool has]:number' \
-                        '--save[save the UUID under this alias]:alias'
+                    _arguments $semactl_global \
+                        '--count=[how many slots the pool has]:number' \
+                        '--save=[save the UUID under this alias]:alias'
                     ;;
                 ping)
-                    _arguments $global
+                    _arguments $semactl_global
                     ;;
                 pools)
-                    _arguments $global '--admin-token[the admin token]:token:(env\: file\:)'
+                    _arguments $semactl_global '--admin-token=[the admin token]:token:_semactl_reference'
                     ;;
                 completion)
-                    _arguments $global '1:shell:(bash zsh fish)'
+                    _arguments $semactl_global '1:shell:(bash zsh fish)'
                     ;;
             esac
             ;;
     esac
 }
 
-if [[ $funcstack[1] == _semactl ]]; then
+# As a file of fpath this is the function's body at its first call; else somebody sources it.
+if [[ ${funcstack[1]-} == _semactl ]]; then
     _semactl "$@"
 else
     compdef _semactl semactl

@@ -1,14 +1,51 @@
 # bash completion for semad
+# shellcheck shell=bash
+
 _semad() {
-    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    case $previous in
-        --log-format) mapfile -t COMPREPLY < <(compgen -W 'text json' -- "$current"); return ;;
-        --log-level) mapfile -t COMPREPLY < <(compgen -W 'debug info warn error off' -- "$current"); return ;;
-        --store) mapfile -t COMPREPLY < <(compgen -W 'sqlite: memory:' -- "$current"); compopt -o nospace; return ;;
-        --admin-token-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); compopt -o filenames; return ;;
-        --listen | --max-* | --rejoin | --threads) return ;;
+    # Whatever the shell's user has set, we are not to end the shell.
+    local -
+    set +eu
+    local IFS=$' \t\n' typed=${COMP_LINE:0:COMP_POINT} word=${COMP_WORDS[COMP_CWORD]} option prefix='' stem found
+    COMPREPLY=()
+
+    typed=${typed##*[[:space:]]}
+    option=${COMP_LINE:0:COMP_POINT - ${#typed}}
+    option=${option%"${option##*[![:space:]]}"}
+    option=${option##*[[:space:]]}
+    if [[ $typed == --*=* ]]; then
+        option=${typed%%=*}
+        prefix=$option=
+    fi
+    # Bash parts words at = and : too, and replaces only what stands behind them.
+    [[ $word != [=:] ]] || word=''
+    stem=${typed%"$word"}
+
+    case $option in
+        --log-format) found=(text json) ;;
+        --log-level) found=(debug info warn error off) ;;
+        --store)
+            found=(sqlite: memory:)
+            if [[ $typed == "$prefix"sqlite:* ]]; then
+                mapfile -t found < <(compgen -P sqlite: -f -- "${typed#"$prefix"sqlite:}")
+                compopt -o filenames 2> /dev/null
+            fi
+            ;;
+        --admin-token-file)
+            mapfile -t found < <(compgen -f -- "${typed#"$prefix"}")
+            compopt -o filenames 2> /dev/null
+            ;;
+        --listen | --max-* | --rejoin | --threads) return 0 ;;
+        *)
+            [[ -z $prefix ]] || return 0
+            found=(--listen --store --admin-token-file --max-ttl --max-wait --max-hold --rejoin --max-count --max-pools
+                --max-waiters --max-connections --threads --log-format --log-level -h --help --version)
+            ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W '--listen --store --admin-token-file --max-ttl --max-wait --max-hold --rejoin
-        --max-count --max-pools --max-waiters --max-connections --threads --log-format --log-level --help --version' -- "$current")
+    for word in "${found[@]/#/"$prefix"}"; do
+        [[ $word != "$typed"* ]] || COMPREPLY+=("${word#"$stem"}")
+    done
+    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *: ]]; then compopt -o nospace 2> /dev/null; fi
+    return 0
 }
+
 complete -F _semad semad

@@ -1,6 +1,18 @@
+# fish completion for semad
+
+function __semad_stores -d "Where semad can keep pools"
+    set -l token (commandline -ct)
+    set token (string replace -r -- '^--store=' '' $token)
+    if string match -q 'sqlite:*' -- $token
+        printf 'sqlite:%s\n' (__fish_complete_path (string replace -r '^sqlite:' '' -- $token))
+    else
+        printf '%s\n' sqlite: memory:
+    end
+end
+
 complete -c semad -f
 complete -c semad -l listen -x -d 'Where to listen: HOST:PORT, [IPV6]:PORT or unix:/PATH'
-complete -c semad -l store -x -a 'sqlite: memory:' -d 'Where pools are kept'
+complete -c semad -l store -x -a '(__semad_stores)' -d 'Where pools are kept'
 complete -c semad -l admin-token-file -r -F -d 'A file with the token that lists all pools'
 complete -c semad -l max-ttl -x -d 'Longest lease'
 complete -c semad -l max-wait -x -d 'Longest wait of one borrow'

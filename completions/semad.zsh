@@ -1,18 +1,37 @@
 #compdef semad
-_arguments \
-    '*--listen[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
-    '--store[where pools are kept]:store:(sqlite\: memory\:)' \
-    '--admin-token-file[a file with the token that lists all pools]:file:_files' \
-    '--max-ttl[longest lease]:time:' \
-    '--max-wait[longest wait of one borrow]:time:' \
-    '--max-hold[longest life of a lease that is kept alive]:time:' \
-    '--rejoin[how long a lost borrower may come back]:time:' \
-    '--max-count[most slots a pool may have]:number:' \
-    '--max-pools[most pools there may be]:number:' \
-    '--max-waiters[most borrows that may wait at a time]:number:' \
-    '--max-connections[most connections at a time]:number:' \
-    '--threads[threads that serve connections]:number:' \
-    '--log-format[how the log is written]:format:(text json)' \
-    '--log-level[what is logged at least]:level:(debug info warn error off)' \
-    '(- *)'{-h,--help}'[print a help text and exit]' \
-    '(- *)--version[print the version and exit]'
+# zsh completion for semad
+
+_semad_store() {
+    if compset -P sqlite:; then
+        _files
+    else
+        _alternative 'stores:store:compadd -S "" sqlite\: memory\:'
+    fi
+}
+
+_semad() {
+    _arguments \
+        '*--listen=[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
+        '--store=[where pools are kept]:store:_semad_store' \
+        '--admin-token-file=[a file with the token that lists all pools]:file:_files' \
+        '--max-ttl=[longest lease]:time:' \
+        '--max-wait=[longest wait of one borrow]:time:' \
+        '--max-hold=[longest life of a lease that is kept alive]:time:' \
+        '--rejoin=[how long a lost borrower may come back]:time:' \
+        '--max-count=[most slots a pool may have]:number:' \
+        '--max-pools=[most pools there may be]:number:' \
+        '--max-waiters=[most borrows that may wait at a time]:number:' \
+        '--max-connections=[most connections at a time]:number:' \
+        '--threads=[threads that serve connections]:number:' \
+        '--log-format=[how the log is written]:format:(text json)' \
+        '--log-level=[what is logged at least]:level:(debug info warn error off)' \
+        '(- *)'{-h,--help}'[print a help text and exit]' \
+        '(- *)--version[print the version and exit]'
+}
+
+# As a file of fpath this is the function's body at its first call; else somebody sources it.
+if [[ ${funcstack[1]-} == _semad ]]; then
+    _semad "$@"
+else
+    compdef _semad semad
+fi

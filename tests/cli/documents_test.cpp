@@ -1,4 +1,5 @@
 #include "tests/support/catch.hpp"
+#include "tests/support/help_text.hpp"
 #include "tests/support/program.hpp"
 
 #include <fstream>
@@ -28,38 +29,16 @@ std::string help_of(const std::string& subcommand) {
         .out;
 }
 
-std::set<std::string> all_matches(const std::string& text, const std::string& pattern) {
-    const std::regex regex(pattern);
-    std::set<std::string> found;
-    for (std::sregex_iterator match(text.begin(), text.end(), regex), end; match != end; ++match)
-        found.insert((*match)[1]);
-    return found;
-}
-
 const std::set<std::string>& subcommands() {
-    static const std::set<std::string> names = [] {
-        const std::string help = help_of("");
-        return all_matches(help.substr(help.find("Subcommands:")), "\n  ([a-z]+)(?:, [a-z]+)* {2,}");
-    }();
+    static const std::set<std::string> names = subcommands_in(help_of(""));
     return names;
 }
 
-// Other names of subcommands, behind a comma.
 std::set<std::string> aliases() {
-    const std::string help = help_of("");
-    return all_matches(help.substr(help.find("Subcommands:")), "\n  [a-z]+, ([a-z]+)");
+    return subcommand_aliases_in(help_of(""));
 }
 
-// Every flag in a help, as they stand at the lines' beginnings: all the names that an option has, with commas
-// between.
-std::set<std::string> flags_in(const std::string& help) {
-    std::set<std::string> all;
-    for (const std::string& names : all_matches(help, "\n +(-[A-Za-z-]+(?:, *-[A-Za-z-]+)*)"))
-        all.merge(all_matches(names, "(-[A-Za-z-]+)"));
-    return all;
-}
-
-// Those of semactl and of its subcommands.
+// The flags of semactl and of its subcommands.
 std::set<std::string> flags() {
     std::set<std::string> all = flags_in(help_of(""));
     for (const std::string& name : subcommands())

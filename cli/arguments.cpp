@@ -72,6 +72,7 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
             const std::size_t length = Options(app, run).length(word);
             if (length == 0 && second_word) break;
             // The parser has the better words for an option that doesn't exist.
+            if (length == 0 && run == nullptr) return {words, {}};
             if (length == 0) return {{words.begin(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1}, {}};
             i += length;
             continue;

@@ -109,7 +109,8 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     setup_ping(app, chosen);
     setup_pools(app, chosen);
     setup_completion(app, chosen);
-    app.require_subcommand(1);
+    // Not that it requires one: then it would not name a word that is none.
+    app.require_subcommand(0, 1);
 
     CommandLine line = part_command_line(app, words);
     command = std::move(line.command);
@@ -120,6 +121,9 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     };
     try {
         app.parse(own);
+        if (app.get_subcommands().empty())
+            throw CLI::RequiredError("a command is required (semactl --help lists them)",
+                                     CLI::ExitCodes::RequiredError);
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
             return print_what_was_asked(app, error);

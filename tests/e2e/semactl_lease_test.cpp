@@ -158,6 +158,16 @@ TEST_CASE("a grant that lay unread while semactl was stopped is not taken for a 
     CHECK(semactl.in_use() == 0);
 }
 
+namespace {
+
+// What ends the short call that a wait begins with, so that the next one has time for a slow answer.
+const Scene first_call{
+    Scene::Wait::for_request,
+    http("409 Conflict",
+         R"({"error":"no resource available","rank":1,"queue":1,"in_use":1,"count":1,"eta":null})")};
+
+}  // namespace
+
 TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
     const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
                               R"(","position":0,"expires_at_unix":2000000000,"expires_in":3})";
@@ -166,7 +176,8 @@ TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
         return "Date: Sun, 01 Nov 2026 12:00:" + second + " GMT\r\n";
     };
     // Two seconds old when it comes, as the next answer's date shows.
-    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, dated("10")), 1700ms},
+    ScriptedServer server({first_call,
+                           {Scene::Wait::for_request, http("200 OK", grant, dated("10")), 2100ms},
                            {Scene::Wait::for_request, http("200 OK", "{}", dated("12"))},
                            {Scene::Wait::for_request, returned},
                            {Scene::Wait::for_request, http("200 OK", grant, dated("13"))},
@@ -177,10 +188,10 @@ TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
     CHECK(run.out == "served\n");
     CHECK_THAT(run.err, has_text("vsim: the slot came too late to be used"));
     const auto requests = server.requests();
-    REQUIRE(requests.size() == 5);
-    CHECK_THAT(requests[1], has_text("GET /version "));
-    CHECK_THAT(requests[2], has_text("/return "));
-    CHECK_THAT(requests[3], has_text("/borrow "));
+    REQUIRE(requests.size() == 6);
+    CHECK_THAT(requests[2], has_text("GET /version "));
+    CHECK_THAT(requests[3], has_text("/return "));
+    CHECK_THAT(requests[4], has_text("/borrow "));
 }
 
 TEST_CASE("a grant that the network held back is renewed before a command starts with it") {
@@ -189,7 +200,8 @@ TEST_CASE("a grant that the network held back is renewed before a command starts
         R"({"lease":")" + lease + R"(","position":0,"expires_at_unix":2000000000,"expires_in":3})";
     const std::string renewed = R"({"renewed":true,)" + grant.substr(1);
     const std::string date = "Date: Sun, 01 Nov 2026 12:00:";
-    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, date + "10 GMT\r\n"), 1700ms},
+    ScriptedServer server({first_call,
+                           {Scene::Wait::for_request, http("200 OK", grant, date + "10 GMT\r\n"), 2100ms},
                            {Scene::Wait::for_request, http("404 Not Found", "<html>", date + "12 GMT\r\n")},
                            {Scene::Wait::for_request, http("200 OK", renewed)},
                            {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
@@ -198,16 +210,17 @@ TEST_CASE("a grant that the network held back is renewed before a command starts
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");
     const auto requests = server.requests();
-    REQUIRE(requests.size() == 4);
-    CHECK_THAT(requests[2], has_text("/keepalive "));
-    CHECK_THAT(requests[3], has_text("/return ") && has_text(lease));
+    REQUIRE(requests.size() == 5);
+    CHECK_THAT(requests[3], has_text("/keepalive "));
+    CHECK_THAT(requests[4], has_text("/return ") && has_text(lease));
 }
 
 TEST_CASE("a grant that was waited for and is fresh by its date is used") {
     const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
                               R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})";
     const std::string date = "Date: Sun, 01 Nov 2026 12:00:10 GMT\r\n";
-    ScriptedServer server({{Scene::Wait::for_request, http("200 OK", grant, date), 1700ms},
+    ScriptedServer server({first_call,
+                           {Scene::Wait::for_request, http("200 OK", grant, date), 2100ms},
                            {Scene::Wait::for_request, http("404 Not Found", "<html>", date)},
                            {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
     CHECK(Semactl(server.url())({"run", "vsim", "--wait", "60", "--", "echo", "served"}).out == "served\n");

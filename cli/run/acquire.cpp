@@ -177,11 +177,13 @@ class Borrower : public Waiter {
 
     void show_place(const NoSlot& none) {
         const Moment now = BootClock::now();
-        line_.place(now, none);
-        if (!none.details || none.details->queue > short_queue || !line_.shows_holders() || now >= deadline_)
-            return;
-        const auto holders = client_.holders(pool_.id);
-        if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
+        line_.place(none);
+        if (!none.details || !line_.has_news(now)) return;
+        if (none.details->queue <= short_queue && now < deadline_) {
+            const auto holders = client_.holders(pool_.id);
+            if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
+        }
+        line_.tell_place(now);
     }
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.

@@ -37,17 +37,25 @@ void WaitingLine::update(Moment now) {
     announced_ = true;
 }
 
-void WaitingLine::place(Moment now, const NoSlot& none) {
+void WaitingLine::place(const NoSlot& none) {
     if (!none.details) return;
     const auto& [error, rank, queue, in_use, count, eta] = *none.details;
     const std::string about = eta ? ", ~" + describe(std::chrono::seconds(*eta)) : "";
     place_ = rank_of(none) + about + " · " + std::to_string(in_use) + "/" + std::to_string(count) + " in use";
-    if (!console_.is_live() && rank != rank_ && announced_ &&
-        (rank_ == 0 || now - rank_told_ >= between_ranks)) {
-        console_.note("waiting for " + pool_ + ": " + place_);
-        rank_told_ = now;
-        rank_ = rank;
-    }
+    rank_ = rank;
+}
+
+bool WaitingLine::has_news(Moment now) const {
+    if (console_.is_live()) return true;
+    const bool is_due = told_rank_ == 0 || now - rank_told_ >= between_ranks;
+    return announced_ && rank_ != told_rank_ && is_due;
+}
+
+void WaitingLine::tell_place(Moment now) {
+    if (console_.is_live() || !has_news(now)) return;
+    console_.note("waiting for " + pool_ + ": " + place_ + longest_holder(now));
+    rank_told_ = now;
+    told_rank_ = rank_;
 }
 
 void WaitingLine::holders(Moment now, const wire::PoolView& view) {

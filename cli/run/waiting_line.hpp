@@ -20,12 +20,13 @@ class WaitingLine {
     /// To be called now and then while waiting.
     void update(Moment now);
 
-    /// What the server said of the borrower's place: shown on the line, or as a line of its own where the
-    /// rank has changed, at most each half minute.
-    void place(Moment now, const NoSlot& none);
-    /// Whether it would show who holds the slots.
-    bool shows_holders() const { return console_.is_live(); }
+    /// What the server said of the borrower's place, and of who holds the slots.
+    void place(const NoSlot& none);
     void holders(Moment now, const wire::PoolView& view);
+    /// Whether any of that would be shown: on the line, or as a line of its own where the rank has changed,
+    /// at most each half minute. That one is written by tell_place().
+    bool has_news(Moment now) const;
+    void tell_place(Moment now);
 
     /// The server is in trouble, and it is tried again: said once per reason.
     void trouble(const std::string& server, const std::string& reason);
@@ -52,6 +53,7 @@ class WaitingLine {
     };
     std::optional<LongestHeld> longest_held_;
     std::size_t rank_ = 0;
+    std::size_t told_rank_ = 0;
     Moment rank_told_ = begin_;
 };
 

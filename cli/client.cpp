@@ -140,10 +140,12 @@ PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
     });
 }
 
-PoolAnswer<wire::PoolView> Client::holders(const PoolId& pool) {
+PoolAnswer<wire::PoolView> Client::holders(const PoolId& pool, Duration limit) {
     using Result = PoolAnswer<wire::PoolView>;
     Request request{"GET", pool_path(pool, "/holders"), ""};
     request.longest_answer = longest_list;
+    request.connect_limit = std::min(request.connect_limit, limit);
+    request.limit = limit;
     return resolve<Result>(connection_->exchange(request), [](const HttpAnswer& answer) {
         return understood_of_pool<Result>(answer, wire::parse_pool_view);
     });

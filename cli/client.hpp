@@ -68,6 +68,9 @@ using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Unavailable, Rejected
 /// Why a watch ended. Unavailable is worth a new one; a pool that is deleted meanwhile is NoSuchPool.
 using WatchEnd = std::variant<Left, NoSuchPool, Unavailable, Rejected>;
 
+/// How long a list of holders may take that somebody asked for.
+inline constexpr Duration longest_list_call = std::chrono::seconds(15);
+
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
 /// throws for what the server or the network does. Reasons never hold an id of a pool or of a lease.
 /// One thread at a time.
@@ -83,8 +86,8 @@ class Client {
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
     PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
-    /// Who holds the slots and who waits for one.
-    PoolAnswer<wire::PoolView> holders(const PoolId& pool);
+    /// Who holds the slots and who waits for one. `limit` bounds the whole call.
+    PoolAnswer<wire::PoolView> holders(const PoolId& pool, Duration limit = longest_list_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);
     /// Ends the lease that holds this position.
     PoolAnswer<wire::Revoked> revoke(const PoolId& pool, unsigned position);

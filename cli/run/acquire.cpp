@@ -25,6 +25,8 @@ constexpr Duration longest_watched_poll = 5s;
 constexpr Duration first_poll = 1s;
 // Whoever holds the slots is asked for where that is no long list.
 constexpr std::size_t short_queue = 200;
+// No signal is heard meanwhile, and no other lease renewed.
+constexpr Duration holders_limit = 500ms;
 // How long leaving the queue may take, and how long where the server did not answer before.
 constexpr Duration cancel_limit = 1s;
 constexpr Duration late_cancel_limit = 500ms;
@@ -180,7 +182,7 @@ class Borrower : public Waiter {
         line_.place(none);
         if (!none.details || !line_.has_news(now)) return;
         if (none.details->queue <= short_queue && now < deadline_) {
-            const auto holders = client_.holders(pool_.id);
+            const auto holders = client_.holders(pool_.id, holders_limit);
             if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
         }
         line_.tell_place(now);

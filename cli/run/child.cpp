@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstring>
@@ -41,6 +42,8 @@ struct Handover {
     const Signals& signals;
     const InheritedDescriptors& descriptors;
     pid_t parent;
+    // The writing end of a pipe that the exec closes.
+    int report;
 
     template <class Launcher>
     boost::system::error_code on_exec_setup(Launcher&, const std::filesystem::path&,
@@ -57,6 +60,8 @@ struct Handover {
     // atexit handlers. The launcher passes different arguments in different releases.
     template <class... Anything>
     void on_exec_error(Anything&&...) const {
+        const int error = errno;
+        static_cast<void>(write(report, &error, sizeof error) + 0);
         _exit(exit_status::failed);
     }
 };
@@ -99,15 +104,29 @@ std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals
     // The launcher closes descriptors on its own account, but not all that it should: Handover does it.
     launcher.fd_whitelist = descriptors.numbers();
 
+    // The launcher tells of a failed exec in the memory that both share, but where something puts fork() in
+    // vfork()'s place, as the thread sanitizer does, they share none.
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0)
+        throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
+    launcher.fd_whitelist.push_back(report[1]);
+
     boost::asio::io_context context;
     boost::system::error_code error;
     auto started = launcher(context.get_executor(), error, spec.path, arguments.data(),
-                            Handover{signals, descriptors, getpid()});
+                            Handover{signals, descriptors, getpid(), report[1]});
+    close(report[1]);
+    int failure = 0;
+    ssize_t size = 0;
+    do
+        size = read(report[0], &failure, sizeof failure);
+    while (size < 0 && errno == EINTR);
+    close(report[0]);
     if (launcher.pid < 0)
         throw std::system_error(error.value(), std::generic_category(), "cannot start a process");
-    if (error) {
+    if (size == sizeof failure || error) {
         waitpid(launcher.pid, nullptr, 0);
-        return ExecFailed{error.value()};
+        return ExecFailed{size == sizeof failure ? failure : error.value()};
     }
     // The supervisor waits for it, together with the orphans that come to semactl.
     started.detach();

@@ -76,7 +76,6 @@ class Connection {
     /// Goes on with the request, and gives what came of it once that is known.
     std::optional<Exchange> proceed();
     void drop();
-    bool is_under_way() const { return is_under_way_; }
     /// Waits until a descriptor of `wakes` is readable, the request can go on, or `limit` is over.
     void wait(std::vector<int> wakes, Duration limit);
 

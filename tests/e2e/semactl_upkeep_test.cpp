@@ -3,12 +3,13 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/proxy.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <thread>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -241,7 +242,10 @@ TEST_CASE("a job that is continued shortly before its lease's end goes on with a
     REQUIRE(run.prints("ready"));
     run.signal(SIGSTOP);
     // TERM would be due 3.9 s before the end, and KILL 0.9 s.
-    std::this_thread::sleep_for(6500ms);
+    REQUIRE(eventually([&] {
+        const auto view = nlohmann::json::parse(world.semactl({"holders", "vsim", "--output", "json"}).out);
+        return view.at("holders").at(0).at("expires_in") <= 2;
+    }));
     run.signal(SIGCONT);
     CHECK(run.wait() == 6);
     CHECK(run.err().empty());

@@ -85,13 +85,13 @@ TEST_CASE("several pools are all had or none, and the first is kept while the ne
     const std::string taken = GENERATE(as<std::string>{}, "a", "b");
     const std::string other = taken == "a" ? "b" : "a";
     const std::string lease = world.take(taken);
-    const Finished refused = world({"run", "a", "b", "--ttl", "1", "--wait", "2.5", "--", "echo", "never"});
+    const Finished refused = world({"run", "a", "b", "--ttl", "2", "--wait", "3", "--", "echo", "never"});
     CHECK(refused.status == 75);
     CHECK(refused.out.empty());
     CHECK_THAT(refused.err, has_text(taken + ": no slot became free within the wait"));
     CHECK(world.in_use(other) == 0);
 
-    const auto patient = world.start({"run", "a", "b", "--ttl", "1", "--wait", "60", "--", "echo", "served"});
+    const auto patient = world.start({"run", "a", "b", "--ttl", "2", "--wait", "60", "--", "echo", "served"});
     REQUIRE(patient->warns("waiting for " + taken));
     // The one with the lesser UUID is borrowed first, and by now renewed beyond its ttl: one and the same
     // lease.
@@ -101,7 +101,7 @@ TEST_CASE("several pools are all had or none, and the first is kept while the ne
         REQUIRE(eventually([&] {
             const Json now = world.view(other).at("holders").at(0);
             REQUIRE(now.at("fence") == before.at("fence"));
-            return now.at("expires_at_unix") >= before.at("expires_at_unix").get<int>() + 2;
+            return now.at("expires_at_unix") >= before.at("expires_at_unix").get<int>() + 3;
         }));
     } else {
         CHECK(view.at("in_use") == 0);

@@ -119,13 +119,14 @@ void Service::commit(Batch& batch) {
     if (!batch.changes.empty()) {
         const auto anchor = clock_.anchor_to_store();
         const auto begun = std::chrono::steady_clock::now();
-        const CommitResult result = store_.commit(batch.changes, anchor);
+        const auto results = store_.commit(batch.changes, anchor);
         const auto ended = std::chrono::steady_clock::now();
         if (ended - begun > slow_commit) last_slow_commit_ = ended;
         slow_ = ended - last_slow_commit_ < slow_for;
-        if (!std::holds_alternative<Committed>(result)) {
+        // All or none.
+        if (const auto& result = results.front(); !std::holds_alternative<Committed>(result)) {
             const auto* failure = std::get_if<StoreFailure>(&result);
-            report(failure ? failure->message : "another server changed a pool at the same time");
+            report(failure ? failure->message : "another program changed a pool at the same time");
             return roll_back(batch, ready);
         }
         if (anchor) clock_.anchor_stored(*anchor);

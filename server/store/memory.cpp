@@ -70,13 +70,13 @@ class MemoryStore : public Store {
         return record;
     }
 
-    CommitResult commit(const std::vector<PoolChange>& batch,
-                        const std::optional<ClockAnchor>& anchor) override {
+    std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                     const std::optional<ClockAnchor>& anchor) override {
         const std::lock_guard lock(data_->mutex);
         for (const PoolChange& change : batch) {
             const auto found = data_->pools.find(change.pool);
             const Version current = found == data_->pools.end() ? 0 : found->second.version;
-            if (current != change.base) return Stale{};
+            if (current != change.base) return std::vector<CommitResult>(batch.size(), Stale{});
         }
         for (const PoolChange& change : batch) {
             if (change.next == 0) {
@@ -91,7 +91,7 @@ class MemoryStore : public Store {
             pool.version = change.next;
         }
         if (anchor) data_->anchor = anchor;
-        return Committed{};
+        return std::vector<CommitResult>(batch.size(), Committed{});
     }
 
     Expected<std::size_t> pool_count() override {

@@ -126,40 +126,9 @@ class SqliteStore : public Store {
         }
     }
 
-    // One transaction, whose last step is the fsync of the log.
-    //
-    // When the disk is full, or a write fails, the log ends without this transaction's commit mark, and
-    // it never happened. When the final fsync fails the mark is in the log but may not be on the disk.
-    // To go on is safe, though a kernel may take pages for written whose write-back failed: SQLite takes
-    // the transaction back and the next one overwrites the log from the same place on, so that all that
-    // the failed fsync covered is written anew before anything is called committed. A checkpoint whose
-    // fsync failed is likewise done again from its first page. Only if the process is killed before that
-    // next commit may the mark be found, and this batch with it, at the next open: whole, and upon the
-    // same base, since nothing else was committed in between.
-    CommitResult commit(const std::vector<PoolChange>& batch,
-                        const std::optional<ClockAnchor>& anchor) override {
-        if (batch.empty() && !anchor) return Committed{};
-        // What goes into a file that was removed is lost when the server ends.
-        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) {
-            return StoreFailure{"the store " + path_.string() +
-                                " was removed or replaced: put its files back, or start semad anew"};
-        }
-        try {
-            Transaction transaction(database_);
-            for (const PoolChange& change : batch) {
-                if (!apply_to_pool(change)) return Stale{};
-                apply_to_leases(change);
-                apply_to_places(change);
-            }
-            if (anchor) put(*anchor);
-            transaction.commit();
-            for (const PoolChange& change : batch)
-                keep_version(change);
-            if (!log_) log_ = identity_of(log_path_);
-            return Committed{};
-        } catch (const sqlite::Failure& error) {
-            return failed_to("commit", error);
-        }
+    std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                     const std::optional<ClockAnchor>& anchor) override {
+        return {batch.size(), commit_all(batch, anchor)};
     }
 
     Expected<std::size_t> pool_count() override {
@@ -218,6 +187,41 @@ class SqliteStore : public Store {
     }
 
   private:
+    // One transaction, whose last step is the fsync of the log.
+    //
+    // When the disk is full, or a write fails, the log ends without this transaction's commit mark, and
+    // it never happened. When the final fsync fails the mark is in the log but may not be on the disk.
+    // To go on is safe, though a kernel may take pages for written whose write-back failed: SQLite takes
+    // the transaction back and the next one overwrites the log from the same place on, so that all that
+    // the failed fsync covered is written anew before anything is called committed. A checkpoint whose
+    // fsync failed is likewise done again from its first page. Only if the process is killed before that
+    // next commit may the mark be found, and this batch with it, at the next open: whole, and upon the
+    // same base, since nothing else was committed in between.
+    CommitResult commit_all(const std::vector<PoolChange>& batch, const std::optional<ClockAnchor>& anchor) {
+        if (batch.empty() && !anchor) return Committed{};
+        // What goes into a file that was removed is lost when the server ends.
+        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) {
+            return StoreFailure{"the store " + path_.string() +
+                                " was removed or replaced: put its files back, or start semad anew"};
+        }
+        try {
+            Transaction transaction(database_);
+            for (const PoolChange& change : batch) {
+                if (!apply_to_pool(change)) return Stale{};
+                apply_to_leases(change);
+                apply_to_places(change);
+            }
+            if (anchor) put(*anchor);
+            transaction.commit();
+            for (const PoolChange& change : batch)
+                keep_version(change);
+            if (!log_) log_ = identity_of(log_path_);
+            return Committed{};
+        } catch (const sqlite::Failure& error) {
+            return failed_to("commit", error);
+        }
+    }
+
     static std::shared_ptr<const Holder> holder(const Row& row, int column) {
         Holder holder{row.optional_text(column), row.optional_text(column + 1)};
         return holder == Holder{} ? nullptr : std::make_shared<const Holder>(std::move(holder));

@@ -18,6 +18,9 @@ namespace sema {
 /// A slot's number in its pool, 0..count-1.
 using Position = unsigned;
 
+/// One run of a server, among those that share a store. 0 names none.
+enum class ServerId : std::uint64_t {};
+
 /// One held slot. A lease has such a row for each of its slots, alike but for the position and the holder,
 /// whom the first of them names.
 struct HeldSlot {
@@ -33,9 +36,15 @@ struct HeldSlot {
     /// Whether the borrower chose the lease's id.
     bool chosen = false;
     std::shared_ptr<const Holder> holder{};
+
+    /// What only a shared store keeps: how many answers told of the lease, but for those that are known not
+    /// to have arrived; and, where there were none once, when it ends if somebody asks for it.
+    unsigned told = 1;
+    std::optional<TimePoint> full_end{};
 };
 
-/// A place in the queue that outlives the connection of its borrower, who chose the lease's id.
+/// A place in the queue. A store that is one server's keeps those that outlive the connection of their
+/// borrower, who chose the lease's id; a shared one keeps them all.
 struct KeptPlace {
     LeaseId lease;
     /// Higher comes first.
@@ -45,6 +54,15 @@ struct KeptPlace {
     unsigned slots = 1;
     TimePoint queued_at;
     std::shared_ptr<const Holder> holder{};
+
+    /// What only a shared store keeps: whether the borrower chose the lease's id; the server that can answer
+    /// the borrower, none while it is away; and when the borrower gives up, or loses its place while it is
+    /// away.
+    bool chosen = true;
+    ServerId server{};
+    TimePoint deadline{};
+    /// Somebody took the borrower out of the queue, and its server has not told it yet.
+    bool cancelled = false;
 };
 
 /// What a pool is told beside its count.
@@ -133,8 +151,7 @@ struct ChosenLease {
 };
 
 struct Committed {};
-/// A pool's version was not the change's base: another server changed it. Nothing was applied.
-struct Stale {};
+struct Stale;
 /// The store could not do it. Nothing was applied, or everything was and it could not be confirmed:
 /// load() tells.
 using StoreFailure = Error;
@@ -144,8 +161,15 @@ struct Absent {
     std::uint64_t fence = 0;
 };
 
-using CommitResult = std::variant<Committed, Stale, StoreFailure>;
 using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
+
+/// The pool's version was not the change's base: another server changed it. Nothing was applied.
+struct Stale {
+    /// The pool as it is, where the store told that in the same step.
+    std::optional<LoadResult> now{};
+};
+
+using CommitResult = std::variant<Committed, Stale, StoreFailure>;
 
 /// Where pools outlive the process. It knows rows and versions, and none of the semaphore's rules.
 ///
@@ -161,12 +185,13 @@ class Store {
     /// The pool as last committed. Slots come in order of their position.
     virtual LoadResult load(const PoolId& pool) = 0;
 
-    /// Applies every change of the batch, or none. On `Committed` all of it is on stable storage: it
-    /// outlives a killed process and a power cut (as far as the implementation's header promises).
-    /// A pool stands at most once in a batch. `anchor`, where given, replaces the stored one in the same
-    /// step. An empty batch is `Committed`.
-    virtual CommitResult commit(const std::vector<PoolChange>& batch,
-                                const std::optional<ClockAnchor>& anchor) = 0;
+    /// Applies each change of the batch wholly or not at all, and tells of each, in their order. What is
+    /// `Committed` is on stable storage: it outlives a killed process and a power cut (as far as the
+    /// implementation's header promises). A pool stands at most once in a batch. A store that is one
+    /// server's applies all changes or none, and `anchor`, where given, replaces the stored one in the same
+    /// step.
+    virtual std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                             const std::optional<ClockAnchor>& anchor) = 0;
 
     /// How many pools there are.
     virtual Expected<std::size_t> pool_count() = 0;
@@ -179,8 +204,58 @@ class Store {
     /// The leases of all pools whose borrower chose the id, each once, those whose time has passed included.
     virtual Expected<std::vector<ChosenLease>> chosen_leases() = 0;
 
-    /// The anchor last committed; none in a new store.
+    /// The anchor last committed; none in a new store, and in a shared one.
     virtual Expected<std::optional<ClockAnchor>> anchor() = 0;
+};
+
+/// What a shared store tells of the other servers. Called from a thread of the store's own; must not block.
+class StoreListener {
+  public:
+    virtual ~StoreListener() = default;
+
+    /// Another server committed a change of a pool that this one follows. `version` is 0 where it is gone.
+    virtual void changed(const PoolId& pool, Version version) = 0;
+    /// The server has not been heard of for so long that its borrowers count as gone. It may come back.
+    virtual void lost(ServerId server) = 0;
+    /// The store can be reached again, or for the first time. Messages may have been missed.
+    virtual void reached() = 0;
+};
+
+/// A store that several servers use at once.
+///
+/// load(), reload() and commit() are for one thread, as in any store; the others may be called from any. A
+/// store that cannot be reached says so within a second, and at once while it is known to be away; it is
+/// looked for in the background.
+class SharedStore : public Store {
+  public:
+    /// This run of this server.
+    virtual ServerId self() const = 0;
+
+    /// From now on, until the listener is replaced by null. What was under way is over when this returns.
+    virtual void listen(StoreListener* listener) = 0;
+    /// Tells the listener of each change of the pool that another server commits, until unfollow(). Messages
+    /// may be lost: whoever must know asks at least once a second.
+    virtual void follow(const PoolId& pool) = 0;
+    virtual void unfollow(const PoolId& pool) = 0;
+
+    /// True while no borrower of that server can be answered. Watches over each server that it was asked
+    /// about once, and tells the listener when one is lost.
+    virtual bool is_lost(ServerId server) = 0;
+
+    /// Whether it could be reached when last tried.
+    virtual bool reachable() const = 0;
+    /// Grows each time the store was found anew: what was read before may have been rolled back since.
+    virtual std::uint64_t generation() const = 0;
+
+    /// Like load(); moreover, nothing is applied later of a commit that this handle began before and whose
+    /// outcome it was not told.
+    virtual LoadResult reload(const PoolId& pool) = 0;
+
+    /// The store's own time, as one timeline for all servers, which a step of its wall clock does not touch.
+    /// Never ahead of the true one, and never goes back. While the store is away it goes on.
+    virtual TimePoint now() const = 0;
+    /// The store's wall-clock time of a point of that timeline, since the Unix epoch.
+    virtual Duration unix_time(TimePoint point) const = 0;
 };
 
 }  // namespace sema

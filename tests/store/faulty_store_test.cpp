@@ -18,7 +18,7 @@ struct Fixture {
     std::shared_ptr<StoreFaults> faults = std::make_shared<StoreFaults>();
     std::unique_ptr<Store> store = make_faulty_store(make_memory_store(), faults);
 
-    CommitResult commit(Version base) {
+    std::vector<CommitResult> commit(Version base) {
         return store->commit({change(pool).from(base).to(base + 1).count(1)}, std::nullopt);
     }
 };

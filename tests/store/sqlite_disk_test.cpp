@@ -32,7 +32,7 @@ Version version_of(Store& store, const PoolId& pool) {
 
 /// Commits the n-th of a row of batches. Each puts a lease, granted at n microseconds, on one of 16 slots of
 /// both pools.
-CommitResult commit(Store& store, std::uint64_t n) {
+std::vector<CommitResult> commit(Store& store, std::uint64_t n) {
     HeldSlot lease = some_slot(static_cast<Position>(n % 16));
     lease.granted_at = TimePoint(Duration(n));
     std::vector<PoolChange> batch;
@@ -193,7 +193,7 @@ TEST_CASE("a limit on the size of files is survived like a full disk") {
         std::signal(SIGXFSZ, SIG_IGN);
         const auto store = open_store(folder.path());
         const auto report_commit = [&](std::uint64_t n) {
-            const CommitResult result = commit(*store, n);
+            const auto result = commit(*store, n);
             report(committed(result) ? "committed" : failure_text(result));
             report(std::to_string(last_batch(*store)));
         };

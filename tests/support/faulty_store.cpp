@@ -91,15 +91,17 @@ class FaultyStore : public Store {
         return inner_->load(pool);
     }
 
-    CommitResult commit(const std::vector<PoolChange>& batch,
-                        const std::optional<ClockAnchor>& anchor) override {
+    std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                     const std::optional<ClockAnchor>& anchor) override {
         switch (faults_->begin_commit()) {
             case StoreFaults::Fate::fails:
-                return made_to_fail();
+                return std::vector<CommitResult>(batch.size(), made_to_fail());
             case StoreFaults::Fate::unconfirmed: {
-                CommitResult result = inner_->commit(batch, anchor);
-                if (std::holds_alternative<Committed>(result)) return made_to_fail();
-                return result;
+                auto results = inner_->commit(batch, anchor);
+                for (CommitResult& result : results) {
+                    if (std::holds_alternative<Committed>(result)) result = made_to_fail();
+                }
+                return results;
             }
             case StoreFaults::Fate::succeeds:
                 break;

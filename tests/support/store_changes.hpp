@@ -2,11 +2,13 @@
 
 #include "server/store/store.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 namespace sema {
 
@@ -96,12 +98,16 @@ inline ChangeOf change(PoolId pool) {
     return ChangeOf(pool);
 }
 
-inline bool committed(const CommitResult& result) {
-    return std::holds_alternative<Committed>(result);
+/// Every change.
+inline bool committed(const std::vector<CommitResult>& results) {
+    return std::all_of(results.begin(), results.end(),
+                       [](const CommitResult& result) { return std::holds_alternative<Committed>(result); });
 }
 
-inline bool stale(const CommitResult& result) {
-    return std::holds_alternative<Stale>(result);
+/// Some change.
+inline bool stale(const std::vector<CommitResult>& results) {
+    return std::any_of(results.begin(), results.end(),
+                       [](const CommitResult& result) { return std::holds_alternative<Stale>(result); });
 }
 
 /// The reason of a StoreFailure; empty when the call did not fail.
@@ -109,6 +115,13 @@ template <class Result>
 std::string failure_text(const Result& result) {
     const auto* failure = std::get_if<StoreFailure>(&result);
     return failure ? failure->message : "";
+}
+
+inline std::string failure_text(const std::vector<CommitResult>& results) {
+    for (const CommitResult& result : results) {
+        if (std::holds_alternative<StoreFailure>(result)) return failure_text(result);
+    }
+    return "";
 }
 
 /// The pool. Throws when it is absent or the load failed.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tests/support/program.hpp"
+#include "tests/support/reserved_port.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -8,21 +9,6 @@
 #include <vector>
 
 namespace sema::test {
-
-/// A port of 127.0.0.1 that is kept for a server, also while that is down: nobody else is given it.
-class ReservedPort {
-  public:
-    ReservedPort();
-    ~ReservedPort();
-    ReservedPort(const ReservedPort&) = delete;
-    ReservedPort& operator=(const ReservedPort&) = delete;
-
-    int number() const { return number_; }
-
-  private:
-    int socket_ = -1;
-    int number_ = 0;
-};
 
 /// A semad of the test's own: on a free port, with its store in a folder that goes away with it. Port and
 /// store stay the same when it is started again. It runs from the construction on.

@@ -7,42 +7,28 @@ namespace sema::redis {
 std::optional<Duration> ClockEstimate::take(const ClockSample& sample) {
     const Duration timeline = sample.wall + sample.offset;
     const Bounds fresh{sample.received, timeline - sample.received, timeline - sample.sent};
-    if (is_empty() || sample.epoch != epoch_ || sample.offset != offset_) {
-        start_anew(sample, fresh);
+    if (!known_ || sample.epoch != epoch_ || sample.offset != offset_) {
+        epoch_ = sample.epoch;
+        offset_ = sample.offset;
+        keep(fresh);
         return std::nullopt;
     }
-    const Bounds known = bounds_at(sample.received);
-    if (fresh.low > known.high + least_step || fresh.high < known.low - least_step) {
-        const Duration step = (fresh.low - known.low) / 2 + (fresh.high - known.high) / 2;
-        return sample.offset - step;
+    const Duration drifted = (sample.received - known_->at) * drift / 1'000'000;
+    const Duration low = known_->low - drifted;
+    const Duration high = known_->high + drifted;
+    if (fresh.low > high + least_step || fresh.high < low - least_step)
+        return sample.offset - ((fresh.low - low) + (fresh.high - high)) / 2;
+    if (fresh.low > high || fresh.high < low) {
+        // Where they contradict each other a little, the newest is right.
+        keep(fresh);
+    } else {
+        keep({fresh.at, std::max(low, fresh.low), std::min(high, fresh.high)});
     }
-    // Where they contradict each other a little, the newest is right.
-    if (fresh.low > known.high || fresh.high < known.low) {
-        start_anew(sample, fresh);
-        return std::nullopt;
-    }
-    bounds_.erase(std::remove_if(bounds_.begin(), bounds_.end(),
-                                 [&](const Bounds& old) { return old.at < sample.received - window; }),
-                  bounds_.end());
-    bounds_.push_back(fresh);
-    lead_ = bounds_at(sample.received).low;
     return std::nullopt;
 }
 
-ClockEstimate::Bounds ClockEstimate::bounds_at(Duration moment) const {
-    Bounds best{moment, Duration::min(), Duration::max()};
-    for (const Bounds& bounds : bounds_) {
-        const Duration drifted = (moment - bounds.at) * drift / 1'000'000;
-        best.low = std::max(best.low, bounds.low - drifted);
-        best.high = std::min(best.high, bounds.high + drifted);
-    }
-    return best;
-}
-
-void ClockEstimate::start_anew(const ClockSample& sample, const Bounds& bounds) {
-    bounds_ = {bounds};
-    epoch_ = sample.epoch;
-    offset_ = sample.offset;
+void ClockEstimate::keep(const Bounds& bounds) {
+    known_ = bounds;
     lead_ = bounds.low;
 }
 

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 namespace sema::redis {
 
@@ -21,15 +20,12 @@ struct ClockSample {
     std::uint64_t epoch = 0;
 };
 
-/// How far the store's timeline is ahead of this machine's CLOCK_BOOTTIME, by the samples of the last
-/// seconds. Each of them gives a lower bound and an upper one, as far apart as the answer was away; the
-/// highest of the lower bounds is the estimate, so that the timeline is never taken to be further than it is.
-/// One thread at a time; no input and no output.
+/// How far the store's timeline is ahead of this machine's CLOCK_BOOTTIME. Each sample gives a lower bound
+/// and an upper one, as far apart as its answer was away; with time, bounds grow apart, since clocks drift.
+/// The highest of the lower bounds is the estimate, so that the timeline is never taken to be further than it
+/// is. One thread at a time; no input and no output.
 class ClockEstimate {
   public:
-    /// Samples older than that tell too little of the present: two clocks drift apart, and the better of them
-    /// follows a reference.
-    static constexpr Duration window = std::chrono::seconds(5);
     /// By how many millionths clocks may drift apart: as fast as clocks are slewed.
     static constexpr Duration::rep drift = 500;
     /// What lies further outside the bounds is a step of the wall clock and no drift.
@@ -44,7 +40,7 @@ class ClockEstimate {
     Duration lead() const { return lead_; }
     /// Timeline minus the store's wall clock. REQUIRES: there was a sample.
     Duration offset() const { return offset_; }
-    bool is_empty() const { return bounds_.empty(); }
+    bool is_empty() const { return !known_; }
 
   private:
     struct Bounds {
@@ -53,10 +49,9 @@ class ClockEstimate {
         Duration high{};
     };
 
-    Bounds bounds_at(Duration moment) const;
-    void start_anew(const ClockSample& sample, const Bounds& bounds);
+    void keep(const Bounds& bounds);
 
-    std::vector<Bounds> bounds_;
+    std::optional<Bounds> known_;
     std::uint64_t epoch_ = 0;
     Duration offset_{};
     Duration lead_{};

@@ -51,8 +51,10 @@ Outcome<void> check_role(const Reply& role, unsigned replicas) {
     if (role.size() < 3 || !role[0].text()) return trouble("it did not tell its role");
     if (*role[0].text() != "master") return trouble("it is a replica at the moment, and takes no changes");
     if (role[2].size() < replicas) {
-        return trouble("it has " + std::to_string(role[2].size()) + " of the " + std::to_string(replicas) +
-                       " replicas that --redis-wait-replicas wants: start the others");
+        return tl::unexpected(Trouble{"it has " + std::to_string(role[2].size()) + " of the " +
+                                          std::to_string(replicas) +
+                                          " replicas that --redis-wait-replicas wants: start the others",
+                                      false, true});
     }
     return {};
 }

@@ -14,6 +14,8 @@ struct Trouble {
     std::string why;
     /// Nothing changes by itself: somebody has to change a setting.
     bool lasting = false;
+    /// It can be reached, and has too few replicas.
+    bool lacks_replicas = false;
 };
 template <class T>
 using Outcome = tl::expected<T, Trouble>;

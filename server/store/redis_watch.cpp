@@ -98,7 +98,7 @@ Outcome<void> Watch::start() {
     const Deadline end = SteadyClock::now() + first_look_limit;
     for (;;) {
         const auto looked = look();
-        if (looked) break;
+        if (looked || looked.error().lacks_replicas) break;
         if (looked.error().lasting || SteadyClock::now() + look_time >= end) return looked;
         wait_until(SteadyClock::now() + look_time);
     }
@@ -271,7 +271,7 @@ Outcome<void> Watch::look_further() {
     if (!scripts) return tl::unexpected(scripts.error());
     clock_read_ = (*scripts)[0];
     clock_correct_ = (*scripts)[1];
-    auto done = prepare(options_.wait_replicas);
+    auto done = prepare();
     if (done) done = subscribe();
     // What was missed while the store was away proves nothing of the others.
     last_heartbeat_.reset();
@@ -279,7 +279,7 @@ Outcome<void> Watch::look_further() {
     return done;
 }
 
-Outcome<void> Watch::prepare(std::size_t replicas) {
+Outcome<void> Watch::prepare() {
     Commands commands;
     commands.add({"ROLE"});
     commands.add({"SET", format_key, format, "NX"});
@@ -288,7 +288,7 @@ Outcome<void> Watch::prepare(std::size_t replicas) {
     const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
     if (!replies) return trouble(replies.error().message);
     // Before the others: what a replica says of them is beside the point.
-    if (auto right = check_role((*replies)[0], static_cast<unsigned>(replicas)); !right) return right;
+    if (auto right = check_role((*replies)[0], 0); !right) return right;
     // Who may not ask for the version is trusted to have chosen a fitting one.
     if (const auto info = (*replies)[3].text()) {
         constexpr std::string_view label = "redis_version:";
@@ -387,8 +387,9 @@ Outcome<void> Watch::tick() {
     const Duration received = boot_time();
     if (!replies) return trouble(replies.error().message);
     if (auto right = check(*replies); !right) return right;
-    if (auto right = check_role((*replies)[2], options_.wait_replicas); !right) return right;
+    if (auto right = check_role((*replies)[2], 0); !right) return right;
     if (auto taken = take_clock((*replies)[1], sent, received); !taken) return taken;
+    if (auto right = check_role((*replies)[2], options_.wait_replicas); !right) return right;
 
     const bool first = !last_heartbeat_;
     const bool gap = !first && received - *last_heartbeat_ > own_gap_limit;

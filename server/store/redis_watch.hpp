@@ -32,7 +32,8 @@ class Watch {
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
 
-    /// Finds the store, within 3 seconds. To be called once, before all else.
+    /// Finds the store, within 3 seconds. To be called once, before all else. One that lacks replicas is
+    /// found, but not reachable().
     Outcome<void> start();
 
     ServerId self() const { return self_; }
@@ -68,7 +69,7 @@ class Watch {
     bool run_until(const Condition& condition, Deadline deadline);
     Outcome<void> look();
     Outcome<void> look_further();
-    Outcome<void> prepare(std::size_t replicas);
+    Outcome<void> prepare();
     Outcome<void> subscribe();
     Outcome<void> tick();
     Outcome<void> take_clock(const Reply& answer, Duration sent, Duration received);

@@ -6,10 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -18,15 +16,6 @@ namespace sema::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<fs::path> find_in(const std::string& path, const std::string& name) {
-    std::istringstream folders(path);
-    for (std::string folder; std::getline(folders, folder, ':');) {
-        const fs::path program = fs::path(folder) / name;
-        if (::access(program.c_str(), X_OK) == 0) return program;
-    }
-    return std::nullopt;
-}
 
 /// A connection to the server's Unix socket that carries one command.
 class Exchange {
@@ -107,25 +96,6 @@ class Exchange {
 };
 
 }  // namespace
-
-std::optional<fs::path> find_engine(const std::string& engine) {
-    const char* variable = std::getenv("PATH");
-    // Where script/bootstrap unpacks what the distribution has no fitting package for.
-    const std::string path = std::string(variable ? variable : "/usr/bin") +
-                             ":/usr/sbin:/usr/local/sbin:" + TOOLS_FOLDER "/" + engine + "/usr/bin";
-    for (const char* suffix : {"-server", "-check-rdb"}) {
-        if (auto program = find_in(path, engine + suffix)) return program;
-    }
-    return std::nullopt;
-}
-
-std::vector<std::string> engines() {
-    std::vector<std::string> found;
-    for (const char* engine : {"redis", "valkey"}) {
-        if (find_engine(engine)) found.emplace_back(engine);
-    }
-    return found;
-}
 
 RedisServer::RedisServer(RedisOptions options) : options_(std::move(options)), port_(options_.port) {
     const auto program = find_engine(options_.engine);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tests/support/engines.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/reserved_port.hpp"
 
@@ -10,13 +11,6 @@
 #include <vector>
 
 namespace sema::test {
-
-/// The server's program of "redis" or "valkey" on this machine, or nothing. The packages' tools for checking
-/// a file are the same program under another name, so they will do.
-std::optional<std::filesystem::path> find_engine(const std::string& engine);
-
-/// Both that are here, for tests that go over them.
-std::vector<std::string> engines();
 
 /// How a RedisServer is started.
 struct RedisOptions {

@@ -166,7 +166,7 @@ struct Life {
     Moment latest_end;
 };
 
-void find_bad_attempts(const Holding& holding, std::vector<std::string>& found) {
+void find_bad_attempts(const Holding& holding, Moment lateness, std::vector<std::string>& found) {
     Life life(holding);
     bool may_be_returned = false;
     bool has_ended = false;
@@ -179,7 +179,7 @@ void find_bad_attempts(const Holding& holding, std::vector<std::string>& found) 
             found.push_back("lost before its time: " + describe(holding));
         if (attempt.outcome == Outcome::yes && has_ended)
             found.push_back(done + " after its end: " + describe(holding));
-        if (attempt.outcome == Outcome::yes && attempt.asked > life.latest_end)
+        if (attempt.outcome == Outcome::yes && attempt.asked > life.latest_end + lateness)
             found.push_back(done + " after its time: " + describe(holding));
         if (!is_return) life.keepalive(attempt);
         if (is_return && attempt.outcome != Outcome::no) may_be_returned = true;
@@ -271,7 +271,7 @@ std::vector<std::string> breaches(History history) {
     for (const Holding& holding : history.holdings) {
         find_bad_positions(holding, found);
         find_excess_at_grant(history, holding, found);
-        find_bad_attempts(holding, found);
+        find_bad_attempts(holding, history.lateness, found);
         find_bad_repeats(holding, found);
     }
     for (const Revocation& revocation : history.revocations)

@@ -89,6 +89,8 @@ struct History {
     std::vector<std::vector<CountSpan>> counts;
     std::vector<Holding> holdings;
     std::vector<Revocation> revocations{};
+    /// How much later than at its time a lease may end, where the clock that decides is another machine's.
+    Moment lateness{};
 };
 
 /// Every breach of the semaphore's promises that the history proves, one line each; none where it could be

@@ -143,7 +143,8 @@ class TestPool {
     std::string id_;
 };
 
-/// While this lives, the server cannot make a file of its store any larger, as if its disk were full.
+/// While this lives, the server cannot make a file of its store any larger, as if its disk were full; a Redis
+/// takes no more, as if its memory were.
 /// REQUIRES: something was stored.
 class FullDisk {
   public:
@@ -153,6 +154,7 @@ class FullDisk {
     ~FullDisk();
 
   private:
+    const RedisServer* redis_;
     pid_t pid_;
     rlimit before_{};
 };

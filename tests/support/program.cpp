@@ -1,6 +1,7 @@
 #include "tests/support/program.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -86,6 +87,7 @@ Program::Program(std::vector<std::string> command, ProgramOptions options) {
             open_as(number, options.terminal.c_str(), O_RDWR);
         ioctl(0, TIOCSCTTY, 0);
     }
+    if (options.network >= 0 && setns(options.network, CLONE_NEWNET) != 0) _exit(125);
     for (int fd = 3; fd < 256; ++fd) {
         const bool passed = std::count(options.passed.begin(), options.passed.end(), fd) != 0;
         fcntl(fd, F_SETFD, passed ? 0 : FD_CLOEXEC);

@@ -28,6 +28,8 @@ struct ProgramOptions {
     std::vector<int> ignored;
     /// Descriptors that the program gets as they are, besides the first three.
     std::vector<int> passed;
+    /// A descriptor of the network namespace that the program runs in; -1 for the test's own.
+    int network = -1;
 };
 
 /// A running program whose output is collected. It leads its own process group, which is killed at the end

@@ -54,13 +54,14 @@ std::string http_request(const std::string& method, const std::string& target, c
     return method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" + length + headers + "\r\n" + body;
 }
 
-RawClient::RawClient(int port, const std::string& address) {
+RawClient::RawClient(int port, const std::string& address, std::chrono::milliseconds limit) {
     if (address.find(':') != std::string::npos) {
         sockaddr_in6 to{};
         to.sin6_family = AF_INET6;
         to.sin6_port = htons(static_cast<std::uint16_t>(port));
         inet_pton(AF_INET6, address.c_str(), &to.sin6_addr);
         socket_ = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        limit_sending(limit);
         connect(&to, sizeof to);
     } else {
         sockaddr_in to{};
@@ -68,6 +69,7 @@ RawClient::RawClient(int port, const std::string& address) {
         to.sin_port = htons(static_cast<std::uint16_t>(port));
         inet_pton(AF_INET, address.c_str(), &to.sin_addr);
         socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        limit_sending(limit);
         connect(&to, sizeof to);
     }
     // Each send() is to be on its way at once, as a piece of its own.
@@ -91,6 +93,11 @@ RawClient& RawClient::operator=(RawClient&& other) noexcept {
     socket_ = std::exchange(other.socket_, -1);
     received_ = std::move(other.received_);
     return *this;
+}
+
+void RawClient::limit_sending(std::chrono::milliseconds limit) {
+    const timeval time{limit.count() / 1000, limit.count() % 1000 * 1000};
+    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
 }
 
 void RawClient::connect(const void* address, unsigned size) {
@@ -129,8 +136,8 @@ void RawClient::abort() {
     close();
 }
 
-HttpResponse RawClient::receive(bool head_only) {
-    const auto deadline = Clock::now() + patience;
+HttpResponse RawClient::receive(bool head_only, std::chrono::milliseconds limit) {
+    const auto deadline = Clock::now() + limit;
     auto end = received_.find("\r\n\r\n");
     while (end == std::string::npos) {
         need(received_.size() + 1, deadline);

@@ -28,11 +28,12 @@ std::string http_request(const std::string& method, const std::string& target, c
                          const std::string& headers = "");
 
 /// A bare connection to a server, for what well-behaved HTTP clients cannot be made to do. All calls throw
-/// std::runtime_error where what they wait for doesn't happen within `patience`.
+/// std::runtime_error where what they wait for doesn't happen within `patience`, or the limit that is given.
 class RawClient {
   public:
-    /// Connects to a port of this machine.
-    explicit RawClient(int port, const std::string& address = "127.0.0.1");
+    /// Connects to a port of this machine, or of another one.
+    explicit RawClient(int port, const std::string& address = "127.0.0.1",
+                       std::chrono::milliseconds limit = patience);
     /// Connects to a Unix socket.
     explicit RawClient(const std::filesystem::path& socket);
     RawClient(RawClient&& other) noexcept;
@@ -54,7 +55,7 @@ class RawClient {
 
     /// The next response. `head_only`: it answers a HEAD, and has no body whatever its headers say. Throws
     /// also where the connection ends before the response does.
-    HttpResponse receive(bool head_only = false);
+    HttpResponse receive(bool head_only = false, std::chrono::milliseconds limit = patience);
 
     /// What comes next, up to `end` and with it: for answers that go on and on. Throws also where the
     /// connection ends before.
@@ -70,6 +71,8 @@ class RawClient {
   private:
     enum class Received { bytes, end, nothing };
 
+    /// Of connecting too.
+    void limit_sending(std::chrono::milliseconds limit);
     void connect(const void* address, unsigned size);
     /// Adds to what was received what arrives before `deadline`.
     Received fill(std::chrono::steady_clock::time_point deadline);

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "tests/support/program.hpp"
+#include "tests/support/redis_server.hpp"
+#include "tests/support/reserved_port.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -9,23 +11,11 @@
 
 namespace sema::test {
 
-/// A port of 127.0.0.1 that is kept for a server, also while that is down: nobody else is given it.
-class ReservedPort {
-  public:
-    ReservedPort();
-    ~ReservedPort();
-    ReservedPort(const ReservedPort&) = delete;
-    ReservedPort& operator=(const ReservedPort&) = delete;
-
-    int number() const { return number_; }
-
-  private:
-    int socket_ = -1;
-    int number_ = 0;
-};
-
 /// A semad of the test's own: on a free port, with its store in a folder that goes away with it. Port and
 /// store stay the same when it is started again. It runs from the construction on.
+///
+/// With SEMA_TEST_STORE in the environment, `redis` or `valkey`, the store is a server of that kind, one for
+/// each semad, that runs for as long as this lives.
 class RunningServer {
   public:
     /// `options` are added to semad's command line; `--store` among them replaces the server's own.
@@ -37,6 +27,8 @@ class RunningServer {
     pid_t pid() const { return server_->pid(); }
     /// The SQLite file.
     std::filesystem::path store() const { return folder_.path() / "semad.db"; }
+    /// The server that is the store instead; null where that is SQLite, or what the options say.
+    RedisServer* redis() const { return redis_.get(); }
     /// Where a test may put what belongs to the server, such as its Unix socket.
     const std::filesystem::path& folder() const { return folder_.path(); }
 
@@ -56,6 +48,7 @@ class RunningServer {
     std::vector<std::string> options_;
     ProgramOptions program_options_;
     TempDir folder_;
+    std::unique_ptr<RedisServer> redis_;
     ReservedPort port_;
     std::string url_;
     std::unique_ptr<Program> server_;

@@ -1,4 +1,5 @@
 #include "server/store/redis.hpp"
+#include "tests/store/redis_stores.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/forked_child.hpp"
 #include "tests/support/recording_listener.hpp"
@@ -17,31 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-RedisStoreOptions options_for(const std::string& url) {
-    RedisStoreOptions options;
-    options.address = parse_redis_address(url).value();
-    return options;
-}
-
-std::unique_ptr<SharedStore> open(const std::string& url) {
-    auto store = open_redis_store(options_for(url));
-    if (!store) throw std::runtime_error(store.error().message);
-    return *std::move(store);
-}
-
-std::vector<CommitResult> commit(Store& store, const std::vector<PoolChange>& batch) {
-    return store.commit(batch, std::nullopt);
-}
-
 const PoolId pool = PoolId::random();
 const std::string pool_key = "sema:{" + pool.str() + "}";
-
-PoolRecord reloaded(SharedStore& store, const PoolId& id) {
-    LoadResult result = store.reload(id);
-    INFO(failure_text(result));
-    REQUIRE(std::holds_alternative<PoolRecord>(result));
-    return std::get<PoolRecord>(std::move(result));
-}
 
 }  // namespace
 

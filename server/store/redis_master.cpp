@@ -64,7 +64,8 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
                                          std::initializer_list<const char*> scripts) {
     const Deadline deadline = from_now(connect_limit);
     const auto failed = [&](const std::string& why) {
-        return trouble("cannot connect to " + describe(endpoint) + ": " + why);
+        const bool distrusts = why.find("certificate") != why.npos;
+        return trouble("cannot connect to " + describe(endpoint) + ": " + why, distrusts);
     };
     if (auto opened = connection.open(endpoint, deadline); !opened) return failed(opened.error().message);
     Commands commands;

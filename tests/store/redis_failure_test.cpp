@@ -3,6 +3,7 @@
 #include "tests/support/proxy.hpp"
 #include "tests/support/recording_listener.hpp"
 #include "tests/support/redis_server.hpp"
+#include "tests/support/scripted_server.hpp"
 
 #include <future>
 
@@ -296,8 +297,8 @@ TEST_CASE("what is no Redis, or holds something else under our names, is refused
     RedisServer redis;
     redis.command({"LPUSH", "sema:format", "1"});
     CHECK_THAT(refusal(redis.url()), has_text("WRONGTYPE"));
-    const ScriptedServer web(std::vector<Scene>(100, {Scene::Wait::for_end_of_input, http("200 OK", ""), {}}));
-    const ScriptedServer other(std::vector<Scene>(100, {Scene::Wait::for_request, "+OK\r\nHTTP", {}}));
+    const ScriptedServer web(
+        std::vector<Scene>(100, {Scene::Wait::for_end_of_input, http("200 OK", ""), {}}));
     CHECK_THAT(refusal("redis://" + web.url().substr(7)), has_text("no answer in time"));
 }
 

@@ -227,6 +227,50 @@ TEST_CASE("a server that is killed counts as lost within three seconds, and one 
     CHECK(listener.lost_servers() == std::vector{id});
 }
 
+TEST_CASE("a server that did not run for a while is told that it may have missed something") {
+    const RedisServer redis;
+    ForkedChild child([&](const ForkedChild::Report& report) {
+        const auto store = open(redis.url());
+        RecordingListener listener;
+        const Listening listening(*store, listener);
+        report(std::to_string(getpid()));
+        report(std::to_string(static_cast<std::uint64_t>(store->self())));
+        if (eventually([&] { return listener.times_reached() > 0; })) report("reached");
+        if (store->reachable()) report("reachable");
+    });
+    const pid_t process = std::stoi(child.next_line().value());
+    const ServerId id{std::stoull(child.next_line().value())};
+    const auto store = open(redis.url());
+    RecordingListener listener;
+    const Listening listening(*store, listener);
+    CHECK_FALSE(store->is_lost(id));
+    kill(process, SIGSTOP);
+    CHECK(listener.loses(id));
+    kill(process, SIGCONT);
+    CHECK(child.next_line() == "reached");
+    CHECK(child.next_line() == "reachable");
+}
+
+TEST_CASE("a server that was lost and is back is not lost any more") {
+    const RedisServer redis;
+    ForkedChild child([&](const ForkedChild::Report& report) {
+        const auto store = open(redis.url());
+        report(std::to_string(getpid()));
+        report(std::to_string(static_cast<std::uint64_t>(store->self())));
+        pause();
+    });
+    const pid_t process = std::stoi(child.next_line().value());
+    const ServerId id{std::stoull(child.next_line().value())};
+    const auto store = open(redis.url());
+    CHECK_FALSE(store->is_lost(id));
+    for (int round = 0; round < 2; ++round) {
+        kill(process, SIGSTOP);
+        REQUIRE(eventually([&] { return store->is_lost(id); }));
+        kill(process, SIGCONT);
+        REQUIRE(eventually([&] { return !store->is_lost(id); }));
+    }
+}
+
 TEST_CASE("the time of all servers is the store's, and goes on evenly") {
     const RedisServer redis;
     const auto store = open(redis.url());

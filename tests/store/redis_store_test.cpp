@@ -29,6 +29,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     HeldSlot slot = some_slot(3);
     slot.told = 0;
     slot.full_end = TimePoint(-5s);
+    slot.server = ServerId{~std::uint64_t{0}};
     KeptPlace place = some_place(1);
     place.chosen = false;
     place.server = ServerId{0xfedcba9876543210};
@@ -43,6 +44,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     CHECK_FALSE(record.slots[0].full_end);
     CHECK(record.slots[1].told == 0);
     CHECK(record.slots[1].full_end == TimePoint(-5s));
+    CHECK(record.slots[1].server == slot.server);
     REQUIRE(record.places.size() == 1);
     CHECK_FALSE(record.places[0].chosen);
     CHECK(record.places[0].server == place.server);

@@ -24,27 +24,28 @@ _semad() {
         --log-format) found=(text json) ;;
         --log-level) found=(debug info warn error off) ;;
         --store)
-            found=(sqlite: memory:)
+            found=(sqlite: memory: redis:// rediss:// redis+unix:// redis+sentinel://)
             if [[ $typed == "$prefix"sqlite:* ]]; then
                 mapfile -t found < <(compgen -P sqlite: -f -- "${typed#"$prefix"sqlite:}")
                 compopt -o filenames 2> /dev/null
             fi
             ;;
-        --admin-token-file)
+        --admin-token-file | --redis-password-file)
             mapfile -t found < <(compgen -f -- "${typed#"$prefix"}")
             compopt -o filenames 2> /dev/null
             ;;
-        --listen | --max-* | --rejoin | --threads) return 0 ;;
+        --listen | --redis-wait-replicas | --max-* | --rejoin | --threads) return 0 ;;
         *)
             [[ -z $prefix ]] || return 0
-            found=(--listen --store --admin-token-file --max-ttl --max-wait --max-hold --rejoin --max-count --max-pools
-                --max-waiters --max-connections --threads --log-format --log-level -h --help --version)
+            found=(--listen --store --redis-wait-replicas --redis-password-file --admin-token-file --max-ttl --max-wait
+                --max-hold --rejoin --max-count --max-pools --max-waiters --max-connections --threads --log-format
+                --log-level -h --help --version)
             ;;
     esac
     for word in "${found[@]/#/"$prefix"}"; do
         [[ $word != "$typed"* ]] || COMPREPLY+=("${word#"$stem"}")
     done
-    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *: ]]; then compopt -o nospace 2> /dev/null; fi
+    if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[:/] ]]; then compopt -o nospace 2> /dev/null; fi
     return 0
 }
 

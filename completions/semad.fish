@@ -6,13 +6,15 @@ function __semad_stores -d "Where semad can keep pools"
     if string match -q 'sqlite:*' -- $token
         printf 'sqlite:%s\n' (__fish_complete_path (string replace -r '^sqlite:' '' -- $token))
     else
-        printf '%s\n' sqlite: memory:
+        printf '%s\n' sqlite: memory: redis:// rediss:// redis+unix:// redis+sentinel://
     end
 end
 
 complete -c semad -f
 complete -c semad -l listen -x -d 'Where to listen: HOST:PORT, [IPV6]:PORT or unix:/PATH'
 complete -c semad -l store -x -a '(__semad_stores)' -d 'Where pools are kept'
+complete -c semad -l redis-wait-replicas -x -d 'On how many replicas a change is before it is answered'
+complete -c semad -l redis-password-file -r -F -d 'A file with the password for the Redis'
 complete -c semad -l admin-token-file -r -F -d 'A file with the token that lists all pools'
 complete -c semad -l max-ttl -x -d 'Longest lease'
 complete -c semad -l max-wait -x -d 'Longest wait of one borrow'

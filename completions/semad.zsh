@@ -5,7 +5,7 @@ _semad_store() {
     if compset -P sqlite:; then
         _files
     else
-        _alternative 'stores:store:compadd -S "" sqlite\: memory\:'
+        _alternative 'stores:store:compadd -S "" sqlite\: memory\: redis\:// rediss\:// redis+unix\:// redis+sentinel\://'
     fi
 }
 
@@ -13,6 +13,8 @@ _semad() {
     _arguments \
         '*--listen=[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
         '--store=[where pools are kept]:store:_semad_store' \
+        '--redis-wait-replicas=[on how many replicas a change is before it is answered]:number:' \
+        '--redis-password-file=[a file with the password for the Redis]:file:_files' \
         '--admin-token-file=[a file with the token that lists all pools]:file:_files' \
         '--max-ttl=[longest lease]:time:' \
         '--max-wait=[longest wait of one borrow]:time:' \

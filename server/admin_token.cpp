@@ -1,84 +1,25 @@
 #include "server/admin_token.hpp"
 
 #include "common/bearer_token.hpp"
+#include "server/secret_file.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <optional>
-#include <string_view>
-#include <system_error>
+#include <utility>
 
 namespace sema {
-namespace {
-
-// More than a token may have, with a line's end and some white space.
-constexpr std::size_t longest_line = 8192;
-
-class File {
-  public:
-    explicit File(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-    ~File() {
-        if (descriptor_ >= 0) ::close(descriptor_);
-    }
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-
-    bool is_open() const { return descriptor_ >= 0; }
-
-    // The text up to the first line's end, or more. Nothing where it could not be read: errno tells why.
-    std::optional<std::string> beginning() const {
-        std::string text;
-        while (text.find('\n') == text.npos && text.size() < longest_line) {
-            std::array<char, 1024> bytes;
-            const ssize_t size = ::read(descriptor_, bytes.data(), bytes.size());
-            if (size == 0) break;
-            if (size < 0 && errno != EINTR) return std::nullopt;
-            if (size > 0) text.append(bytes.data(), static_cast<std::size_t>(size));
-        }
-        return text;
-    }
-
-    bool is_exposed() const {
-        struct stat info {};
-        if (::fstat(descriptor_, &info) != 0) return false;
-        // A file of root's that this user's group may read is how a service is given a secret.
-        const bool by_group = info.st_uid == ::geteuid() && (info.st_mode & S_IRGRP) != 0;
-        return by_group || (info.st_mode & S_IROTH) != 0;
-    }
-
-  private:
-    int descriptor_;
-};
-
-std::string_view trimmed(std::string_view text) {
-    constexpr const char* blank = " \t\r";
-    const auto first = text.find_first_not_of(blank);
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
-}  // namespace
 
 Expected<AdminToken> read_admin_token(const std::string& path) {
     if (path.empty()) return AdminToken{};
     const auto refuse = [&](const std::string& why) {
         return failure("cannot take the admin token from " + path + ": " + why);
     };
-    const File file(path);
-    const auto text = file.is_open() ? file.beginning() : std::nullopt;
-    if (!text) return refuse(std::generic_category().message(errno));
-    const std::string_view token = trimmed(std::string_view(*text).substr(0, text->find('\n')));
-    if (token.empty()) return refuse("its first line is empty");
-    if (!is_bearer_token(token)) {
+    auto secret = read_secret(path);
+    if (!secret) return refuse(secret.error().message);
+    if (!is_bearer_token(secret->text)) {
         return refuse(
             "its first line must be at most 4096 letters, digits and -._~+/ (openssl rand -hex 32 "
             "makes a good one)");
     }
-    return AdminToken{std::string(token), file.is_exposed()};
+    return AdminToken{std::move(secret->text), secret->exposed};
 }
 
 }  // namespace sema

@@ -5,8 +5,10 @@
 #include "server/log.hpp"
 #include "server/notify.hpp"
 #include "server/options.hpp"
+#include "server/secret_file.hpp"
 #include "server/service.hpp"
 #include "server/store/memory.hpp"
+#include "server/store/redis.hpp"
 #include "server/store/sqlite.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -31,9 +33,43 @@ constexpr std::chrono::milliseconds drain_patience(4000);
 // Descriptors that are not connections: the store's files, the listeners, the event queues.
 constexpr std::size_t reserved_descriptors = 64;
 
-Expected<std::unique_ptr<Store>> open_store(const StoreOption& option) {
-    if (const auto* sqlite = std::get_if<SqliteStoreOption>(&option)) return open_sqlite_store(sqlite->path);
-    return make_memory_store();
+struct OpenStore {
+    std::unique_ptr<Store> store;
+    /// To be logged once we serve.
+    std::vector<std::string> warnings;
+};
+
+Expected<OpenStore> open_redis(const RedisStoreOption& option) {
+    RedisStoreOptions redis = option.redis;
+    std::vector<std::string> warnings;
+    if (option.password_shown) {
+        warnings.emplace_back(
+            "the password of the store is on the command line, where ps shows it to everybody: use "
+            "--redis-password-file or SEMAD_REDIS_PASSWORD");
+    }
+    if (const std::string& file = option.password_file; !file.empty()) {
+        auto secret = read_secret(file);
+        if (!secret)
+            return failure("cannot take the password of the store from " + file + ": " +
+                           secret.error().message);
+        if (secret->exposed)
+            warnings.push_back(file +
+                               " holds the password of the store and others can read it (chmod 600 it)");
+        redis.address.password = std::move(secret->text);
+    }
+    auto store = open_redis_store(redis);
+    if (!store) return tl::unexpected(store.error());
+    for (std::string& warning : redis_store_warnings(redis))
+        warnings.push_back(std::move(warning));
+    return OpenStore{*std::move(store), std::move(warnings)};
+}
+
+Expected<OpenStore> open_store(const StoreOption& option) {
+    if (const auto* redis = std::get_if<RedisStoreOption>(&option)) return open_redis(*redis);
+    if (std::holds_alternative<MemoryStoreOption>(option)) return OpenStore{make_memory_store(), {}};
+    auto store = open_sqlite_store(std::get<SqliteStoreOption>(option).path);
+    if (!store) return tl::unexpected(store.error());
+    return OpenStore{*std::move(store), {}};
 }
 
 // Raises the soft limit to the hard one: every waiter holds a descriptor.
@@ -74,12 +110,13 @@ Expected<void> serve(const Options& options) {
 
     auto admin_token = read_admin_token(options.admin_token_file);
     if (!admin_token) return tl::unexpected(admin_token.error());
-    auto store = open_store(options.store);
-    if (!store) return tl::unexpected(store.error());
-    const auto anchor = (*store)->anchor();
+    const auto opened = open_store(options.store);
+    if (!opened) return tl::unexpected(opened.error());
+    Store& store = *opened->store;
+    const auto anchor = store.anchor();
     if (!anchor) return tl::unexpected(anchor.error());
     SystemClock clock(*anchor);
-    Service service(**store, clock, options.limits, [&log](const std::string& trouble) {
+    Service service(store, clock, options.limits, [&log](const std::string& trouble) {
         trouble.empty() ? log.info("the store works again") : log.error(trouble);
     });
 
@@ -102,6 +139,8 @@ Expected<void> serve(const Options& options) {
     }
     if (admin_token->exposed)
         log.warn(options.admin_token_file + " holds the admin token and others can read it (chmod 600 it)");
+    for (const std::string& warning : opened->warnings)
+        log.warn(warning);
     notify_supervisor("READY=1");
 
     signals_context.run();

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace sema {
@@ -34,6 +35,15 @@ Expected<StoreOption> default_store() {
     return failure("there is no HOME to keep the data in: name a file with --store sqlite:PATH");
 }
 
+Expected<StoreOption> redis_store(const std::string& url) {
+    RedisStoreOption option;
+    auto address = parse_redis_address(url);
+    if (!address) return tl::unexpected(address.error());
+    option.redis.address = std::move(*address);
+    option.password_shown = !option.redis.address.password.empty();
+    return option;
+}
+
 Expected<StoreOption> parse_store(const std::string& text) {
     constexpr std::string_view sqlite = "sqlite:";
     if (text.empty()) return default_store();
@@ -41,7 +51,31 @@ Expected<StoreOption> parse_store(const std::string& text) {
     if (text.rfind(sqlite, 0) == 0 && text.size() > sqlite.size()) {
         return SqliteStoreOption{text.substr(sqlite.size())};
     }
-    return failure("'" + text + "' is not a store: write sqlite:PATH or memory:");
+    // What begins like this may have a password further on.
+    if (is_redis_url(text)) return redis_store(text);
+    return failure("'" + text + "' is not a store: write sqlite:PATH, memory: or redis://HOST");
+}
+
+// What other options say of a store on Redis.
+Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replicas,
+                        const std::string& password_file) {
+    auto* redis = std::get_if<RedisStoreOption>(&store);
+    if (!redis) {
+        const char* misplaced = wait_replicas            ? "--redis-wait-replicas"
+                                : !password_file.empty() ? "--redis-password-file"
+                                                         : nullptr;
+        if (!misplaced) return {};
+        return failure(std::string(misplaced) +
+                       " is for a store on Redis: name it with --store redis://HOST");
+    }
+    redis->redis.wait_replicas = wait_replicas.value_or(0);
+    redis->password_file = password_file;
+    if (redis->password_shown && !password_file.empty())
+        return failure("the password of the store is in --store and in --redis-password-file: write it once");
+    std::string& password = redis->redis.address.password;
+    if (password.empty() && password_file.empty()) password = env("SEMAD_REDIS_PASSWORD");
+    redis->redis.sentinel_password = env("SEMAD_REDIS_SENTINEL_PASSWORD");
+    return {};
 }
 
 std::string is_positive_duration(const std::string& text) {
@@ -53,6 +87,10 @@ std::string is_positive_duration(const std::string& text) {
 std::string is_duration(const std::string& text) {
     const auto duration = parse_duration(text);
     return duration ? "" : duration.error().message;
+}
+
+std::string is_path(const std::string& path) {
+    return path.empty() ? "needs a file" : "";
 }
 
 std::string one_line(std::string text) {
@@ -68,6 +106,8 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     Options options;
     std::vector<std::string> listen = {default_listen};
     std::string store;
+    std::optional<unsigned> redis_wait_replicas;
+    std::string redis_password_file;
     std::string log_format = "text";
     std::string max_ttl = "1d";
     std::string max_wait = "5m";
@@ -87,12 +127,20 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
         ->type_name("ADDRESS")
         ->allow_extra_args(false);
     app.add_option("--store", store,
-                   "Where pools are kept: sqlite:PATH or memory: (sqlite: in your state folder)")
+                   "Where pools are kept: sqlite:PATH, memory:, redis://HOST (sqlite: in your state folder)")
         ->type_name("STORE");
+    app.add_option("--redis-wait-replicas", redis_wait_replicas,
+                   "On how many replicas of that Redis a change is before it is answered (0)")
+        ->type_name("N")
+        ->check(CLI::Range(0U, 100U));
+    app.add_option("--redis-password-file", redis_password_file,
+                   "A file whose first line is the password for that Redis (none)")
+        ->type_name("FILE")
+        ->check(is_path);
     app.add_option("--admin-token-file", options.admin_token_file,
                    "A file whose first line is the token with which all pools can be listed (nobody can)")
         ->type_name("FILE")
-        ->check([](const std::string& path) { return std::string(path.empty() ? "needs a file" : ""); });
+        ->check(is_path);
     app.add_option("--max-ttl", max_ttl, "The longest lease; a longer ttl is cut to it (1d)")
         ->type_name("T")
         ->check(is_positive_duration);
@@ -158,12 +206,15 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     auto parsed = parse_store(store);
     if (!parsed) return tl::unexpected(parsed.error());
     options.store = std::move(*parsed);
+    if (auto completed = complete(options.store, redis_wait_replicas, redis_password_file); !completed)
+        return tl::unexpected(completed.error());
     return options;
 }
 
 std::string describe(const StoreOption& store) {
-    const auto* sqlite = std::get_if<SqliteStoreOption>(&store);
-    return sqlite ? "sqlite:" + sqlite->path : "memory:";
+    if (const auto* sqlite = std::get_if<SqliteStoreOption>(&store)) return "sqlite:" + sqlite->path;
+    if (const auto* redis = std::get_if<RedisStoreOption>(&store)) return describe(redis->redis.address);
+    return "memory:";
 }
 
 }  // namespace sema

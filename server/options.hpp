@@ -2,6 +2,7 @@
 
 #include "server/http/listen_address.hpp"
 #include "server/service.hpp"
+#include "server/store/redis.hpp"
 
 #include <string>
 #include <variant>
@@ -15,7 +16,14 @@ struct SqliteStoreOption {
     std::string path;
 };
 struct MemoryStoreOption {};
-using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption>;
+struct RedisStoreOption {
+    RedisStoreOptions redis;
+    /// The path; empty where `redis` has the password, or there is none.
+    std::string password_file;
+    /// The password is on the command line.
+    bool password_shown = false;
+};
+using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption, RedisStoreOption>;
 
 /// What `semad` was told to do.
 struct Options {
@@ -37,10 +45,11 @@ struct Printed {
     std::string text;
 };
 
-/// Reads the command line. The error is one line that says what is wrong with it.
+/// Reads the command line, and what the environment adds to it. The error is one line that says what is wrong
+/// with it.
 Expected<std::variant<Options, Printed>> parse_options(int argc, const char* const* argv);
 
-/// As written after --store.
+/// As written after --store, but for a user and a password.
 std::string describe(const StoreOption& store);
 
 }  // namespace sema

@@ -26,8 +26,8 @@ NotGranted not_granted(const Pool& pool, const Forecast& forecast, std::size_t r
     return {rank, pool.waiting(), pool.in_use(), pool.count(), pool.eta(forecast, rank, slots)};
 }
 
-// The settings after a PUT. What it does not name stays.
-PoolSettings changed(const PoolSettings* before, const wire::RegisterRequest& request) {
+// What a PUT does not name stays.
+PoolSettings settings_after(const PoolSettings* before, const wire::RegisterRequest& request) {
     PoolSettings settings = before ? *before : PoolSettings();
     if (request.slots) settings.payloads = *request.slots;
     if (request.cooldown) settings.cooldown = *request.cooldown;
@@ -36,18 +36,26 @@ PoolSettings changed(const PoolSettings* before, const wire::RegisterRequest& re
     return settings;
 }
 
+// Names this server in what it stores, if others share the store.
+ServiceLimits named(ServiceLimits limits, const SharedStore* store) {
+    if (store) limits.pool.server = store->self();
+    return limits;
+}
+
 }  // namespace
 
 Service::Service(Store& store, Clock& clock, const ServiceLimits& limits,
                  std::function<void(const std::string&)> on_store_trouble)
     : store_(store),
+      shared_(dynamic_cast<SharedStore*>(&store)),
       clock_(clock),
-      limits_(limits),
+      limits_(named(limits, shared_)),
       on_store_trouble_(std::move(on_store_trouble)),
       chosen_ids_(store.chosen_leases().value_or(std::vector<ChosenLease>())),
       pools_(store.pool_count().value_or(0)) {
     for (std::size_t i = 0; i < shard_count; ++i)
         shards_.push_back(std::make_unique<Shard>());
+    if (shared_) shared_->listen(this);
 }
 
 Service::~Service() {
@@ -66,8 +74,9 @@ void Service::drain() {
         const MutexLock lock(shard->mutex);
         for (auto& [id, entry] : shard->entries) {
             end_watch(entry, Refusal::shutting_down, ready);
-            if (!entry.pool) continue;
-            for (const Ticket ticket : entry.pool->send_away(clock_.now()))
+            if (shared_) drain_shared(*shard, id, entry, ready);
+            if (shared_ || !entry.pool) continue;
+            for (const Ticket ticket : entry.pool->send_away(clock_.now(), entry.changes))
                 ready.add(entry.waiters.extract(ticket).mapped().reply, Refusal::shutting_down);
             count_waiters(entry);
         }
@@ -75,6 +84,7 @@ void Service::drain() {
 }
 
 void Service::stop() {
+    if (shared_) shared_->listen(nullptr);
     stopping_ = true;
     {
         const MutexLock lock(timer_mutex_);
@@ -96,11 +106,11 @@ void Service::put(const PoolId& pool, const wire::RegisterRequest& request, Repl
         if (entry.pool) {
             entry.pool->set_count(now, request.count, entry.changes, outcome);
         } else {
-            if (pools_ >= limits_.max_pools) return ready.add(to, Refusal::too_many_pools);
+            if (pools_ >= limits_.max_pools) return refuse(entry, to, Refusal::too_many_pools, ready);
             entry.pool.emplace(request.count, entry.fence, limits_.pool, entry.changes);
             set_present(entry, true);
         }
-        entry.pool->set(now, changed(entry.pool->settings().get(), request), entry.changes, outcome);
+        entry.pool->set(now, settings_after(entry.pool->settings().get(), request), entry.changes, outcome);
         tell(pool, entry, outcome, ready);
         answer(entry, to, counts(*entry.pool), ready);
     });
@@ -143,14 +153,13 @@ void Service::remove(const PoolId& pool, Reply reply) {
     perform(pool, Ticket{}, reply, [this, pool](Entry& entry, const Reply& to, Ready& ready) {
         if (!entry.pool) return answer(entry, to, PoolDeleted{false}, ready);
         Outcome outcome;
-        for (const Ticket ticket : entry.pool->dissolve(outcome)) {
-            entry.answers.push_back(
-                {std::move(entry.waiters.extract(ticket).mapped().reply), Refusal::no_such_pool});
-        }
+        for (const Ticket ticket : entry.pool->dissolve(outcome))
+            answer_waiter(entry, ticket, Refusal::no_such_pool);
         entry.fence = entry.pool->fence();
         entry.changes = Changes{.cleared = true, .fence = entry.fence};
         tell(pool, entry, outcome, ready);
-        if (entry.watch) {
+        // In a shared pool they are told once it is gone.
+        if (entry.watch && !shared_) {
             // Should the pool turn out to stay, they are told that they missed that.
             for (auto& [ticket, watcher] : entry.watch->watchers) {
                 entry.answers.push_back({[to = std::move(watcher)](const Answer& given) {
@@ -158,7 +167,8 @@ void Service::remove(const PoolId& pool, Reply reply) {
                                              const bool failed = refusal && *refusal == Refusal::store_failed;
                                              to(failed ? Refusal::watch_lost : given);
                                          },
-                                         Refusal::no_such_pool});
+                                         Refusal::no_such_pool,
+                                         {}});
             }
             entry.watch.reset();
         }
@@ -191,25 +201,27 @@ void Service::borrow(const PoolId& id, Entry& entry, const Claim& claim, const W
     Pool& pool = *entry.pool;
     const TimePoint now = clock_.now();
     if (claim.chosen && !chosen_ids_.take(claim.lease, id, now))
-        return ready.add(call.reply, Refusal::lease_id_in_use);
+        return refuse(entry, call.reply, Refusal::lease_id_in_use, ready);
     Outcome outcome;
     const auto borrowed = pool.borrow(now, claim, entry.changes, outcome);
     tell(id, entry, outcome, ready);
     if (const auto* held = std::get_if<Pool::Held>(&borrowed)) {
         answer(entry, call.reply, granted(pool, held->lease, now, call.is_extended), ready);
     } else if (const auto* unavailable = std::get_if<Pool::Unavailable>(&borrowed)) {
-        if (!call.is_extended) return ready.add(call.reply, Refusal::no_resource);
-        ready.add(call.reply, not_granted(pool, pool.forecast(now), unavailable->rank, claim.slots));
+        if (!call.is_extended) return refuse(entry, call.reply, Refusal::no_resource, ready);
+        refuse(entry, call.reply, not_granted(pool, pool.forecast(now), unavailable->rank, claim.slots),
+               ready);
     } else if (waiters_ >= limits_.max_waiters && pool.waiting() > entry.counted_waiters) {
         Outcome after;
         pool.cancel(now, claim.lease, entry.changes, after);
         tell(id, entry, after, ready);
-        ready.add(call.reply, Refusal::too_many_waiters);
+        refuse(entry, call.reply, Refusal::too_many_waiters, ready);
     } else if (draining_) {
-        pool.leave(now, claim.ticket);
-        ready.add(call.reply, Refusal::shutting_down);
+        pool.leave(now, claim.ticket, entry.changes);
+        refuse(entry, call.reply, Refusal::shutting_down, ready);
     } else {
         entry.waiters.emplace(claim.ticket, call);
+        if (entry.shared) entry.shared->give_ups.emplace(claim.give_up_at, claim.ticket);
     }
 }
 
@@ -261,9 +273,7 @@ void Service::cancel(const PoolId& pool, const LeaseId& lease, Reply reply) {
         if (!entry.pool) return answer(entry, to, BorrowCancelled{false}, ready);
         Outcome outcome;
         const auto ticket = entry.pool->cancel(clock_.now(), lease, entry.changes, outcome);
-        if (ticket && *ticket != Ticket{})
-            entry.answers.push_back(
-                {std::move(entry.waiters.extract(*ticket).mapped().reply), Refusal::cancelled});
+        if (ticket && *ticket != Ticket{}) answer_waiter(entry, *ticket, Refusal::cancelled);
         tell(pool, entry, outcome, ready);
         answer(entry, to, BorrowCancelled{ticket.has_value()}, ready);
     });
@@ -271,23 +281,35 @@ void Service::cancel(const PoolId& pool, const LeaseId& lease, Reply reply) {
 
 void Service::undelivered(const PoolId& pool, const LeaseId& lease) {
     const Reply nobody = [](const Answer&) {};
-    perform(pool, Ticket{}, nobody, [this, pool, lease](Entry& entry, const Reply&, Ready& ready) {
+    if (!shared_) return perform(pool, Ticket{}, nobody, giving_up(pool, lease));
+    Shard& shard = shard_of(pool);
+    const MutexLock lock(shard.mutex);
+    Entry& entry = shard.entries.try_emplace(pool).first->second;
+    entry.deferred.push_back({Ticket{}, nobody, giving_up(pool, lease), false, true});
+    mark_dirty(shard, pool, entry);
+}
+
+/// The answer that told of the lease does not arrive.
+Service::Act Service::giving_up(const PoolId& pool, const LeaseId& lease) {
+    return [this, pool, lease](Entry& entry, const Reply&, Ready& ready) {
         if (!entry.pool) return;
         Outcome outcome;
         entry.pool->undelivered(clock_.now(), lease, entry.changes, outcome);
         tell(pool, entry, outcome, ready);
-    });
+    };
 }
 
 void Service::watch(const PoolId& pool, Ticket ticket, Reply reply) {
     if (draining_) return reply(Refusal::shutting_down);
     perform(pool, ticket, reply, [this, pool, ticket](Entry& entry, const Reply& to, Ready& ready) {
         // Whoever comes after drain() looked here would not be told by it.
-        if (draining_) return ready.add(to, Refusal::shutting_down);
+        if (draining_) return refuse(entry, to, Refusal::shutting_down, ready);
         if (!entry.pool) return answer(entry, to, Refusal::no_such_pool, ready);
         bring_up_to_date(pool, entry, ready);
         if (!entry.watch) entry.watch = std::make_unique<Entry::Watch>();
         if (entry.watch->watchers.empty()) entry.watch->shown = entry.pool->revision();
+        // It may be done for the second time.
+        std::erase_if(entry.watch->watchers, [&](const auto& watcher) { return watcher.first == ticket; });
         entry.watch->watchers.emplace_back(ticket, to);
         answer(entry, to, view_of(*entry.pool, clock_.now()), ready);
     });
@@ -303,6 +325,7 @@ bool Service::leave(const PoolId& pool, Ticket ticket) {
     for (auto& call : entry.deferred) {
         if (call.ticket == ticket) call.left = true;
     }
+    if (shared_) return leave_shared(shard, pool, entry, ticket);
     if (!leave(entry, ticket)) return false;
     if (entry.loaded && entry.pool) bring_up_to_date(pool, entry, ready);
     finish(shard, pool, entry);
@@ -310,16 +333,18 @@ bool Service::leave(const PoolId& pool, Ticket ticket) {
 }
 
 bool Service::leave(Entry& entry, Ticket ticket) {
-    if (entry.watch) {
-        auto& watchers = entry.watch->watchers;
-        const auto gone =
-            std::erase_if(watchers, [&](const auto& watcher) { return watcher.first == ticket; });
-        if (watchers.empty()) entry.watch.reset();
-        if (gone > 0) return true;
-    }
-    if (!entry.pool || !entry.pool->leave(clock_.now(), ticket)) return false;
+    if (stop_watching(entry, ticket)) return true;
+    if (!entry.pool || !entry.pool->leave(clock_.now(), ticket, entry.changes)) return false;
     entry.waiters.erase(ticket);
     return true;
+}
+
+bool Service::stop_watching(Entry& entry, Ticket ticket) {
+    if (!entry.watch) return false;
+    auto& watchers = entry.watch->watchers;
+    const auto gone = std::erase_if(watchers, [&](const auto& watcher) { return watcher.first == ticket; });
+    if (watchers.empty()) entry.watch.reset();
+    return gone > 0;
 }
 
 std::optional<TimePoint> Service::advance() {
@@ -332,6 +357,10 @@ std::optional<TimePoint> Service::advance() {
             shard->deadlines.erase(shard->deadlines.begin());
             Entry& entry = shard->entries.at(id);
             entry.scheduled.reset();
+            if (shared_) {
+                advance_shared(*shard, id, entry, ready);
+                continue;
+            }
             // A pool that is being read anew is brought up to date once that is done.
             if (!entry.loaded || !entry.pool) continue;
             bring_up_to_date(id, entry, ready);
@@ -398,7 +427,8 @@ void Service::bound_away(const PoolId& pool, Entry& entry) {
 
 /// Nothing is kept for a pool that is not there.
 void Service::drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shard.mutex) {
-    if (!entry.idle() || uncommitted(entry)) return;
+    if (!entry.idle() || (!shared_ && uncommitted(entry))) return;
+    if (entry.shared && entry.shared->check_at) shared_->unfollow(pool);
     if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
     shard.entries.erase(pool);
 }
@@ -411,22 +441,33 @@ void Service::bring_up_to_date(const PoolId& pool, Entry& entry, Ready& ready) {
 
 /// Passes on what a call to the pool meant for its waiters, and for ids that borrowers chose.
 void Service::tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready) {
-    const auto waiter = [&](Ticket ticket) { return std::move(entry.waiters.extract(ticket).mapped()); };
+    // Nothing where a waiter of a shared pool left just now.
+    const auto waiter = [&](Ticket ticket) {
+        auto node = entry.waiters.extract(ticket);
+        if (entry.shared) end_call(entry, ticket);
+        return node ? std::optional(std::move(node.mapped())) : std::nullopt;
+    };
     std::optional<Forecast> forecast;
     for (const auto& [ticket, rank, slots] : outcome.gave_up) {
-        const WaitingCall call = waiter(ticket);
-        if (!call.is_extended) {
-            ready.add(call.reply, Refusal::no_resource);
+        const auto call = waiter(ticket);
+        if (!call) continue;
+        if (!call->is_extended) {
+            ready.add(call->reply, Refusal::no_resource);
             continue;
         }
         if (!forecast) forecast = entry.pool->forecast(clock_.now());
-        ready.add(call.reply, not_granted(*entry.pool, *forecast, rank, slots));
+        ready.add(call->reply, not_granted(*entry.pool, *forecast, rank, slots));
     }
-    for (const Ticket ticket : outcome.superseded)
-        ready.add(waiter(ticket).reply, Refusal::superseded);
+    for (const Ticket ticket : outcome.superseded) {
+        if (const auto call = waiter(ticket)) ready.add(call->reply, Refusal::superseded);
+    }
+    for (const Ticket ticket : outcome.cancelled) {
+        if (const auto call = waiter(ticket)) ready.add(call->reply, Refusal::cancelled);
+    }
     for (const auto& [ticket, lease, at] : outcome.granted) {
-        const WaitingCall call = waiter(ticket);
-        entry.answers.push_back({call.reply, granted(*entry.pool, lease, at, call.is_extended)});
+        const auto call = entry.waiters.find(ticket);
+        const bool is_extended = call != entry.waiters.end() && call->second.is_extended;
+        answer_waiter(entry, ticket, granted(*entry.pool, lease, at, is_extended));
     }
     for (const auto& [lease, until] : outcome.chosen) {
         // What frees an id may turn out not to have happened.
@@ -441,14 +482,27 @@ void Service::tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Rea
 /// Answers when everything done to the pool so far is committed.
 void Service::answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready) {
     if (uncommitted(entry)) {
-        entry.answers.push_back({reply, answer});
+        entry.answers.push_back({reply, answer, {}});
     } else {
         ready.add(reply, answer);
     }
 }
 
+/// Answers at once, since it takes nothing that is stored; in a shared pool, once it is known that no other
+/// server has changed what it rests on.
+void Service::refuse(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready) {
+    if (shared_) return entry.answers.push_back({reply, answer, {}});
+    ready.add(reply, answer);
+}
+
+/// Answers a waiter when everything done to the pool so far is committed.
+void Service::answer_waiter(Entry& entry, Ticket ticket, const Answer& answer) {
+    if (shared_) return entry.answers.push_back({{}, answer, ticket});
+    entry.answers.push_back({std::move(entry.waiters.extract(ticket).mapped().reply), answer, {}});
+}
+
 bool Service::uncommitted(const Entry& entry) const {
-    return !entry.changes.empty() || entry.batch > committed_;
+    return shared_ || !entry.changes.empty() || entry.batch > committed_;
 }
 
 /// Tells those who watch why there will be no more views.
@@ -457,6 +511,10 @@ void Service::end_watch(Entry& entry, Refusal why, Ready& ready) {
     for (const auto& [ticket, reply] : entry.watch->watchers)
         ready.add(reply, why);
     entry.watch.reset();
+}
+
+bool Service::is_ready() const {
+    return shared_ ? shared_->reachable() : !in_trouble_;
 }
 
 void Service::set_present(Entry& entry, bool present) {

@@ -98,6 +98,8 @@ using Answer =
 /// throw.
 using Reply = std::function<void(const Answer&)>;
 
+struct Answered;
+
 /// The semaphore service without its HTTP: pools, their queues, and the order in which things become
 /// durable.
 ///
@@ -107,22 +109,28 @@ using Reply = std::function<void(const Answer&)>;
 ///   store_failed, and the pools concerned go back to what the store says.
 /// - Changes are committed in groups: what is asked for while a commit is under way goes into the next one.
 /// - Pools are loaded when first used, and stay loaded.
+/// - Where the store is shared, each call is done to what the store has, changes of other servers included:
+///   what an answer tells was so at some moment between the call and the answer. A waiter waits on while the
+///   store is away; every other call is answered store_failed then.
 ///
 /// Thread-safe. A thread that made calls goes on to settle(), or their answers may never come. Deadlines
 /// are kept from start() on; before it, a test calls advance() and flush() instead.
-class Service {
+class Service : private StoreListener {
   public:
     /// `store` and `clock` must outlive the service. `on_store_trouble` is told of failures of the
     /// store (a text without secrets; once a minute while it lasts), and gets an empty text when it works
     /// again.
     Service(Store& store, Clock& clock, const ServiceLimits& limits,
             std::function<void(const std::string&)> on_store_trouble = {});
-    ~Service();
+    ~Service() override;
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
     /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
+
+    /// Whether calls can be served: false while the store is in trouble.
+    bool is_ready() const;
 
     /// Answers every waiter and watcher, and from now on every call but give_back(), with shutting_down. What
     /// is in flight is finished.
@@ -203,14 +211,18 @@ class Service {
     void perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act);
     void finish(Shard& shard, const PoolId& pool, Entry& entry);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
+    Act giving_up(const PoolId& pool, const LeaseId& lease);
     void tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready);
     void bring_up_to_date(const PoolId& pool, Entry& entry, Ready& ready);
     void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);
     bool leave(Entry& entry, Ticket ticket);
+    static bool stop_watching(Entry& entry, Ticket ticket);
     void count_waiters(Entry& entry);
     void bound_away(const PoolId& pool, Entry& entry);
     void free_ids(const Batch& batch);
     void answer(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
+    void refuse(Entry& entry, const Reply& reply, const Answer& answer, Ready& ready);
+    void answer_waiter(Entry& entry, Ticket ticket, const Answer& answer);
     bool uncommitted(const Entry& entry) const;
     void set_present(Entry& entry, bool present);
     static void end_watch(Entry& entry, Refusal why, Ready& ready);
@@ -228,16 +240,50 @@ class Service {
     bool is_used(const PoolId& pool);
     void report(const std::string& trouble);
 
+    // Of pools that other servers change too.
+    void changed(const PoolId& pool, Version version) override;
+    void lost(ServerId server) override;
+    void reached() override;
+    struct Round;
+    void mark_dirty(Shard& shard, const PoolId& pool, Entry& entry);
+    static bool has_duties(const Entry& entry);
+    static bool is_asked(const Entry& entry);
+    static bool is_followed(const Entry& entry);
+    static void end_call(Entry& entry, Ticket ticket);
+    void do_round();
+    void begin_round(Shard& shard, Round& round);
+    void load_for_round(Round& round);
+    void do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& round, Ready& ready);
+    void do_duties(const PoolId& pool, Entry& entry, TimePoint now, Ready& ready);
+    void end_round(Round& round);
+    void take_committed(const PoolChange& change, Entry& entry, const std::vector<Answered>& answers,
+                        Ready& ready);
+    void take_stale(const PoolId& pool, Entry& entry, const Stale& stale, std::uint64_t generation,
+                    Ready& ready);
+    void take_record(const PoolId& pool, Entry& entry, std::uint64_t generation, const LoadResult& found,
+                     Ready& ready);
+    void take_failure(Entry& entry, const std::vector<Answered>& answers, Ready& ready);
+    static void fail_deferred(Entry& entry, Ready& ready);
+    template <class Calls>
+    static void forget_queued(Entry& entry, const Calls& calls);
+    static void undo(Entry& entry);
+    void plan(Shard& shard, const PoolId& pool, Entry& entry);
+    void advance_shared(Shard& shard, const PoolId& pool, Entry& entry, Ready& ready);
+    bool leave_shared(Shard& shard, const PoolId& pool, Entry& entry, Ticket ticket);
+    void drain_shared(Shard& shard, const PoolId& pool, Entry& entry, Ready& ready);
+
     void wake_committer();
     void run_committer();
     void schedule(TimePoint deadline);
     void run_timer();
 
     Store& store_;
+    /// The store, if it is a shared one.
+    SharedStore* const shared_;
     Clock& clock_;
     const ServiceLimits limits_;
     const std::function<void(const std::string&)> on_store_trouble_;
-    bool in_trouble_ = false;
+    std::atomic<bool> in_trouble_{false};
     TimePoint told_at_;
 
     std::vector<std::unique_ptr<Shard>> shards_;

@@ -53,7 +53,7 @@ Version fresh_version() {
 }  // namespace
 
 bool Service::settle() {
-    if (!slow_) return flush();
+    if (!slow_ && !shared_) return flush();
     if (work_) wake_committer();
     return false;
 }
@@ -62,6 +62,12 @@ bool Service::flush() {
     // Whoever is turned away here left its work where the thread that is at it looks once more.
     if (!work_ || flushing_.exchange(true)) return false;
     work_ = false;
+    if (shared_) {
+        do_round();
+        go_on_listing();
+        flushing_ = false;
+        return work_;
+    }
     Batch batch;
     batch.number = ++taken_;
     for (const auto& shard : shards_)
@@ -107,7 +113,7 @@ void Service::show(Entry& entry) {
     if (entry.watch->due > now) return;
     const auto view = std::make_shared<const PoolView>(entry.pool->view(now));
     for (const auto& [ticket, reply] : entry.watch->watchers)
-        entry.answers.push_back({reply, view});
+        entry.answers.push_back({reply, view, {}});
     entry.watch->due =
         now + static_cast<Duration::rep>(effort(*view) + entry.watch->watchers.size()) * pause_per_view_entry;
     entry.watch->shown = view->revision;
@@ -169,8 +175,8 @@ void Service::roll_back(Batch& batch, Ready& ready) {
         batch.to_load.push_back(id);
     }
     committed_ = batch.number;
-    for (auto& [reply, answer] : failed)
-        ready.add(reply, Refusal::store_failed);
+    for (const Answered& answered : failed)
+        ready.add(answered.reply, Refusal::store_failed);
 }
 
 /// Drops what is left of pools that the batch deleted.

@@ -91,7 +91,9 @@ void Service::list_next(const std::shared_ptr<Listing>& listing) {
         is_used(id) ? list_used(listing, id) : list_unused(*listing, id);
 }
 
+/// Whether more is known of it than the store has.
 bool Service::is_used(const PoolId& pool) {
+    if (shared_) return false;
     Shard& shard = shard_of(pool);
     const MutexLock lock(shard.mutex);
     return shard.entries.contains(pool);

@@ -10,6 +10,8 @@ namespace sema {
 struct Answered {
     Reply reply;
     Answer answer;
+    /// In a shared pool, the waiter that it is for, who waits on until the answer is given; else 0.
+    Ticket waiter{};
 };
 
 /// Answers to give once no lock is held any more.
@@ -19,11 +21,11 @@ class Service::Ready {
     Ready(const Ready&) = delete;
     Ready& operator=(const Ready&) = delete;
     ~Ready() {
-        for (const auto& [reply, answer] : answers_)
-            reply(answer);
+        for (const Answered& answered : answers_)
+            answered.reply(answered.answer);
     }
 
-    void add(const Reply& reply, const Answer& answer) { answers_.push_back({reply, answer}); }
+    void add(const Reply& reply, const Answer& answer) { answers_.push_back({reply, answer, {}}); }
     void add(std::vector<Answered>&& answers) {
         std::move(answers.begin(), answers.end(), std::back_inserter(answers_));
     }
@@ -36,6 +38,8 @@ class Service::Ready {
 struct Service::WaitingCall {
     Reply reply;
     bool is_extended = false;
+    /// In a shared pool: as it was stored last; nothing before that.
+    std::optional<Waiter> stored{};
 };
 
 /// A pool, or the knowledge that there is none, with what goes on around it.
@@ -52,6 +56,36 @@ struct Service::Entry {
         Act act;
         /// The borrower has left: it takes what is free, and does not wait.
         bool left = false;
+        /// Nobody waits for it, and it is done even if the store is away for long.
+        bool is_duty = false;
+        /// In a shared pool: its borrower was queued, and has left or got its answer. It is not done again.
+        bool is_over = false;
+    };
+    /// What a pool takes that other servers change too. See service_shared.cpp.
+    struct Shared {
+        /// What was done in the round under way, to be done again if another server was first.
+        std::vector<Deferred> calls;
+        /// The greatest fence before the round.
+        std::uint64_t fence = 0;
+        /// A round is at the store.
+        bool in_flight = false;
+        /// When each waiter gives up.
+        std::set<std::pair<TimePoint, Ticket>> give_ups;
+        /// Waiters who left, and whose places are still in the queue.
+        std::vector<Ticket> gone;
+        /// Leases that were granted to calls which were answered that they failed.
+        std::vector<Pool::Withdrawn> orphans;
+        /// The store is not known to have all of the last round, or nothing of it.
+        bool outcome_unknown = false;
+        /// Another server may have changed the pool since it was read.
+        bool behind = false;
+        /// Another server may have been lost.
+        bool look_at_servers = false;
+        /// SharedStore::generation() when the pool was read last.
+        std::uint64_t generation = 0;
+        /// While the pool is followed: when the store is asked whether it has changed, should nothing else
+        /// be asked before.
+        std::optional<TimePoint> check_at;
     };
 
     /// False until the store was read, and again after a failed commit until it was read anew: calls
@@ -82,9 +116,12 @@ struct Service::Entry {
     TimePoint retry_at = TimePoint::min();
     bool dirty = false;
     std::optional<TimePoint> scheduled;
+    /// Null in a pool of this server's own.
+    std::unique_ptr<Shared> shared;
 
     bool idle() const {
-        return loaded && !pool && !dirty && changes.empty() && answers.empty() && deferred.empty();
+        return loaded && !pool && !dirty && changes.empty() && answers.empty() && deferred.empty() &&
+               (!shared || (!shared->in_flight && !shared->outcome_unknown && shared->orphans.empty()));
     }
     /// Whether the pool has changed since its watchers were shown it.
     bool has_news() const { return watch && pool && pool->revision() != watch->shown; }
@@ -134,6 +171,10 @@ void Service::perform(const PoolId& pool, Ticket ticket, const Reply& reply, Any
     const MutexLock lock(shard.mutex);
     const auto [found, is_new] = shard.entries.try_emplace(pool);
     Entry& entry = found->second;
+    if (shared_) {
+        entry.deferred.push_back({ticket, reply, std::move(act)});
+        return mark_dirty(shard, pool, entry);
+    }
     if (is_new) {
         shard.to_load.push_back(pool);
         work_ = true;

@@ -9,8 +9,14 @@ namespace {
 constexpr Position bits_per_word = 64;
 
 // Fences are reserved on stable storage in blocks, so that not every grant has to write there. What is left
-// of a block when the pool is read anew is skipped.
+// of a block when the pool is read anew is skipped. Where other servers change the pool it is read anew all
+// the time.
 constexpr std::uint64_t fence_block = 1000;
+constexpr std::uint64_t shared_fence_block = 1;
+
+// Another server takes its waiters out of the queue itself when they give up. If it has not done so by then,
+// it is not about to.
+constexpr Duration give_up_grace = std::chrono::seconds(1);
 
 std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<TimePoint> b) {
     if (!a || !b) return a ? a : b;
@@ -18,14 +24,19 @@ std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<Time
 }
 
 KeptPlace row_of(const Waiter& waiter) {
-    return {waiter.claim.lease, waiter.claim.priority, waiter.place.second,
-            waiter.claim.slots, waiter.queued_at,      waiter.claim.holder};
+    return {
+        waiter.claim.lease,  waiter.claim.priority, waiter.place.second,
+        waiter.claim.slots,  waiter.queued_at,      waiter.claim.holder,
+        waiter.claim.chosen, waiter.server,         waiter.away ? waiter.deadline : waiter.claim.give_up_at};
 }
 
 }  // namespace
 
 Pool::Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Changes& changes)
-    : limits_(&limits), count_(count), fence_(fence), reserved_fence_(fence + fence_block) {
+    : limits_(&limits),
+      count_(count),
+      fence_(fence),
+      reserved_fence_(fence + (is_shared() ? 0 : fence_block)) {
     changes.count = count_;
     changes.fence = reserved_fence_;
 }
@@ -33,6 +44,7 @@ Pool::Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Change
 Pool::Pool(const PoolRecord& record, TimePoint now, const PoolLimits& limits) : limits_(&limits) {
     Outcome nobody;
     take_rows(record, now, nobody);
+    take_kept_places(record, now, nobody);
 }
 
 Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
@@ -44,7 +56,7 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes,
         }
         if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, changes, outcome);
     }
-    const Place place{-claim.priority, next_arrival_++};
+    const Place place{-claim.priority, next_arrival(now)};
     const auto& turns = queue_.get<ByTurn>();
     const bool is_next = turns.empty() || turns.begin()->away || place < turns.begin()->place;
     if (is_next && claim.slots <= available()) return Held{grant(now, claim, changes, outcome)};
@@ -53,25 +65,25 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes,
         return Unavailable{queue_.get<ByPlace>().lower_bound_rank(place) + 1};
     }
 
-    const Waiter waiter{claim, place, now, false, claim.give_up_at};
+    const Waiter waiter{claim, place, now, false, claim.give_up_at, limits_->server};
     enqueue(waiter);
-    if (claim.chosen) {
-        changes.places[claim.lease] = row_of(waiter);
-        outcome.chosen.push_back({claim.lease, TimePoint::max()});
-    }
+    if (has_row(waiter)) changes.places[claim.lease] = row_of(waiter);
+    if (claim.chosen) outcome.chosen.push_back({claim.lease, TimePoint::max()});
     return Queued{};
 }
 
 /// `claim` comes from the borrower who has a place already.
 Pool::Borrowed Pool::rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
     const auto waiter = queue_.get<ByLease>().find(claim.lease);
-    if (!waiter->away) outcome.superseded.push_back(waiter->claim.ticket);
+    if (is_here(*waiter)) outcome.superseded.push_back(waiter->claim.ticket);
     queue_.get<ByLease>().modify(waiter, [&](Waiter& it) {
         it.claim.ticket = claim.ticket;
         it.claim.ttl = claim.ttl;
         it.claim.give_up_at = it.deadline = claim.give_up_at;
         it.away = false;
+        it.server = limits_->server;
     });
+    if (is_shared()) changes.places[claim.lease] = row_of(*waiter);
     serve(now, changes, outcome);
     if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
         std::erase_if(outcome.granted, [&](const auto& granted) { return granted.ticket == claim.ticket; });
@@ -116,11 +128,29 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     return kept;
 }
 
+void Pool::withdraw(TimePoint now, const std::vector<Withdrawn>& leases, Changes& changes, Outcome& outcome) {
+    // All of them before anything else is granted: where such a grant was not stored, its fence is given
+    // again.
+    for (const auto& [lease, fence] : leases) {
+        const auto live = leases_.find(lease);
+        if (live == leases_.end() || live->second.lease.fence != fence) continue;
+        if (live->second.server == limits_->server && !is_told(live->second, changes))
+            end(live, now, true, changes, outcome);
+    }
+    settle(now, changes, outcome);
+}
+
+/// Whether somebody knows of the lease, though one answer that told of it is lost.
+bool Pool::is_told(Live& live, Changes& changes) const {
+    if (live.told > 0) --live.told;
+    if (live.told > 0 && is_shared()) write(live, changes);
+    return live.told > 0;
+}
+
 void Pool::undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
     const auto live = leases_.find(lease);
-    // Whoever asked for it a second time knows of it, though the first answer is lost.
-    if (live == leases_.end() || live->second.told == 0 || --live->second.told > 0) return;
+    if (live == leases_.end() || live->second.told == 0 || is_told(live->second, changes)) return;
     if (!live->second.lease.chosen) {
         give_back(now, lease, changes, outcome);
         return;
@@ -164,13 +194,23 @@ void Pool::advance_to(TimePoint now, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
 }
 
-bool Pool::leave(TimePoint now, Ticket ticket) {
+const Waiter* Pool::waiter(Ticket ticket) const {
     const auto& tickets = queue_.get<ByTicket>();
     const auto waiter = tickets.find(static_cast<std::uint64_t>(ticket));
-    if (waiter == tickets.end() || waiter->away) return false;
-    // Its row, if it has one, stays.
-    Changes none;
-    step_away(*waiter, now, none);
+    return waiter == tickets.end() ? nullptr : &*waiter;
+}
+
+std::optional<Outcome::GaveUp> Pool::place_of(Ticket ticket) const {
+    const Waiter* const found = waiter(ticket);
+    if (!found) return std::nullopt;
+    const auto& places = queue_.get<ByPlace>();
+    return Outcome::GaveUp{ticket, places.rank(places.find(found->place)) + 1, found->claim.slots};
+}
+
+bool Pool::leave(TimePoint now, Ticket ticket, Changes& changes) {
+    const Waiter* const leaving = waiter(ticket);
+    if (!leaving || leaving->away) return false;
+    step_away(*leaving, now, changes);
     return true;
 }
 
@@ -179,23 +219,39 @@ std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Changes&
     std::optional<Ticket> ticket;
     const auto& waiters = queue_.get<ByLease>();
     if (const auto waiter = waiters.find(lease); waiter != waiters.end()) {
-        ticket = waiter->away ? Ticket{} : waiter->claim.ticket;
+        ticket = is_here(*waiter) ? waiter->claim.ticket : Ticket{};
         if (waiter->claim.chosen) outcome.chosen.push_back({lease, TimePoint::min()});
+        std::optional<KeptPlace> notice;
+        if (!waiter->away && !is_here(*waiter)) {
+            notice = row_of(*waiter);
+            notice->cancelled = true;
+        }
         forget(*waiter, changes);
+        if (notice) changes.places[lease] = *notice;
     }
     settle(now, changes, outcome);
     return ticket;
 }
 
-std::vector<Ticket> Pool::send_away(TimePoint now) {
+std::vector<Ticket> Pool::send_away(TimePoint now, Changes& changes) {
     std::vector<Ticket> tickets;
-    Changes none;
-    const auto& turns = queue_.get<ByTurn>();
-    while (!turns.empty() && !turns.begin()->away) {
-        tickets.push_back(turns.begin()->claim.ticket);
-        step_away(*turns.begin(), now, none);
+    for (const Waiter& waiter : queue_.get<ByTurn>()) {
+        if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
     }
+    for (const Ticket ticket : tickets)
+        leave(now, ticket, changes);
     return tickets;
+}
+
+void Pool::expel(ServerId server, TimePoint now, Changes& changes, Outcome& outcome) {
+    std::vector<LeaseId> gone;
+    for (const Waiter& waiter : queue_) {
+        if (!waiter.away && waiter.server == server) gone.push_back(waiter.claim.lease);
+    }
+    for (const LeaseId& lease : gone)
+        step_away(*queue_.get<ByLease>().find(lease), now, changes);
+    servers_.erase(server);
+    settle(now, changes, outcome);
 }
 
 void Pool::forget_away(std::size_t most, Changes& changes, Outcome& outcome) {
@@ -213,7 +269,7 @@ bool Pool::knows(const LeaseId& lease) const {
 std::vector<Ticket> Pool::dissolve(Outcome& outcome) {
     std::vector<Ticket> tickets;
     for (const Waiter& waiter : queue_.get<ByTurn>()) {
-        if (!waiter.away) tickets.push_back(waiter.claim.ticket);
+        if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
         if (waiter.claim.chosen) outcome.chosen.push_back({waiter.claim.lease, TimePoint::min()});
     }
     for (const auto& [id, live] : leases_) {
@@ -224,15 +280,105 @@ std::vector<Ticket> Pool::dissolve(Outcome& outcome) {
     return tickets;
 }
 
-void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome) {
+void Pool::clear_leases(Outcome& outcome) {
     for (const auto& [id, live] : leases_) {
         if (live.lease.chosen) outcome.chosen.push_back({id, TimePoint::min()});
     }
-    const Leases before = std::exchange(leases_, {});
+    leases_.clear();
     in_use_ = 0;
     ends_.clear();
     resting_.clear();
     busy_.clear();
+}
+
+void Pool::restore(const PoolRecord& record, const std::vector<Waiter>& here, TimePoint now, Changes& changes,
+                   Outcome& outcome) {
+    clear_leases(outcome);
+    for (const Waiter& waiter : queue_) {
+        if (waiter.claim.chosen) outcome.chosen.push_back({waiter.claim.lease, TimePoint::min()});
+    }
+    queue_.clear();
+    queued_slots_ = 0;
+    servers_.clear();
+    take_rows(record, now, outcome);
+
+    std::unordered_map<LeaseId, const Waiter*> waiters;
+    for (const Waiter& waiter : here)
+        waiters.emplace(waiter.claim.lease, &waiter);
+    for (const KeptPlace& row : record.places) {
+        const auto waiter = waiters.find(row.lease);
+        take_place(row, waiter == waiters.end() ? nullptr : waiter->second, now, changes, outcome);
+        if (waiter != waiters.end()) waiters.erase(waiter);
+    }
+    for (const Waiter& waiter : here) {
+        if (waiters.count(waiter.claim.lease) == 0) continue;
+        Waiter again = waiter;
+        while (!enqueue(again))
+            ++again.place.second;
+        changes.places[again.claim.lease] = row_of(again);
+        if (again.claim.chosen) outcome.chosen.push_back({again.claim.lease, TimePoint::max()});
+    }
+    answer_restored(now, changes, outcome);
+    ++revision_;
+}
+
+/// `here`: the waiter of this server that had the place, if there is one.
+void Pool::take_place(const KeptPlace& row, const Waiter* here, TimePoint now, Changes& changes,
+                      Outcome& outcome) {
+    next_arrival_ = std::max(next_arrival_, row.arrival + 1);
+    const bool is_own = row.server == limits_->server;
+    if (row.cancelled) {
+        if (here) outcome.cancelled.push_back(here->claim.ticket);
+        if (is_own || row.deadline <= now) changes.places[row.lease] = std::nullopt;
+        return;
+    }
+    // Nobody waits there any more: this server has answered it, or somebody else has, before the row was
+    // gone.
+    if (is_own && !here && !row.chosen) {
+        changes.places[row.lease] = std::nullopt;
+        return;
+    }
+    Waiter waiter{
+        Claim{Ticket{}, row.lease, {}, row.deadline, row.chosen, row.slots, row.priority, row.holder},
+        Place{-row.priority, row.arrival},
+        row.queued_at,
+        row.server == ServerId{},
+        row.deadline,
+        row.server};
+    if (here && (is_own || waiter.away)) {
+        // Where another server took this one for lost, the waiter counts as away.
+        waiter.claim.ticket = here->claim.ticket;
+        waiter.claim.ttl = here->claim.ttl;
+        waiter.claim.give_up_at = waiter.deadline = here->claim.give_up_at;
+        waiter.away = false;
+        waiter.server = limits_->server;
+        if (!is_own) changes.places[row.lease] = row_of(waiter);
+    } else if (is_own) {
+        waiter.away = true;
+        waiter.server = ServerId{};
+        waiter.deadline = now + limits_->rejoin;
+        changes.places[row.lease] = row_of(waiter);
+    } else {
+        if (here) outcome.superseded.push_back(here->claim.ticket);
+        if (!waiter.away) {
+            waiter.deadline += give_up_grace;
+            servers_.insert(row.server);
+        }
+    }
+    if (row.chosen) outcome.chosen.push_back({row.lease, TimePoint::max()});
+    enqueue(waiter);
+}
+
+std::uint64_t Pool::next_arrival(TimePoint now) {
+    // Never one that was given before, not even by a server whose waiters have left since.
+    if (is_shared())
+        next_arrival_ = std::max(next_arrival_, static_cast<std::uint64_t>(now.time_since_epoch().count()));
+    return next_arrival_++;
+}
+
+void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome) {
+    const Leases before = leases_;
+    clear_leases(outcome);
     for (const Waiter& waiter : queue_) {
         if (waiter.claim.chosen) changes.places[waiter.claim.lease] = row_of(waiter);
     }
@@ -242,6 +388,7 @@ void Pool::restore(const PoolRecord& record, TimePoint now, Changes& changes, Ou
         if (row != changes.places.end() && row->second->arrival == place.arrival) changes.places.erase(row);
     }
     take_rows(record, now, outcome);
+    take_kept_places(record, now, outcome);
     for (auto& [id, live] : leases_) {
         const auto known = before.find(id);
         if (known == before.end() || known->second.lease.fence != live.lease.fence) continue;
@@ -262,7 +409,7 @@ void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
         const auto& waiters = queue_.get<ByLease>();
         const auto waiter = waiters.find(id);
         if (waiter == waiters.end()) continue;
-        if (!waiter->away) {
+        if (is_here(*waiter)) {
             tell_again(live, changes, outcome);
             outcome.granted.push_back({waiter->claim.ticket, live.lease, now});
         }
@@ -271,7 +418,7 @@ void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
 }
 
 std::optional<TimePoint> Pool::next_deadline() const {
-    const bool is_awaited = !queue_.empty() && !queue_.get<ByTurn>().begin()->away;
+    const bool is_awaited = !queue_.empty() && is_here(*queue_.get<ByTurn>().begin());
     std::optional<TimePoint> next = is_awaited ? next_free() : std::nullopt;
     if (!queue_.empty()) next = earliest(next, queue_.get<ByDeadline>().begin()->deadline);
     return next;
@@ -338,6 +485,9 @@ void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) 
     for (const auto& [id, live] : leases_) {
         if (live.lease.chosen) outcome.chosen.push_back({id, live.lease.expires_at});
     }
+}
+
+void Pool::take_kept_places(const PoolRecord& record, TimePoint now, Outcome& outcome) {
     for (const KeptPlace& row : record.places) {
         const Claim claim{Ticket{}, row.lease, {}, now, true, row.slots, row.priority, row.holder};
         const bool is_new = enqueue(
@@ -348,11 +498,16 @@ void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) 
 }
 
 void Pool::take_slot(const HeldSlot& row, TimePoint now) {
-    const TimePoint end = std::min({row.expires_at, now + row.ttl, row.granted_at + limits_->max_hold});
+    // The timeline of one server may lose time over a restart; that of a shared store does not, but may be
+    // a little further on where the lease was granted than it is here.
+    const TimePoint latest = is_shared() ? row.expires_at : std::min(row.expires_at, now + row.ttl);
+    const TimePoint end = std::min(latest, row.granted_at + limits_->max_hold);
     if (end > now) {
         const auto [live, is_first] = leases_.try_emplace(
-            row.lease,
-            Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder}});
+            row.lease, Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder},
+                            is_shared() ? row.told : 1,
+                            is_shared() ? row.full_end : std::nullopt,
+                            row.server});
         if (is_first) ends_.emplace(end, row.lease);
         live->second.lease.positions.push_back(row.position);
         ++in_use_;
@@ -391,16 +546,14 @@ void Pool::give_up(TimePoint now, Changes& changes, Outcome& outcome) {
             forget(waiter, changes);
             continue;
         }
-        const auto place = queue_.project<ByPlace>(deadlines.begin());
-        outcome.gave_up.push_back(
-            {waiter.claim.ticket, queue_.get<ByPlace>().rank(place) + 1, waiter.claim.slots});
+        if (is_here(waiter)) outcome.gave_up.push_back(*place_of(waiter.claim.ticket));
         step_away(waiter, now, changes);
     }
 }
 
 void Pool::serve(TimePoint now, Changes& changes, Outcome& outcome) {
     const auto& turns = queue_.get<ByTurn>();
-    while (!turns.empty() && !turns.begin()->away && turns.begin()->claim.slots <= available()) {
+    while (!turns.empty() && is_here(*turns.begin()) && turns.begin()->claim.slots <= available()) {
         const Waiter& next = *turns.begin();
         outcome.granted.push_back({next.claim.ticket, grant(now, next.claim, changes, outcome), now});
         forget(next, changes);
@@ -409,7 +562,7 @@ void Pool::serve(TimePoint now, Changes& changes, Outcome& outcome) {
 
 Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome) {
     if (fence_ == reserved_fence_) {
-        reserved_fence_ += fence_block;
+        reserved_fence_ += is_shared() ? shared_fence_block : fence_block;
         changes.fence = reserved_fence_;
     }
     const Duration ttl = std::min(claim.ttl, limits_->max_hold);
@@ -417,10 +570,11 @@ Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& 
                 claim.holder};
     ends_.emplace(lease.expires_at, lease.id);
     in_use_ += claim.slots;
-    write(lease, changes);
     if (lease.chosen) outcome.chosen.push_back({lease.id, lease.expires_at});
     ++revision_;
-    return leases_.emplace(lease.id, Live{lease}).first->second.lease;
+    const Live& live = leases_.emplace(lease.id, Live{lease, 1, {}, limits_->server}).first->second;
+    write(live, changes);
+    return live.lease;
 }
 
 void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes,
@@ -446,11 +600,13 @@ void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Chang
     ++revision_;
 }
 
-void Pool::write(const Lease& lease, Changes& changes) {
+void Pool::write(const Live& live, Changes& changes) {
+    const Lease& lease = live.lease;
     for (const Position position : lease.positions) {
         changes.slots[position] = HeldSlot{
-            lease.id,  position,    lease.granted_at, lease.expires_at,
-            lease.ttl, lease.fence, lease.chosen,     position == lease.position() ? lease.holder : nullptr};
+            lease.id,  position,      lease.granted_at, lease.expires_at,
+            lease.ttl, lease.fence,   lease.chosen,     position == lease.position() ? lease.holder : nullptr,
+            live.told, live.full_end, live.server};
     }
 }
 
@@ -458,14 +614,18 @@ void Pool::set_end(Live& live, TimePoint expires_at, Changes& changes, Outcome& 
     ends_.erase({live.lease.expires_at, live.lease.id});
     live.lease.expires_at = expires_at;
     ends_.emplace(expires_at, live.lease.id);
-    write(live.lease, changes);
+    write(live, changes);
     if (live.lease.chosen) outcome.chosen.push_back({live.lease.id, expires_at});
     ++revision_;
 }
 
 /// Another answer tells of it.
 void Pool::tell_again(Live& live, Changes& changes, Outcome& outcome) {
-    if (live.told++ == 0 && live.full_end) set_end(live, *live.full_end, changes, outcome);
+    if (live.told++ == 0 && live.full_end) {
+        set_end(live, *live.full_end, changes, outcome);
+    } else if (is_shared()) {
+        write(live, changes);
+    }
 }
 
 bool Pool::enqueue(const Waiter& waiter) {
@@ -477,7 +637,7 @@ bool Pool::enqueue(const Waiter& waiter) {
 
 /// Takes the waiter out of the queue.
 void Pool::forget(const Waiter& waiter, Changes& changes) {
-    if (waiter.claim.chosen) changes.places[waiter.claim.lease] = std::nullopt;
+    if (has_row(waiter)) changes.places[waiter.claim.lease] = std::nullopt;
     queued_slots_ -= waiter.claim.slots;
     queue_.erase(queue_.iterator_to(waiter));
     ++revision_;
@@ -489,7 +649,9 @@ void Pool::step_away(const Waiter& waiter, TimePoint now, Changes& changes) {
     queue_.modify(queue_.iterator_to(waiter), [&](Waiter& it) {
         it.away = true;
         it.deadline = now + limits_->rejoin;
+        it.server = ServerId{};
     });
+    if (is_shared()) changes.places[waiter.claim.lease] = row_of(waiter);
 }
 
 Positions Pool::take_lowest(unsigned slots) {

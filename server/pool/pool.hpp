@@ -60,6 +60,8 @@ struct Outcome {
     std::vector<GaveUp> gave_up;
     /// Waiters whose place a newer call has taken over.
     std::vector<Ticket> superseded;
+    /// Waiters whom somebody took out of the queue through another server.
+    std::vector<Ticket> cancelled;
     /// How long each id that a borrower chose is taken from now on: for ever while it waits, not at all
     /// (TimePoint::min()) once it is done.
     std::vector<Chosen> chosen;
@@ -90,6 +92,8 @@ struct PoolLimits {
     /// How long a place in the queue is kept for a borrower who is away, and a lease for one whom its answer
     /// did not reach.
     Duration rejoin = std::chrono::seconds(15);
+    /// This server, where several share the pools; else none.
+    ServerId server{};
 };
 
 /// The rules of one semaphore, and nothing else: no I/O, no thread, no clock. Time is an argument of
@@ -106,6 +110,8 @@ struct PoolLimits {
 ///   it takes its place over. While it is away it is passed over, and it never is granted anything. The
 ///   place is kept for the time to rejoin, restarts included.
 /// - Lowering `count` ends no lease: nothing is granted until fewer than `count` slots are lent.
+/// - Where several servers share the pool, a waiter is granted a slot by the one server that can answer it.
+/// To the others it is somebody whom nobody overtakes: what is free stays free until that server takes it.
 ///
 /// Every call first brings the pool up to `now` (waiters give up, leases expire, freed slots are handed
 /// on), whose consequences are in the Outcome too. Rows that must be stored are added to `changes`; an
@@ -151,6 +157,14 @@ class Pool {
     /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
     void undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
+    struct Withdrawn {
+        LeaseId lease;
+        std::uint64_t fence = 0;
+    };
+    /// This server granted these leases to calls that were answered that they failed. Those that no other
+    /// call told of since end now. REQUIRES: nothing was granted since the pool was restored.
+    void withdraw(TimePoint now, const std::vector<Withdrawn>& leases, Changes& changes, Outcome& outcome);
+
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
     void set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome);
 
@@ -160,14 +174,20 @@ class Pool {
     /// The connection of a waiter is gone: it leaves the queue, or is away from now on where it chose its
     /// lease's id. False when it does not wait (any more).
     /// It may have kept others waiting who can be served now: advance_to() does that.
-    bool leave(TimePoint now, Ticket ticket);
+    bool leave(TimePoint now, Ticket ticket, Changes& changes);
 
-    /// Takes the waiter for `lease` out of the queue, and gives its ticket (0 when it is away). Nothing when
-    /// there is none.
+    /// Takes the waiter for `lease` out of the queue, and gives its ticket (0 when it is away, or another
+    /// server will tell it). Nothing when there is none.
     std::optional<Ticket> cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
-    /// All waiters who are there leave, and get nothing any more: their tickets, in their order.
-    std::vector<Ticket> send_away(TimePoint now);
+    /// All waiters whom this server can answer leave, and get nothing any more: their tickets, in their
+    /// order.
+    std::vector<Ticket> send_away(TimePoint now, Changes& changes);
+
+    /// The waiters of that other server leave: nobody can answer them.
+    void expel(ServerId server, TimePoint now, Changes& changes, Outcome& outcome);
+    /// The other servers that had waiters when the pool was last restored.
+    const std::set<ServerId>& servers() const { return servers_; }
 
     /// Takes up to `most` of those who are away out of the queue, the last in it first.
     void forget_away(std::size_t most, Changes& changes, Outcome& outcome);
@@ -175,7 +195,7 @@ class Pool {
     /// Whether the id is that of a live lease, or of a waiter.
     bool knows(const LeaseId& lease) const;
 
-    /// The pool is deleted: the tickets of the waiters who are there, in their order.
+    /// The pool is deleted: the tickets of the waiters whom this server can answer, in their order.
     std::vector<Ticket> dissolve(Outcome& outcome);
 
     /// Replaces all but the queue by what `record` says: for when what the pool did last could not be stored.
@@ -183,6 +203,19 @@ class Pool {
     /// `changes`. Who waits for a lease that is live by the record is granted that. Other grants follow with
     /// the next call.
     void restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome);
+
+    /// Replaces all by what `record` says and by those who wait here: for a pool that other servers change
+    /// too. `here` are this server's waiters with the place each had when it was last stored. Who lost it
+    /// since (this server had been taken for lost) gets it back. Who waits for a lease that is live by the
+    /// record is granted that; who was cancelled, or has come back through another server, is told. Other
+    /// grants follow with the next call.
+    void restore(const PoolRecord& record, const std::vector<Waiter>& here, TimePoint now, Changes& changes,
+                 Outcome& outcome);
+
+    /// The waiter with that ticket; null when there is none.
+    const Waiter* waiter(Ticket ticket) const;
+    /// What it would be told if it gave up now.
+    std::optional<Outcome::GaveUp> place_of(Ticket ticket) const;
 
     /// When advance_to() next has something to tell a waiter, or to store, if nothing else happens before.
     std::optional<TimePoint> next_deadline() const;
@@ -216,10 +249,18 @@ class Pool {
         unsigned told = 1;
         /// Where there were none once: when it ends if somebody asks for it. Until then it ends sooner.
         std::optional<TimePoint> full_end{};
+        /// The server that granted it, where several share the pool.
+        ServerId server{};
     };
     using Leases = std::unordered_map<LeaseId, Live>;
 
+    bool is_shared() const { return limits_->server != ServerId{}; }
+    bool is_here(const Waiter& waiter) const { return !waiter.away && waiter.server == limits_->server; }
+    void clear_leases(Outcome& outcome);
     void take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome);
+    void take_kept_places(const PoolRecord& record, TimePoint now, Outcome& outcome);
+    void take_place(const KeptPlace& row, const Waiter* here, TimePoint now, Changes& changes,
+                    Outcome& outcome);
     void take_slot(const HeldSlot& row, TimePoint now);
     void settle(TimePoint now, Changes& changes, Outcome& outcome);
     void give_up(TimePoint now, Changes& changes, Outcome& outcome);
@@ -227,9 +268,12 @@ class Pool {
     Borrowed rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
     Lease grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
     void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
-    static void write(const Lease& lease, Changes& changes);
+    static void write(const Live& live, Changes& changes);
+    bool has_row(const Waiter& waiter) const { return is_shared() || waiter.claim.chosen; }
+    std::uint64_t next_arrival(TimePoint now);
     void set_end(Live& live, TimePoint expires_at, Changes& changes, Outcome& outcome);
     void tell_again(Live& live, Changes& changes, Outcome& outcome);
+    bool is_told(Live& live, Changes& changes) const;
     void drop_ended_rows(Changes& changes) const;
     void answer_restored(TimePoint now, Changes& changes, Outcome& outcome);
     bool enqueue(const Waiter& waiter);
@@ -261,6 +305,7 @@ class Pool {
     /// Over all waiters.
     std::uint64_t queued_slots_ = 0;
     std::uint64_t next_arrival_ = 0;
+    std::set<ServerId> servers_;
     std::uint64_t revision_ = 0;
     HoldTimes hold_times_;
 };

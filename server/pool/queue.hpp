@@ -2,6 +2,7 @@
 
 #include "common/holder.hpp"
 #include "common/ids.hpp"
+#include "server/store/store.hpp"
 #include "server/time.hpp"
 
 #include <boost/multi_index/global_fun.hpp>
@@ -46,6 +47,8 @@ struct Waiter {
     bool away = false;
     /// When it gives up, or, while it is away, loses its place.
     TimePoint deadline;
+    /// The server that can answer it, where several share the pool; none while it is away.
+    ServerId server{};
 };
 
 namespace waiter_key {

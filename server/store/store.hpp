@@ -38,9 +38,11 @@ struct HeldSlot {
     std::shared_ptr<const Holder> holder{};
 
     /// What only a shared store keeps: how many answers told of the lease, but for those that are known not
-    /// to have arrived; and, where there were none once, when it ends if somebody asks for it.
+    /// to have arrived; where there were none once, when it ends if somebody asks for it; and the server that
+    /// granted it.
     unsigned told = 1;
     std::optional<TimePoint> full_end{};
+    ServerId server{};
 };
 
 /// A place in the queue. A store that is one server's keeps those that outlive the connection of their

@@ -80,7 +80,7 @@ struct Bench {
     }
     void leave(TimePoint now, Ticket who) {
         outcome = {};
-        REQUIRE(pool.leave(now, who));
+        REQUIRE(pool.leave(now, who, changes));
         pool.advance_to(now, changes, outcome);
     }
     void restore(TimePoint now, const PoolRecord& record) {

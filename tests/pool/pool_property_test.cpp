@@ -496,13 +496,13 @@ class Run {
         model_.settle(now_);
     }
     void leave() {
-        REQUIRE_FALSE(pool_->leave(now_, Ticket{tickets_ + 1000}));
+        REQUIRE_FALSE(pool_->leave(now_, Ticket{tickets_ + 1000}, changes_));
         const auto waiter = model_.queue.empty()
                                 ? model_.queue.end()
                                 : model_.queue.begin() + pick(static_cast<unsigned>(model_.queue.size()));
         if (waiter != model_.queue.end() && waiter->claim.ticket != Ticket{}) {
             present_.erase(waiter->claim.ticket);
-            REQUIRE(pool_->leave(now_, waiter->claim.ticket) == !waiter->away);
+            REQUIRE(pool_->leave(now_, waiter->claim.ticket, changes_) == !waiter->away);
             if (!waiter->away) model_.step_away(waiter, now_);
         }
         advance_here();
@@ -564,7 +564,7 @@ class Run {
         advance_here();
     }
     void send_away() {
-        REQUIRE(pool_->send_away(now_) == model_.send_away(now_));
+        REQUIRE(pool_->send_away(now_, changes_) == model_.send_away(now_));
         present_.clear();
         advance_here();
     }

@@ -166,7 +166,7 @@ TEST_CASE("a repeated call takes the place over, and the one before it is told")
     const Ticket again = queue.bench.queued(start + 1s, chosen(queue.id, start + 1s, {5s, 9, -9, 7s}));
     CHECK(queue.bench.outcome.superseded == Tickets{queue.first});
     CHECK(queue.bench.pool.waiting() == 2);
-    CHECK_FALSE(queue.bench.pool.leave(start + 1s, queue.first));
+    CHECK_FALSE(queue.bench.pool.leave(start + 1s, queue.first, queue.bench.changes));
     queue.bench.give_back(start + 2s, queue.held.id);
     REQUIRE(queue.bench.served() == Tickets{again});
     // Its own ttl, and the place and slots of the first call.
@@ -358,7 +358,7 @@ TEST_CASE("those who are sent away are told in their order, and get nothing any 
     const Ticket urgent = queue.bench.queued(start, claim(start, {300s, 1, 3}));
     const Ticket last = queue.bench.queued(start, 300s);
     queue.bench.changes = {};
-    CHECK(queue.bench.pool.send_away(start) == Tickets{urgent, queue.first, last});
+    CHECK(queue.bench.pool.send_away(start, queue.bench.changes) == Tickets{urgent, queue.first, last});
     queue.bench.give_back(start, queue.held.id);
     CHECK(queue.bench.served().empty());
     // The place of who chose its id stays, here and in the store.

@@ -163,8 +163,8 @@ TEST_CASE("a waiter that leaves is passed over") {
     const Lease lease = bench.granted(start);
     const Ticket first = bench.queued(start, 300s);
     const Ticket second = bench.queued(start, 300s);
-    CHECK(bench.pool.leave(start, first));
-    CHECK_FALSE(bench.pool.leave(start, first));
+    CHECK(bench.pool.leave(start, first, bench.changes));
+    CHECK_FALSE(bench.pool.leave(start, first, bench.changes));
     bench.give_back(start, lease.id);
     REQUIRE(bench.outcome.granted.size() == 1);
     CHECK(bench.outcome.granted[0].ticket == second);
@@ -187,7 +187,7 @@ TEST_CASE("the next deadline is the first thing that somebody waits for") {
     CHECK(bench.pool.next_deadline() == start + 10s);
     const Ticket hasty = bench.queued(start, 4s);
     CHECK(bench.pool.next_deadline() == start + 4s);
-    bench.pool.leave(start, hasty);
+    bench.pool.leave(start, hasty, bench.changes);
     CHECK(bench.pool.next_deadline() == start + 10s);
 }
 

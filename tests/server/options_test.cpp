@@ -132,7 +132,7 @@ TEST_CASE("help and version are text for stdout") {
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
     CHECK(help.find("Example:") != std::string::npos);
     CHECK(flags().count("--listen") == 1);
-    CHECK(flags().size() == 16);
+    CHECK(flags().size() == 18);
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {
@@ -150,4 +150,42 @@ TEST_CASE("every flag of semad is in its man page and in the completions") {
         CHECK(has(zsh, flag));
         CHECK(has(fish, "-l " + flag.substr(2)));
     }
+}
+
+TEST_CASE("a store on Redis has its password from one place, and shows it nowhere") {
+    unsetenv("SEMAD_REDIS_PASSWORD");
+    const auto redis = [](std::vector<const char*> arguments) {
+        return std::get<RedisStoreOption>(options(std::move(arguments)).store);
+    };
+    const auto bare = redis({"--store", "redis://db/2", "--redis-wait-replicas", "1"});
+    CHECK(bare.redis.address.password.empty());
+    CHECK(bare.redis.wait_replicas == 1);
+    CHECK_FALSE(bare.password_shown);
+    CHECK(describe(StoreOption(bare)) == "redis://db:6379/2");
+
+    const auto shown = redis({"--store", "redis://me:sesame@db"});
+    CHECK(shown.redis.address.password == "sesame");
+    CHECK(shown.password_shown);
+    CHECK(describe(StoreOption(shown)) == "redis://db:6379");
+    CHECK(redis({"--store", "redis://db", "--redis-password-file", "/x"}).password_file == "/x");
+
+    setenv("SEMAD_REDIS_PASSWORD", "from-environment", 1);
+    setenv("SEMAD_REDIS_SENTINEL_PASSWORD", "of-sentinels", 1);
+    CHECK(redis({"--store", "redis://db"}).redis.address.password == "from-environment");
+    CHECK_FALSE(redis({"--store", "redis://db"}).password_shown);
+    CHECK(redis({"--store", "redis://me:sesame@db"}).redis.address.password == "sesame");
+    CHECK(redis({"--store", "redis://db", "--redis-password-file", "/x"}).redis.address.password.empty());
+    CHECK(redis({"--store", "redis+sentinel://s/m"}).redis.sentinel_password == "of-sentinels");
+    unsetenv("SEMAD_REDIS_PASSWORD");
+    unsetenv("SEMAD_REDIS_SENTINEL_PASSWORD");
+
+    for (const std::vector<const char*>& wrong :
+         {std::vector<const char*>{"--store", "redis://me:sesame@"},
+          {"--store", "redis:sesame"},
+          {"--store", "redis://me:sesame@db", "--redis-password-file", "/x"}}) {
+        CHECK(refusal(wrong).find("sesame") == std::string::npos);
+    }
+    CHECK(refusal({"--redis-wait-replicas", "1"}).find("--store redis://") != std::string::npos);
+    CHECK(refusal({"--store", "memory:", "--redis-password-file", "/x"}).find("--store redis://") !=
+          std::string::npos);
 }

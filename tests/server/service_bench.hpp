@@ -14,19 +14,8 @@
 
 namespace sema::test {
 
-/// A service without threads: nothing is committed, loaded or timed out before the test says so.
-struct Bench {
-    explicit Bench(ServiceLimits with = {}) : limits(with) { restart(); }
-    Bench(const Bench&) = delete;
-    Bench& operator=(const Bench&) = delete;
-
-    /// A new service on the same store.
-    void restart() {
-        service.reset();
-        service = std::make_unique<Service>(*store, clock, limits,
-                                            [this](const std::string& text) { trouble.push_back(text); });
-    }
-
+/// Calls on one pool of a service.
+struct Calls {
     /// The answer of a call, once there is one.
     struct Call {
         std::shared_ptr<std::optional<Answer>> answer = std::make_shared<std::optional<Answer>>();
@@ -123,12 +112,6 @@ struct Bench {
         while (service->flush())
             REQUIRE(++rounds < 100);
     }
-    /// Lets time pass, and does what is due.
-    void pass(Duration time) {
-        clock.pass(time);
-        service->advance();
-        flush();
-    }
     /// A pool, stored.
     void made(unsigned count) {
         put(count);
@@ -145,14 +128,37 @@ struct Bench {
         return call.as<PoolCounts>().in_use;
     }
 
+    PoolId pool = PoolId::random();
+    std::unique_ptr<Service> service;
+};
+
+/// A service without threads: nothing is committed, loaded or timed out before the test says so.
+struct Bench : Calls {
+    explicit Bench(ServiceLimits with = {}) : limits(with) { restart(); }
+    ~Bench() { service.reset(); }
+    Bench(const Bench&) = delete;
+    Bench& operator=(const Bench&) = delete;
+
+    /// A new service on the same store.
+    void restart() {
+        service.reset();
+        service = std::make_unique<Service>(*store, clock, limits,
+                                            [this](const std::string& text) { trouble.push_back(text); });
+    }
+
+    /// Lets time pass, and does what is due.
+    void pass(Duration time) {
+        clock.pass(time);
+        service->advance();
+        flush();
+    }
+
     const ServiceLimits limits;
     std::shared_ptr<MemoryData> data = make_memory_data();
     std::shared_ptr<StoreFaults> faults = std::make_shared<StoreFaults>();
     std::unique_ptr<Store> store = make_faulty_store(make_memory_store(data), faults);
     ManualClock clock;
     std::vector<std::string> trouble;
-    PoolId pool = PoolId::random();
-    std::unique_ptr<Service> service;
 };
 
 }  // namespace sema::test

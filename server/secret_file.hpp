@@ -1,0 +1,21 @@
+#pragma once
+
+#include "common/error.hpp"
+
+#include <string>
+
+namespace sema {
+
+/// What somebody wrote down for this process alone.
+struct Secret {
+    std::string text;
+    /// Others than those who need to can read the file: everybody, or its group where the file is this
+    /// process's own.
+    bool exposed = false;
+};
+
+/// The first line of the file at `path`, white space around it aside; more than 8 KiB of it may be cut off.
+/// The error is the reason alone, which does not quote the file.
+Expected<Secret> read_secret(const std::string& path);
+
+}  // namespace sema

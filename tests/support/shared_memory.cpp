@@ -1,0 +1,87 @@
+#include "tests/support/shared_memory.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+namespace sema::test {
+
+void SharedMemory::be_away() {
+    away_ = true;
+}
+
+void SharedMemory::heal() {
+    unconfirmed_ = failing_ = 0;
+    away_ = false;
+    ++generation_;
+    for (SharedMemoryStore* handle : handles_) {
+        if (handle->listener_) handle->listener_->reached();
+    }
+}
+
+void SharedMemory::lose(ServerId server) {
+    lost_.insert(server);
+    for (SharedMemoryStore* handle : handles_) {
+        if (handle->self_ != server && handle->listener_) handle->listener_->lost(server);
+    }
+}
+
+bool SharedMemory::has(const PoolId& pool) const {
+    return std::holds_alternative<PoolRecord>(make_memory_store(data_)->load(pool));
+}
+
+PoolRecord SharedMemory::record(const PoolId& pool) const {
+    const auto store = make_memory_store(data_);
+    LoadResult result = store->load(pool);
+    if (auto* record = std::get_if<PoolRecord>(&result)) return std::move(*record);
+    throw std::runtime_error("the pool is absent");
+}
+
+SharedMemoryStore::SharedMemoryStore(SharedMemory& memory)
+    : memory_(memory), self_(ServerId{++memory.servers_}), inner_(make_memory_store(memory.data_)) {
+    memory_.handles_.insert(this);
+}
+
+SharedMemoryStore::~SharedMemoryStore() {
+    memory_.handles_.erase(this);
+}
+
+LoadResult SharedMemoryStore::load(const PoolId& pool) {
+    if (memory_.away_) return StoreFailure{"the store is away"};
+    return inner_->load(pool);
+}
+
+std::vector<CommitResult> SharedMemoryStore::commit(const std::vector<PoolChange>& batch,
+                                                    const std::optional<ClockAnchor>&) {
+    if (const auto act = std::exchange(memory_.before_commit_, {})) act();
+    std::vector<CommitResult> results;
+    for (const PoolChange& change : batch)
+        results.push_back(commit(change));
+    return results;
+}
+
+CommitResult SharedMemoryStore::commit(const PoolChange& change) {
+    if (memory_.away_) return StoreFailure{"the store is away"};
+    if (memory_.failing_ > 0) {
+        --memory_.failing_;
+        return StoreFailure{"the test made the store fail"};
+    }
+    CommitResult result = inner_->commit({change}, std::nullopt).front();
+    if (std::holds_alternative<Stale>(result)) {
+        ++memory_.stale_;
+        return Stale{inner_->load(change.pool)};
+    }
+    const bool is_question = change.base == change.next && change.changes.empty();
+    if (!is_question && !memory_.messages_lost_) {
+        for (SharedMemoryStore* handle : memory_.handles_) {
+            if (handle != this && handle->listener_ && handle->follows(change.pool))
+                handle->listener_->changed(change.pool, change.next);
+        }
+    }
+    if (memory_.unconfirmed_ > 0) {
+        --memory_.unconfirmed_;
+        return StoreFailure{"the test cut the answer off"};
+    }
+    return result;
+}
+
+}  // namespace sema::test

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "server/clock.hpp"
+#include "server/store/memory.hpp"
+#include "tests/support/manual_clock.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+namespace sema::test {
+
+class SharedMemoryStore;
+
+/// A shared store in memory, and what a test does to it. The servers' handles are SharedMemoryStores.
+/// Messages arrive within the commit that they tell of. One thread at a time.
+class SharedMemory {
+  public:
+    /// The store is away, for every handle, until heal().
+    void be_away();
+    /// The next `n` commits of any handle are applied, and report a failure.
+    void leave_commits_unconfirmed(unsigned n) { unconfirmed_ = n; }
+    /// The next `n` commits of any handle are not applied, and report a failure.
+    void fail_commits(unsigned n) { failing_ = n; }
+    /// The store can be reached, and tells every handle so. Commits succeed.
+    void heal();
+    /// No message arrives any more, or they do again.
+    void lose_messages(bool lost = true) { messages_lost_ = lost; }
+    /// The server is not heard of any more: what it has in memory goes on, but every other one is told.
+    void lose(ServerId server);
+    /// It is heard of again.
+    void find(ServerId server) { lost_.erase(server); }
+    /// Called within the next commit of any handle, before it is applied.
+    void before_next_commit(std::function<void()> act) { before_commit_ = std::move(act); }
+
+    /// How many commits of changes or mere questions were answered Stale.
+    unsigned stale() const { return stale_; }
+
+    PoolRecord record(const PoolId& pool) const;
+    bool has(const PoolId& pool) const;
+
+    ManualClock& clock() { return clock_; }
+
+  private:
+    friend class SharedMemoryStore;
+
+    std::shared_ptr<MemoryData> data_ = make_memory_data();
+    ManualClock clock_;
+    std::set<SharedMemoryStore*> handles_;
+    std::uint64_t servers_ = 0;
+    std::set<ServerId> lost_;
+    std::uint64_t generation_ = 1;
+    bool away_ = false;
+    bool messages_lost_ = false;
+    unsigned unconfirmed_ = 0;
+    unsigned failing_ = 0;
+    unsigned stale_ = 0;
+    std::function<void()> before_commit_;
+};
+
+class SharedMemoryStore final : public SharedStore {
+  public:
+    explicit SharedMemoryStore(SharedMemory& memory);
+    ~SharedMemoryStore() override;
+
+    LoadResult load(const PoolId& pool) override;
+    std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                     const std::optional<ClockAnchor>& anchor) override;
+    Expected<std::size_t> pool_count() override { return inner_->pool_count(); }
+    Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
+        return inner_->pools_after(after, most);
+    }
+    Expected<std::vector<ChosenLease>> chosen_leases() override { return inner_->chosen_leases(); }
+    Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
+
+    ServerId self() const override { return self_; }
+    void listen(StoreListener* listener) override { listener_ = listener; }
+    void follow(const PoolId& pool) override { followed_.insert(pool); }
+    void unfollow(const PoolId& pool) override { followed_.erase(pool); }
+    bool is_lost(ServerId server) override { return memory_.lost_.contains(server); }
+    bool reachable() const override { return !memory_.away_; }
+    std::uint64_t generation() const override { return memory_.generation_; }
+    LoadResult reload(const PoolId& pool) override { return load(pool); }
+    TimePoint now() const override { return memory_.clock_.now(); }
+    Duration unix_time(TimePoint point) const override { return memory_.clock_.unix_time(point); }
+
+    bool follows(const PoolId& pool) const { return followed_.contains(pool); }
+
+  private:
+    friend class SharedMemory;
+    CommitResult commit(const PoolChange& change);
+
+    SharedMemory& memory_;
+    const ServerId self_;
+    std::unique_ptr<Store> inner_;
+    StoreListener* listener_ = nullptr;
+    std::set<PoolId> followed_;
+};
+
+}  // namespace sema::test

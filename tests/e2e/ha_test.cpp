@@ -63,8 +63,9 @@ bool shows_waiting(const TestPool& pool, std::size_t count) {
 
 /// Who waits, in their order.
 std::vector<std::string> names_in_queue(const TestPool& pool) {
+    const Json view = pool.view();
     std::vector<std::string> names;
-    for (const Json& waiter : pool.view().at("queue"))
+    for (const Json& waiter : view.at("queue"))
         names.push_back(waiter.at("holder").at("name"));
     return names;
 }

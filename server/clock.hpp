@@ -65,4 +65,19 @@ class SystemClock final : public Clock {
     const TimePoint origin_;
 };
 
+/// The timeline of a shared store, which is the same for all its servers.
+class StoreClock final : public Clock {
+  public:
+    /// `store` must outlive the clock.
+    explicit StoreClock(const SharedStore& store) : store_(store) {}
+
+    TimePoint now() const override { return store_.now(); }
+    Duration unix_time(TimePoint point) const override { return store_.unix_time(point); }
+    std::optional<ClockAnchor> anchor_to_store() const override { return std::nullopt; }
+    void anchor_stored(const ClockAnchor&) override {}
+
+  private:
+    const SharedStore& store_;
+};
+
 }  // namespace sema

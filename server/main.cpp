@@ -100,6 +100,12 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+std::unique_ptr<Clock> make_clock(const Store& store, const std::optional<ClockAnchor>& anchor) {
+    if (const auto* shared = dynamic_cast<const SharedStore*>(&store))
+        return std::make_unique<StoreClock>(*shared);
+    return std::make_unique<SystemClock>(anchor);
+}
+
 Expected<void> serve(const Options& options) {
     const Log log(options.log_format, options.log_level);
 
@@ -115,12 +121,12 @@ Expected<void> serve(const Options& options) {
     Store& store = *opened->store;
     const auto anchor = store.anchor();
     if (!anchor) return tl::unexpected(anchor.error());
-    SystemClock clock(*anchor);
-    Service service(store, clock, options.limits, [&log](const std::string& trouble) {
+    const std::unique_ptr<Clock> clock = make_clock(store, *anchor);
+    Service service(store, *clock, options.limits, [&log](const std::string& trouble) {
         trouble.empty() ? log.info("the store works again") : log.error(trouble);
     });
 
-    http::Routes routes(service, clock, options.limits.max_count, std::move(admin_token->token));
+    http::Routes routes(service, *clock, options.limits.max_count, std::move(admin_token->token));
     http::HttpOptions http_options;
     http_options.listen = options.listen;
     http_options.threads = options.threads > 0 ? options.threads : default_threads();

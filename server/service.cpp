@@ -513,8 +513,9 @@ void Service::end_watch(Entry& entry, Refusal why, Ready& ready) {
     entry.watch.reset();
 }
 
-bool Service::is_ready() const {
-    return shared_ ? shared_->reachable() : !in_trouble_;
+Readiness Service::readiness() const {
+    if (draining_) return Readiness::shutting_down;
+    return !shared_ || shared_->reachable() ? Readiness::ready : Readiness::store_away;
 }
 
 void Service::set_present(Entry& entry, bool present) {

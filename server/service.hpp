@@ -98,6 +98,10 @@ using Answer =
 /// throw.
 using Reply = std::function<void(const Answer&)>;
 
+/// Whether calls can be served. A store of this server's own counts as one that works: whether it does is only
+/// known once it is tried.
+enum class Readiness { ready, store_away, shutting_down };
+
 struct Answered;
 
 /// The semaphore service without its HTTP: pools, their queues, and the order in which things become
@@ -129,8 +133,7 @@ class Service : private StoreListener {
     /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
 
-    /// Whether calls can be served: false while the store is in trouble.
-    bool is_ready() const;
+    Readiness readiness() const;
 
     /// Answers every waiter and watcher, and from now on every call but give_back(), with shutting_down. What
     /// is in flight is finished.
@@ -283,7 +286,7 @@ class Service : private StoreListener {
     Clock& clock_;
     const ServiceLimits limits_;
     const std::function<void(const std::string&)> on_store_trouble_;
-    std::atomic<bool> in_trouble_{false};
+    bool in_trouble_ = false;
     TimePoint told_at_;
 
     std::vector<std::unique_ptr<Shard>> shards_;

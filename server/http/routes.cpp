@@ -147,9 +147,10 @@ Response error_response(int status, std::string_view reason) {
 
 std::variant<Response, Pending> Routes::handle(const Request& request, Reply reply) {
     std::string_view path = request.path;
-    if (path == "/version" || path == "/healthz") {
+    if (path == "/version" || path == "/healthz" || path == "/readyz") {
         if (method_of(request) != "GET") return not_allowed("GET, HEAD");
         if (path == "/version") return Response{200, wire::to_json(wire::Version{version})};
+        if (path == "/readyz") return readiness();
         return Response{200, R"({"status":"ok"})"};
     }
     if (path == "/pools" && !admin_token_.empty()) {
@@ -173,6 +174,20 @@ std::variant<Response, Pending> Routes::handle(const Request& request, Reply rep
         return (this->*call.handler)(request, *pool, std::move(reply));
     }
     return allowed.empty() ? not_found() : not_allowed(allowed);
+}
+
+Response Routes::readiness() const {
+    switch (service_.readiness()) {
+        case Readiness::ready:
+            return {200, R"({"status":"ready"})"};
+        case Readiness::shutting_down:
+            return refusal_response(Refusal::shutting_down);
+        case Readiness::store_away:
+            break;
+    }
+    Response response = error_response(503, "the store cannot be reached: semad's log says why");
+    response.headers = retry_after;
+    return response;
 }
 
 Routes::Result Routes::put(const Request& request, const PoolId& pool, Reply reply) {

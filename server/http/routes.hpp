@@ -68,6 +68,7 @@ class Routes {
     struct Call;
     static const Call calls[];
 
+    Response readiness() const;
     Result put(const Request& request, const PoolId& pool, Reply reply);
     Result inspect(const Request& request, const PoolId& pool, Reply reply);
     Result remove(const Request& request, const PoolId& pool, Reply reply);

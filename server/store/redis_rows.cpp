@@ -140,6 +140,7 @@ std::optional<HeldSlot> read_slot(std::string_view field, std::string_view row) 
     slot.chosen = reader.flag();
     slot.told = reader.number<unsigned>();
     slot.full_end = reader.optional_time();
+    slot.server = ServerId{reader.number<std::uint64_t>()};
     slot.holder = reader.holder();
     if (!position || !reader.is_whole()) return std::nullopt;
     slot.position = *position;
@@ -285,6 +286,7 @@ void write_row(const HeldSlot& slot, std::string& row) {
         .flag(slot.chosen)
         .number(slot.told)
         .optional_time(slot.full_end)
+        .number(static_cast<std::uint64_t>(slot.server))
         .holder(slot.holder);
 }
 

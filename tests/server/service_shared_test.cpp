@@ -478,12 +478,12 @@ TEST_CASE("while the store is away calls fail and waiters wait on") {
     world.b.flush();
     CHECK(look.is(Refusal::store_failed));
     CHECK(borrow.is(Refusal::store_failed));
-    CHECK_FALSE(world.b.service->is_ready());
+    CHECK(world.b.service->readiness() == Readiness::store_away);
     world.pass(5s);
     CHECK(hasty.is(Refusal::no_resource));
     CHECK_FALSE(patient.answered());
     world.memory.heal();
-    CHECK(world.b.service->is_ready());
+    CHECK(world.b.service->readiness() == Readiness::ready);
     world.a.give_back(lease.id);
     world.a.flush();
     world.settle();

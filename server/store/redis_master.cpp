@@ -22,9 +22,12 @@ Deadline from_now(std::chrono::milliseconds time) {
 }  // namespace
 
 Trouble explain(std::string_view error) {
+    // Redis quotes commands that it does not know, and may quote keys.
+    for (const char* quote : {" with args", "sema:{"})
+        error = error.substr(0, error.find(quote));
     const std::string quoted = "it says \"" + std::string(error) + "\"";
     const auto lasting = [&](const char* advice) { return Trouble{quoted + ": " + advice, true}; };
-    if (starts_with(error, "NOAUTH") || starts_with(error, "NOPERM No permissions to access"))
+    if (starts_with(error, "NOAUTH"))
         return lasting("give the password with --redis-password-file or SEMAD_REDIS_PASSWORD");
     if (starts_with(error, "WRONGPASS") || starts_with(error, "ERR AUTH") ||
         starts_with(error, "ERR invalid password") || starts_with(error, "ERR Client sent AUTH"))
@@ -64,7 +67,8 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
                                          std::initializer_list<const char*> scripts) {
     const Deadline deadline = from_now(connect_limit);
     const auto failed = [&](const std::string& why) {
-        return trouble("cannot connect to " + describe(endpoint) + ": " + why);
+        const bool distrusts = why.find("certificate") != why.npos;
+        return trouble("cannot connect to " + describe(endpoint) + ": " + why, distrusts);
     };
     if (auto opened = connection.open(endpoint, deadline); !opened) return failed(opened.error().message);
     Commands commands;

@@ -336,7 +336,7 @@ Outcome<void> Watch::subscribe() {
     bool settled = false;
     std::string failed;
     subscriber_->receive(
-        [&, this](Reply reply) {
+        [&](Reply reply) {
             if (const auto error = reply.error()) failed = explain(*error).why;
             if (reply.size() == 2) settled = true;
         },

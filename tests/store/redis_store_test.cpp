@@ -1,4 +1,5 @@
 #include "server/store/redis.hpp"
+#include "tests/store/redis_stores.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/forked_child.hpp"
 #include "tests/support/recording_listener.hpp"
@@ -17,31 +18,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-RedisStoreOptions options_for(const std::string& url) {
-    RedisStoreOptions options;
-    options.address = parse_redis_address(url).value();
-    return options;
-}
-
-std::unique_ptr<SharedStore> open(const std::string& url) {
-    auto store = open_redis_store(options_for(url));
-    if (!store) throw std::runtime_error(store.error().message);
-    return *std::move(store);
-}
-
-std::vector<CommitResult> commit(Store& store, const std::vector<PoolChange>& batch) {
-    return store.commit(batch, std::nullopt);
-}
-
 const PoolId pool = PoolId::random();
 const std::string pool_key = "sema:{" + pool.str() + "}";
-
-PoolRecord reloaded(SharedStore& store, const PoolId& id) {
-    LoadResult result = store.reload(id);
-    INFO(failure_text(result));
-    REQUIRE(std::holds_alternative<PoolRecord>(result));
-    return std::get<PoolRecord>(std::move(result));
-}
 
 }  // namespace
 
@@ -51,6 +29,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     HeldSlot slot = some_slot(3);
     slot.told = 0;
     slot.full_end = TimePoint(-5s);
+    slot.server = ServerId{~std::uint64_t{0}};
     KeptPlace place = some_place(1);
     place.chosen = false;
     place.server = ServerId{0xfedcba9876543210};
@@ -65,6 +44,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     CHECK_FALSE(record.slots[0].full_end);
     CHECK(record.slots[1].told == 0);
     CHECK(record.slots[1].full_end == TimePoint(-5s));
+    CHECK(record.slots[1].server == slot.server);
     REQUIRE(record.places.size() == 1);
     CHECK_FALSE(record.places[0].chosen);
     CHECK(record.places[0].server == place.server);
@@ -247,6 +227,50 @@ TEST_CASE("a server that is killed counts as lost within three seconds, and one 
     CHECK(took < 3s);
     CHECK_FALSE(store->is_lost(living->self()));
     CHECK(listener.lost_servers() == std::vector{id});
+}
+
+TEST_CASE("a server that did not run for a while is told that it may have missed something") {
+    const RedisServer redis;
+    ForkedChild child([&](const ForkedChild::Report& report) {
+        const auto store = open(redis.url());
+        RecordingListener listener;
+        const Listening listening(*store, listener);
+        report(std::to_string(getpid()));
+        report(std::to_string(static_cast<std::uint64_t>(store->self())));
+        if (eventually([&] { return listener.times_reached() > 0; })) report("reached");
+        if (store->reachable()) report("reachable");
+    });
+    const pid_t process = std::stoi(child.next_line().value());
+    const ServerId id{std::stoull(child.next_line().value())};
+    const auto store = open(redis.url());
+    RecordingListener listener;
+    const Listening listening(*store, listener);
+    CHECK_FALSE(store->is_lost(id));
+    kill(process, SIGSTOP);
+    CHECK(listener.loses(id));
+    kill(process, SIGCONT);
+    CHECK(child.next_line() == "reached");
+    CHECK(child.next_line() == "reachable");
+}
+
+TEST_CASE("a server that was lost and is back is not lost any more") {
+    const RedisServer redis;
+    ForkedChild child([&](const ForkedChild::Report& report) {
+        const auto store = open(redis.url());
+        report(std::to_string(getpid()));
+        report(std::to_string(static_cast<std::uint64_t>(store->self())));
+        pause();
+    });
+    const pid_t process = std::stoi(child.next_line().value());
+    const ServerId id{std::stoull(child.next_line().value())};
+    const auto store = open(redis.url());
+    CHECK_FALSE(store->is_lost(id));
+    for (int round = 0; round < 2; ++round) {
+        kill(process, SIGSTOP);
+        REQUIRE(eventually([&] { return store->is_lost(id); }));
+        kill(process, SIGCONT);
+        REQUIRE(eventually([&] { return !store->is_lost(id); }));
+    }
 }
 
 TEST_CASE("the time of all servers is the store's, and goes on evenly") {

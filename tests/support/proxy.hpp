@@ -28,6 +28,11 @@ class Proxy {
         /// Nothing arrives any more, and nobody is told, as when a cable was pulled out. What was sent
         /// meanwhile arrives late.
         silent,
+        /// What the client of a connection that there was already sends arrives late: once the state is
+        /// another. New connections work.
+        holding,
+        /// What servers answer does not arrive, and is dropped.
+        mute,
     };
 
     explicit Proxy(int server_port) : server_(loopback(server_port)) {
@@ -55,7 +60,13 @@ class Proxy {
     Proxy& operator=(const Proxy&) = delete;
 
     const std::string& url() const { return url_; }
-    void become(State state) { state_ = state; }
+    std::string host_and_port() const { return url_.substr(url_.rfind('/') + 1); }
+    /// Returns once it is so.
+    void become(State state) {
+        state_ = state;
+        while (seen_ != state)
+            std::this_thread::yield();
+    }
 
   private:
     struct Pair {
@@ -63,6 +74,7 @@ class Proxy {
         int server;
         bool client_sends = true;
         bool ended = false;
+        bool held = false;
     };
 
     static sockaddr_in loopback(int port) {
@@ -80,11 +92,14 @@ class Proxy {
 
     void work() {
         const State state = state_;
+        for (Pair& pair : pairs_)
+            pair.held = state == State::holding && (pair.held || seen_ != State::holding);
+        seen_ = state;
         std::vector<pollfd> ready;
         if (state != State::silent) {
             ready.push_back({listener_, POLLIN, 0});
             for (const Pair& pair : pairs_) {
-                ready.push_back({pair.client_sends ? pair.client : -1, POLLIN, 0});
+                ready.push_back({pair.client_sends && !pair.held ? pair.client : -1, POLLIN, 0});
                 ready.push_back({pair.server, POLLIN, 0});
             }
         }
@@ -93,10 +108,11 @@ class Proxy {
         accept_one();
         for (Pair& pair : pairs_) {
             if (state == State::cutting) pair.ended = true;
+            if (pair.held) continue;
             if (!pair.ended && pair.client_sends) pair.client_sends = pass(pair.client, pair.server);
             // The end of what a client sends is told to the server, whose answer still comes through.
             if (!pair.client_sends) shutdown(pair.server, SHUT_WR);
-            if (!pair.ended) pair.ended = !pass(pair.server, pair.client);
+            if (!pair.ended) pair.ended = !pass(pair.server, state == State::mute ? -1 : pair.client);
             if (pair.ended) hang_up(pair);
         }
         pairs_.remove_if([](const Pair& pair) { return pair.ended; });
@@ -116,6 +132,7 @@ class Proxy {
         char bytes[16384];
         const ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
         if (size < 0) return errno == EAGAIN || errno == EINTR;
+        if (size > 0 && to < 0) return true;
         return size > 0 && send(to, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
@@ -124,6 +141,7 @@ class Proxy {
     std::string url_;
     std::list<Pair> pairs_;
     std::atomic<State> state_{State::open};
+    std::atomic<State> seen_{State::open};
     std::atomic<bool> done_{false};
     std::thread thread_;
 };

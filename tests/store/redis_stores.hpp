@@ -1,0 +1,46 @@
+#pragma once
+
+#include "server/store/redis.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/store_changes.hpp"
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace sema::test {
+
+inline RedisStoreOptions options_for(const std::string& url) {
+    RedisStoreOptions options;
+    options.address = parse_redis_address(url).value();
+    return options;
+}
+
+inline std::unique_ptr<SharedStore> open(const std::string& url) {
+    auto store = open_redis_store(options_for(url));
+    if (!store) throw std::runtime_error(store.error().message);
+    return *std::move(store);
+}
+
+inline std::vector<CommitResult> commit(Store& store, const std::vector<PoolChange>& batch) {
+    return store.commit(batch, std::nullopt);
+}
+
+inline PoolRecord reloaded(SharedStore& store, const PoolId& id) {
+    LoadResult result = store.reload(id);
+    INFO(failure_text(result));
+    REQUIRE(std::holds_alternative<PoolRecord>(result));
+    return std::get<PoolRecord>(std::move(result));
+}
+
+/// How long a call takes.
+template <class Call>
+std::chrono::steady_clock::duration time_of(const Call& call) {
+    const auto before = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::steady_clock::now() - before;
+}
+
+}  // namespace sema::test

@@ -1,0 +1,76 @@
+#include "tests/store/redis_stores.hpp"
+#include "tests/support/eventually.hpp"
+#include "tests/support/recording_listener.hpp"
+#include "tests/support/redis_server.hpp"
+
+#include <fstream>
+
+using namespace std::chrono_literals;
+using namespace sema;
+using namespace sema::test;
+
+namespace {
+
+/// A Redis whose wall clock can be stepped.
+class SteppedRedis {
+  public:
+    SteppedRedis() {
+        step(0s);
+        test::RedisOptions options;
+        options.program.environment = {{"LD_PRELOAD", STEPPED_CLOCK}, {"SEMA_TEST_CLOCK_STEP", file()}};
+        redis.emplace(options);
+    }
+
+    void step(std::chrono::seconds from_true_time) {
+        const std::int64_t seconds = from_true_time.count();
+        std::ofstream(file(), std::ios::in | std::ios::out | std::ios::app).close();
+        std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
+        out.write(reinterpret_cast<const char*>(&seconds), sizeof seconds);
+    }
+
+    Duration wall_time() const {
+        const auto time = redis->command({"TIME"});
+        return Duration(std::stoll(time[0]) * 1'000'000 + std::stoll(time[1]));
+    }
+
+    std::string corrections() const { return redis->command({"HGET", "sema:clock", "epoch"})[0]; }
+
+    std::optional<RedisServer> redis;
+
+  private:
+    std::string file() const { return (folder_.path() / "step").string(); }
+
+    TempDir folder_;
+};
+
+}  // namespace
+
+TEST_CASE("a step of the store's wall clock moves no lease's end, and no server is lost by it") {
+    SteppedRedis stepped;
+    const auto store = open(stepped.redis->url());
+    const auto other = open(stepped.redis->url());
+    RecordingListener listener;
+    const Listening listening(*store, listener);
+    CHECK_FALSE(store->is_lost(other->self()));
+    const auto began = std::chrono::steady_clock::now();
+    const TimePoint start = store->now();
+    int steps = 0;
+    for (const auto step : {3600s, -3600s, -3599s}) {
+        stepped.step(step);
+        ++steps;
+        REQUIRE(eventually([&] { return stepped.corrections() == std::to_string(steps); }));
+        // Both know of it: what they take for the wall clock is its time again.
+        REQUIRE(eventually([&] {
+            const Duration wall = stepped.wall_time();
+            return std::chrono::abs(store->unix_time(store->now()) - wall) < 300ms &&
+                   std::chrono::abs(other->unix_time(other->now()) - wall) < 300ms;
+        }));
+        const auto elapsed = std::chrono::steady_clock::now() - began;
+        CHECK(std::chrono::abs(store->now() - start - elapsed) < 500ms);
+        CHECK(std::chrono::abs(store->now() - other->now()) < 300ms);
+    }
+    // Who comes later has the same time.
+    CHECK(std::chrono::abs(open(stepped.redis->url())->now() - store->now()) < 300ms);
+    CHECK(listener.lost_servers().empty());
+    CHECK(store->reachable());
+}

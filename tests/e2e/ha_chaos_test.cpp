@@ -352,7 +352,8 @@ class Onlooker {
 /// What goes wrong, at random: no more than two things at a time, one of them with the store.
 class Driver {
   public:
-    Driver(Cluster& cluster, unsigned seed) : cluster_(cluster), dice_(seed) {}
+    Driver(Cluster& cluster, bool store_halts, unsigned seed)
+        : cluster_(cluster), store_halts_(store_halts), dice_(seed) {}
     ~Driver() { end_all(); }
 
     void run(std::chrono::seconds duration) {
@@ -370,6 +371,8 @@ class Driver {
     }
 
     std::map<std::string, int> done;
+    /// What was done when, a line each.
+    std::string story;
 
   private:
     struct Trouble {
@@ -386,7 +389,7 @@ class Driver {
     void begin_one() {
         if (troubles_.size() >= 2) return;
         if (dice_.chance(0.35)) {
-            if (!is_troubled("store") && cluster_.is_store_whole()) trouble_store();
+            if (cluster_.is_store_whole()) trouble_store();
         } else {
             const std::size_t server = dice_.below(Cluster::size);
             const std::string name = "server " + std::to_string(server);
@@ -397,7 +400,12 @@ class Driver {
     void begin(const std::string& kind, const std::string& on, std::chrono::milliseconds time,
                std::function<void()> end) {
         ++done[kind];
+        tell(kind, on + " for " + std::to_string(time.count()) + " ms");
         troubles_.push_back({on, boot_time() + time, std::move(end)});
+    }
+
+    void tell(const std::string& what, const std::string& of) {
+        story += std::to_string(boot_time().count()) + ' ' + what + ": " + of + '\n';
     }
 
     std::chrono::milliseconds some_time() {
@@ -433,19 +441,20 @@ class Driver {
 
     void trouble_store() {
         const std::size_t machine = dice_.chance(0.7) ? cluster_.primary() : dice_.below(cluster_.machines());
-        switch (dice_.number(0, cluster_.can_isolate_store() ? 2 : 1)) {
-            case 0:
-                cluster_.kill_store(machine);
-                return begin("kills of the store", "store", dice_.time(0, 2500),
-                             [this, machine] { cluster_.start_store(machine); });
-            case 1:
-                cluster_.pause_store(machine);
-                return begin("pauses of the store", "store", some_time(),
-                             [this, machine] { cluster_.resume_store(machine); });
-            default:
-                cluster_.isolate_store(machine);
-                return begin("isolations of the store", "store", some_time(),
-                             [this, machine] { cluster_.rejoin_store(machine); });
+        const std::string name = "store " + std::to_string(machine);
+        const int kind = dice_.number(0, 2);
+        if (kind == 1 && store_halts_) {
+            cluster_.pause_store(machine);
+            begin("pauses of the store", name, some_time(),
+                  [this, machine] { cluster_.resume_store(machine); });
+        } else if (kind == 2 && cluster_.can_isolate_store()) {
+            cluster_.isolate_store(machine);
+            begin("isolations of the store", name, some_time(),
+                  [this, machine] { cluster_.rejoin_store(machine); });
+        } else {
+            cluster_.kill_store(machine);
+            begin("kills of the store", name, dice_.time(0, 2500),
+                  [this, machine] { cluster_.start_store(machine); });
         }
     }
 
@@ -456,17 +465,21 @@ class Driver {
                 continue;
             }
             trouble->end();
+            tell("end", trouble->on);
             trouble = troubles_.erase(trouble);
         }
     }
 
     void end_all() {
-        for (const Trouble& trouble : troubles_)
+        for (const Trouble& trouble : troubles_) {
             trouble.end();
+            tell("end", trouble.on);
+        }
         troubles_.clear();
     }
 
     Cluster& cluster_;
+    bool store_halts_;
     Dice dice_;
     std::deque<Trouble> troubles_;
 };
@@ -558,12 +571,19 @@ std::vector<std::string> first_of(std::vector<std::string> lines) {
     return lines;
 }
 
-void check_chaos(StoreKind kind) {
+struct Scene {
+    StoreKind kind = StoreKind::single;
+    unsigned wait_replicas = 0;
+    /// Whether a machine of the store may halt, and go on later as if nothing had been.
+    bool store_halts = true;
+};
+
+void check_chaos(const Scene& scene) {
     const char* wanted = std::getenv("SEMA_TEST_STORE");
     const std::string engine = wanted != nullptr && *wanted != '\0' ? wanted : "redis";
     const unsigned seed = setting("SEMA_HA_SEED", std::random_device{}() % 1000000);
     CAPTURE(seed);
-    Cluster cluster(kind, engine);
+    Cluster cluster(scene.kind, engine, scene.wait_replicas);
     std::cout << engine << ", " << cluster.description() << ", SEMA_HA_SEED=" << seed << std::endl;
 
     History history;
@@ -579,7 +599,7 @@ void check_chaos(StoreKind kind) {
     // What ended a moment later than its time, as seen from here, ended in time as the store's clock has it.
     history.lateness = 100ms;
 
-    Driver driver(cluster, seed);
+    Driver driver(cluster, scene.store_halts, seed);
     Crowd crowd(cluster, pools, seed);
     driver.run(std::chrono::seconds(setting("SEMA_HA_SECONDS", 15)));
     const bool is_ready = eventually(
@@ -591,7 +611,7 @@ void check_chaos(StoreKind kind) {
     const Moment ready = boot_time();
     crowd.stop();
     const Moment stopped = boot_time();
-    CAPTURE(cluster.logs());
+    CAPTURE(driver.story, cluster.logs());
     CHECK(is_ready);
 
     Account account;
@@ -642,16 +662,23 @@ void check_chaos(StoreKind kind) {
     CAPTURE(cluster.surprises());
     CHECK(cluster.surprises().empty());
 
-    CHECK(history.holdings.size() >= 100);
-    CHECK(account.sightings.size() >= 100);
+    // A run in which little happened proves little.
+    CHECK(history.holdings.size() >= 30);
+    CHECK(account.sightings.size() >= 20);
 }
 
 }  // namespace
 
 TEST_CASE("three semads on one store break no promise, whatever breaks") {
-    check_chaos(StoreKind::single);
+    check_chaos({StoreKind::single});
 }
 
-TEST_CASE("three semads on a store under Sentinel break no promise, whatever breaks") {
-    check_chaos(StoreKind::sentinel);
+TEST_CASE("three semads whose writes reach all replicas break no promise, whatever breaks") {
+    check_chaos({StoreKind::sentinel, 2});
+}
+
+// A primary that halts is replaced. Where it goes on before the other replica is told, the two of them
+// acknowledge what nobody else will ever know of.
+TEST_CASE("three semads whose writes reach one replica break no promise where no primary halts and goes on") {
+    check_chaos({StoreKind::sentinel, 1, false});
 }

@@ -19,7 +19,8 @@ int port_of(const std::string& url) {
 
 }  // namespace
 
-Cluster::Cluster(StoreKind kind, const std::string& engine) : kind_(kind) {
+Cluster::Cluster(StoreKind kind, const std::string& engine, unsigned wait_replicas)
+    : kind_(kind), wait_replicas_(wait_replicas) {
     std::string why_not;
     network_ = Network::make(why_not);
     description_ = network_ ? "each machine in a network namespace"
@@ -83,7 +84,7 @@ std::vector<std::string> Cluster::command_of(std::size_t server) const {
     else
         store = "redis://127.0.0.1:" + std::to_string(port_of(store_proxies_[server]->url())) + "/0";
     std::vector<std::string> command = {SEMAD, "--listen", listen, "--store", store};
-    if (set_) command.insert(command.end(), {"--redis-wait-replicas", "1"});
+    if (set_) command.insert(command.end(), {"--redis-wait-replicas", std::to_string(wait_replicas_)});
     return command;
 }
 

@@ -37,7 +37,8 @@ class Cluster {
   public:
     static constexpr std::size_t size = 3;
 
-    Cluster(StoreKind kind, const std::string& engine);
+    /// `wait_replicas`: on how many replicas a write is before it is answered, under Sentinel.
+    Cluster(StoreKind kind, const std::string& engine, unsigned wait_replicas = 0);
     ~Cluster();
 
     /// How the machines are kept apart, for people.
@@ -112,6 +113,7 @@ class Cluster {
     void store_fault_ends(void (*as)(Fault&));
 
     StoreKind kind_;
+    unsigned wait_replicas_;
     std::string description_;
     std::unique_ptr<Network> network_;
     std::unique_ptr<RedisServer> redis_;

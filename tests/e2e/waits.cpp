@@ -31,7 +31,17 @@ std::string time_of(Moment from, Moment until) {
 std::string describe(const Wait& wait) {
     std::string text = wait.name + " of pool " + std::to_string(wait.pool) + " on server " +
                        std::to_string(wait.server) + time_of(wait.asked, wait.answered);
-    if (wait.answer == Answer::yes) text += " with fence " + std::to_string(wait.fence);
+    text += " with a wait of " + std::to_string(wait.allowed.count());
+    switch (wait.answer) {
+        case Answer::yes:
+            return text + ", granted with fence " + std::to_string(wait.fence);
+        case Answer::no:
+            return text + ", refused";
+        case Answer::failed:
+            return text + ", told of a failure";
+        case Answer::none:
+            return text + ", told nothing";
+    }
     return text;
 }
 

@@ -17,15 +17,12 @@ class SteppedRedis {
     SteppedRedis() {
         step(0s);
         test::RedisOptions options;
-        options.program.environment = {{"LD_PRELOAD", STEPPED_CLOCK}, {"SEMA_TEST_CLOCK_STEP", file()}};
+        options.program.environment = {{"LD_PRELOAD", WRONG_CLOCK_LIBRARY}, {"WRONG_CLOCK", file()}};
         redis.emplace(options);
     }
 
     void step(std::chrono::seconds from_true_time) {
-        const std::int64_t seconds = from_true_time.count();
-        std::ofstream(file(), std::ios::in | std::ios::out | std::ios::app).close();
-        std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
-        out.write(reinterpret_cast<const char*>(&seconds), sizeof seconds);
+        std::ofstream(file()) << from_true_time.count() << '\n';
     }
 
     Duration wall_time() const {

@@ -37,7 +37,7 @@ _semad() {
         --listen | --redis-wait-replicas | --max-* | --rejoin | --threads) return 0 ;;
         *)
             [[ -z $prefix ]] || return 0
-            found=(--listen --store --redis-wait-replicas --redis-password-file --admin-token-file --max-ttl --max-wait
+            found=(migrate --listen --store --redis-wait-replicas --redis-password-file --admin-token-file --max-ttl --max-wait
                 --max-hold --rejoin --max-count --max-pools --max-waiters --max-connections --threads --log-format
                 --log-level -h --help --version)
             ;;

@@ -28,7 +28,10 @@ _semad() {
         '--log-format=[how the log is written]:format:(text json)' \
         '--log-level=[what is logged at least]:level:(debug info warn error off)' \
         '(- *)'{-h,--help}'[print a help text and exit]' \
-        '(- *)--version[print the version and exit]'
+        '(- *)--version[print the version and exit]' \
+        '1:command:((migrate\:"copy all pools from one store to another"))' \
+        '2:store to read:_semad_store' \
+        '3:store to fill:_semad_store'
 }
 
 # As a file of fpath this is the function's body at its first call; else somebody sources it.

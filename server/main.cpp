@@ -3,6 +3,7 @@
 #include "server/clock.hpp"
 #include "server/http/http_server.hpp"
 #include "server/log.hpp"
+#include "server/migrate.hpp"
 #include "server/notify.hpp"
 #include "server/options.hpp"
 #include "server/secret_file.hpp"
@@ -165,6 +166,28 @@ Expected<void> serve(const Options& options) {
     return {};
 }
 
+Expected<std::string> run_migration(const MigrateOptions& options) {
+    const auto from = open_store(options.from);
+    if (!from) return tl::unexpected(from.error());
+    const auto to = open_store(options.to);
+    if (!to) return tl::unexpected(to.error());
+    const auto from_anchor = from->store->anchor();
+    if (!from_anchor) return tl::unexpected(from_anchor.error());
+    const auto to_anchor = to->store->anchor();
+    if (!to_anchor) return tl::unexpected(to_anchor.error());
+    const auto from_clock = make_clock(*from->store, *from_anchor);
+    const auto to_clock = make_clock(*to->store, *to_anchor);
+    const auto done = migrate(*from->store, *from_clock, *to->store, *to_clock, options.rejoin);
+    if (!done) return tl::unexpected(done.error());
+    return "copied " + std::to_string(done->pools) + " pools and " + std::to_string(done->leases) +
+           " live leases from " + describe(options.from) + " to " + describe(options.to) + "\n";
+}
+
+int print(const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    return std::fflush(stdout) == 0 ? 0 : exit_refused;
+}
+
 int run(int argc, char** argv) {
     // A write that cannot be done is an error to answer, not a reason to die: to a client that is gone, or
     // beyond the size that a file may have (`ulimit -f`).
@@ -175,8 +198,11 @@ int run(int argc, char** argv) {
     if (!parsed) {
         done = tl::unexpected(parsed.error());
     } else if (const auto* printed = std::get_if<Printed>(&*parsed)) {
-        std::fputs(printed->text.c_str(), stdout);
-        return std::fflush(stdout) == 0 ? 0 : exit_refused;
+        return print(printed->text);
+    } else if (const auto* migration = std::get_if<MigrateOptions>(&*parsed)) {
+        const auto report = run_migration(*migration);
+        if (report) return print(*report);
+        done = tl::unexpected(report.error());
     } else {
         done = serve(std::get<Options>(*parsed));
     }

@@ -107,7 +107,7 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Expected<std::variant<Options, Printed>> parse_options(int argc, const char* const* argv) {
+Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc, const char* const* argv) {
     Options options;
     std::vector<std::string> listen = {default_listen};
     std::string store;
@@ -183,6 +183,14 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
                    "What is logged at least: debug, info, warn, error or off (info)")
         ->type_name("LEVEL")
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+    std::string from;
+    std::string to;
+    CLI::App& migrate = *app.add_subcommand(
+        "migrate", "Copy all pools and their live leases from one store to another that is empty");
+    migrate.formatter(std::make_shared<HelpFormatter>());
+    migrate.fallthrough();
+    migrate.add_option("FROM", from, "The store to read; no semad may use it meanwhile")->required();
+    migrate.add_option("TO", to, "The store to fill; it must have no pools")->required();
     app.footer(
         "A time T is 90, 1.5, 30s, 5m, 12h or 1d.\n\n"
         "Example: serve this machine's network, and lend nothing for longer than four hours\n"
@@ -191,7 +199,7 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-        return Printed{app.help()};
+        return Printed{migrate.parsed() ? migrate.help("semad") : app.help()};
     } catch (const CLI::CallForVersion&) {
         return Printed{std::string("semad ") + version + "\n"};
     } catch (const CLI::ParseError& error) {
@@ -207,6 +215,19 @@ Expected<std::variant<Options, Printed>> parse_options(int argc, const char* con
         auto address = http::parse_listen_address(text);
         if (!address) return tl::unexpected(address.error());
         options.listen.push_back(std::move(*address));
+    }
+    if (migrate.parsed()) {
+        if (!store.empty()) return failure("semad migrate takes two stores, and no --store");
+        auto source = parse_store(from);
+        if (!source) return tl::unexpected(source.error());
+        auto target = parse_store(to);
+        if (!target) return tl::unexpected(target.error());
+        for (StoreOption* each : {&*source, &*target}) {
+            if (!std::holds_alternative<RedisStoreOption>(*each)) continue;
+            if (auto completed = complete(*each, redis_wait_replicas, redis_password_file); !completed)
+                return tl::unexpected(completed.error());
+        }
+        return MigrateOptions{std::move(*source), std::move(*target), options.limits.pool.rejoin};
     }
     auto parsed = parse_store(store);
     if (!parsed) return tl::unexpected(parsed.error());

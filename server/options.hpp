@@ -40,6 +40,13 @@ struct Options {
     std::string log_level = "info";
 };
 
+/// What `semad migrate` was told to do.
+struct MigrateOptions {
+    StoreOption from;
+    StoreOption to;
+    Duration rejoin{};
+};
+
 /// Text to print on stdout, after which there is nothing left to do (--help, --version).
 struct Printed {
     std::string text;
@@ -47,7 +54,7 @@ struct Printed {
 
 /// Reads the command line, and what the environment adds to it. The error is one line that says what is wrong
 /// with it.
-Expected<std::variant<Options, Printed>> parse_options(int argc, const char* const* argv);
+Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc, const char* const* argv);
 
 /// As written after --store, but for a user and a password.
 std::string describe(const StoreOption& store);

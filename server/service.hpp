@@ -98,8 +98,8 @@ using Answer =
 /// throw.
 using Reply = std::function<void(const Answer&)>;
 
-/// Whether calls can be served. A store of this server's own counts as one that works: whether it does is only
-/// known once it is tried.
+/// Whether calls can be served. A store of this server's own counts as one that works: whether it does is
+/// only known once it is tried.
 enum class Readiness { ready, store_away, shutting_down };
 
 struct Answered;
@@ -252,6 +252,7 @@ class Service : private StoreListener {
     static bool has_duties(const Entry& entry);
     static bool is_asked(const Entry& entry);
     static bool is_followed(const Entry& entry);
+    static bool is_behind(const Entry& entry);
     static void end_call(Entry& entry, Ticket ticket);
     void do_round();
     void begin_round(Shard& shard, Round& round);

@@ -55,12 +55,17 @@ void Service::changed(const PoolId& pool, Version version) {
         const MutexLock lock(shard.mutex);
         const auto found = shard.entries.find(pool);
         if (found == shard.entries.end() || !found->second.shared) return;
-        Entry& entry = found->second;
-        if (version != 0 && is_reached(version, entry.version)) return;
-        entry.shared->behind = true;
-        mark_dirty(shard, pool, entry);
+        found->second.shared->behind = version;
+        if (!is_behind(found->second)) return;
+        mark_dirty(shard, pool, found->second);
     }
     wake_committer();
+}
+
+/// Whether another server may have changed the pool since it was read.
+bool Service::is_behind(const Entry& entry) {
+    const auto& behind = entry.shared->behind;
+    return behind && (*behind == 0 || !is_reached(*behind, entry.version));
 }
 
 void Service::lost(ServerId server) {
@@ -80,7 +85,7 @@ void Service::reached() {
         const MutexLock lock(shard->mutex);
         for (auto& [id, entry] : shard->entries) {
             if (!entry.shared) continue;
-            entry.shared->behind = true;
+            entry.shared->behind = Version{};
             entry.retry_at = TimePoint::min();
             if (has_duties(entry) || is_followed(entry)) mark_dirty(*shard, id, entry);
         }
@@ -130,8 +135,8 @@ void Service::begin_round(Shard& shard, Round& round) {
             plan(shard, id, entry);
         } else if (is_asked(entry) || entry.retry_at <= clock_.now()) {
             const bool is_current =
-                entry.loaded && !entry.shared->behind && entry.shared->generation == round.generation;
-            entry.shared->behind = false;
+                entry.loaded && !is_behind(entry) && entry.shared->generation == round.generation;
+            entry.shared->behind.reset();
             is_current ? do_calls(shard, id, entry, round, ready) : round.to_load.push_back(id);
         } else {
             plan(shard, id, entry);
@@ -291,7 +296,7 @@ void Service::take_stale(const PoolId& pool, Entry& entry, const Stale& stale, s
         undo(entry);
     }
     entry.retry_at = TimePoint::min();
-    entry.shared->behind = entry.shared->behind || !entry.loaded;
+    if (!entry.loaded) entry.shared->behind = Version{};
 }
 
 /// Makes the copy of the pool anew, from what the store has and who waits here.
@@ -405,7 +410,7 @@ void Service::plan(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shar
     if (shared_->reachable()) {
         const auto not_before_retry = [&](TimePoint time) { is_due_at(std::max(time, entry.retry_at)); };
         if (has_duties(entry) || !entry.answers.empty()) not_before_retry(now);
-        if (shared.behind && is_followed(entry)) not_before_retry(now);
+        if (is_behind(entry) && is_followed(entry)) not_before_retry(now);
         if (shared.check_at) not_before_retry(*shared.check_at);
         if (entry.loaded && entry.has_news()) not_before_retry(entry.watch->due);
         if (entry.loaded && entry.pool && !shared.in_flight) {

@@ -77,8 +77,8 @@ struct Service::Entry {
         std::vector<Pool::Withdrawn> orphans;
         /// The store is not known to have all of the last round, or nothing of it.
         bool outcome_unknown = false;
-        /// Another server may have changed the pool since it was read.
-        bool behind = false;
+        /// The version that another server has made; 0 where it is not known, or the pool is gone.
+        std::optional<Version> behind;
         /// Another server may have been lost.
         bool look_at_servers = false;
         /// SharedStore::generation() when the pool was read last.

@@ -341,10 +341,8 @@ void Pool::take_place(const KeptPlace& row, const Waiter* here, TimePoint now, C
     Waiter waiter{
         Claim{Ticket{}, row.lease, {}, row.deadline, row.chosen, row.slots, row.priority, row.holder},
         Place{-row.priority, row.arrival},
-        row.queued_at,
-        row.server == ServerId{},
-        row.deadline,
-        row.server};
+        // The other server may have been a little further on.
+        std::min(row.queued_at, now), row.server == ServerId{}, row.deadline, row.server};
     if (here && (is_own || waiter.away)) {
         // Where another server took this one for lost, the waiter counts as away.
         waiter.claim.ticket = here->claim.ticket;
@@ -593,7 +591,7 @@ void Pool::end(Leases::iterator live, TimePoint ended_at, bool is_written, Chang
         if (rests) row = HeldSlot{lease.id, position, lease.granted_at, ended_at, {}, lease.fence, false, {}};
     }
     in_use_ -= static_cast<unsigned>(lease.positions.size());
-    hold_times_.add(ended_at - lease.granted_at);
+    hold_times_.add(std::max(ended_at - lease.granted_at, Duration::zero()));
     if (lease.chosen) outcome.chosen.push_back({lease.id, TimePoint::min()});
     ends_.erase({lease.expires_at, lease.id});
     leases_.erase(live);

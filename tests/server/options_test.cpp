@@ -13,7 +13,7 @@ using namespace sema;
 
 namespace {
 
-Expected<std::variant<Options, Printed>> parse(std::vector<const char*> arguments) {
+Expected<std::variant<Options, MigrateOptions, Printed>> parse(std::vector<const char*> arguments) {
     arguments.insert(arguments.begin(), "semad");
     return parse_options(static_cast<int>(arguments.size()), arguments.data());
 }
@@ -190,4 +190,18 @@ TEST_CASE("a store on Redis has its password from one place, and shows it nowher
     CHECK(refusal({"--redis-wait-replicas", "1"}).find("--store redis://") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "--redis-password-file", "/x"}).find("--store redis://") !=
           std::string::npos);
+}
+
+TEST_CASE("migrate takes the store to read and the store to fill") {
+    const auto parsed = parse({"migrate", "sqlite:/x/a.db", "redis://h/1", "--rejoin", "20s"});
+    REQUIRE(parsed);
+    const auto& migrate = std::get<MigrateOptions>(*parsed);
+    CHECK(describe(migrate.from) == "sqlite:/x/a.db");
+    CHECK(std::get<RedisStoreOption>(migrate.to).redis.address.database == 1);
+    CHECK(migrate.rejoin == 20s);
+    CHECK(refusal({"migrate", "sqlite:/x/a.db"}).find("TO is required") != std::string::npos);
+    CHECK(refusal({"migrate", "nonsense", "memory:"}).find("'nonsense' is not a store") != std::string::npos);
+    CHECK(refusal({"--store", "memory:", "migrate", "sqlite:/x", "memory:"}).find("no --store") !=
+          std::string::npos);
+    CHECK(std::get<Printed>(*parse({"migrate", "--help"})).text.find("semad migrate") != std::string::npos);
 }

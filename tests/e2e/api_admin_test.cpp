@@ -469,7 +469,7 @@ TEST_CASE("a slot that has rested while semad was down is lent at once") {
     CHECK(pool.take().position == 0);
 }
 
-TEST_CASE("a full disk fails whatever a pool's keeper asks for, and changes nothing") {
+TEST_CASE("a full disk fails whatever a pool's keeper asks for, and changes nothing", "[sqlite]") {
     RunningServer server;
     const TestPool pool(server, 2);
     const Slot held = pool.take();

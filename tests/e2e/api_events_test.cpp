@@ -229,7 +229,7 @@ TEST_CASE("a watcher that reads late is told the latest state, and not each one 
     CHECK(watcher.is_silent());
 }
 
-TEST_CASE("what could not be stored is not told") {
+TEST_CASE("what could not be stored is not told", "[sqlite]") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 1);
     pool.take();

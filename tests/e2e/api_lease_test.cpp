@@ -329,7 +329,7 @@ TEST_CASE("a lease's new end survives the end of semad, be it later or earlier")
     }
 }
 
-TEST_CASE("a lease whose keepalive could not be stored ends when it would have") {
+TEST_CASE("a lease whose keepalive could not be stored ends when it would have", "[sqlite]") {
     RunningServer server;
     const TestPool pool(server, 2);
     const Slot prolonged = pool.take(2);

@@ -158,7 +158,7 @@ TEST_CASE("without an administrator the path is like any that there is not") {
     }
 }
 
-TEST_CASE("a few lists at a time are under way, and one more when one of them is over") {
+TEST_CASE("a few lists at a time are under way, and one more when one of them is over", "[sqlite]") {
     const World world({"--threads", "1"});
     const std::string name(256, 'x');
     std::vector<RawClient> makers;

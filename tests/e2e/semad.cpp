@@ -192,11 +192,7 @@ std::string EventStream::next_comment() {
     }
 }
 
-FullDisk::FullDisk(const RunningServer& server) : redis_(server.redis()), pid_(server.pid()) {
-    if (redis_) {
-        redis_->command({"CONFIG", "SET", "maxmemory", "1"});
-        return;
-    }
+FullDisk::FullDisk(const RunningServer& server) : pid_(server.pid()) {
     prlimit(pid_, RLIMIT_FSIZE, nullptr, &before_);
     const rlimit tight{std::filesystem::file_size(server.store().string() + "-wal"), before_.rlim_max};
     if (prlimit(pid_, RLIMIT_FSIZE, &tight, nullptr) != 0)
@@ -204,10 +200,6 @@ FullDisk::FullDisk(const RunningServer& server) : redis_(server.redis()), pid_(s
 }
 
 FullDisk::~FullDisk() {
-    if (redis_) {
-        redis_->command({"CONFIG", "SET", "maxmemory", "0"});
-        return;
-    }
     prlimit(pid_, RLIMIT_FSIZE, &before_, nullptr);
 }
 

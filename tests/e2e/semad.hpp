@@ -143,9 +143,8 @@ class TestPool {
     std::string id_;
 };
 
-/// While this lives, the server cannot make a file of its store any larger, as if its disk were full; a Redis
-/// takes no more, as if its memory were.
-/// REQUIRES: something was stored.
+/// While this lives, the server cannot make a file of its store any larger, as if its disk were full.
+/// REQUIRES: its store is SQLite, and something was stored.
 class FullDisk {
   public:
     explicit FullDisk(const RunningServer& server);
@@ -154,7 +153,6 @@ class FullDisk {
     ~FullDisk();
 
   private:
-    const RedisServer* redis_;
     pid_t pid_;
     rlimit before_{};
 };

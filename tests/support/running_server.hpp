@@ -27,8 +27,6 @@ class RunningServer {
     pid_t pid() const { return server_->pid(); }
     /// The SQLite file.
     std::filesystem::path store() const { return folder_.path() / "semad.db"; }
-    /// The server that is the store instead; null where that is SQLite, or what the options say.
-    RedisServer* redis() const { return redis_.get(); }
     /// Where a test may put what belongs to the server, such as its Unix socket.
     const std::filesystem::path& folder() const { return folder_.path(); }
 

@@ -107,7 +107,6 @@ TEST_CASE("a wrong URL is refused with what to write, and without the password")
                                   "redis://u:sesame@h?ca=/x",
                                   "redis://u:%zzsesame@h",
                                   "redis://u:sesame%@h",
-
                                   "redis://u:sesame",
                                   "redis://h/99999999999",
                                   "rediss://u:sesame@h?ca=",

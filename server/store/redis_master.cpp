@@ -73,7 +73,7 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
     if (auto opened = connection.open(endpoint, deadline); !opened) return failed(opened.error().message);
     Commands commands;
     const RedisAddress& address = options.address;
-    if (!address.password.empty() && !address.user.empty()) {
+    if (!address.user.empty()) {
         commands.add({"AUTH", address.user, address.password});
     } else if (!address.password.empty()) {
         commands.add({"AUTH", address.password});

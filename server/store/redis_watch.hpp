@@ -102,6 +102,7 @@ class Watch {
     std::string clock_read_;
     std::string clock_correct_;
     ClockEstimate clock_;
+    bool clock_is_doubtful_ = false;
     Deadline last_tick_;
     std::optional<Duration> last_heartbeat_;
     std::optional<Duration> next_suspicion_;

@@ -11,6 +11,7 @@
 #include <random>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace sema {
@@ -43,6 +44,9 @@ constexpr std::size_t most_guards = 10'000;
 // Redis takes a million words in one command.
 constexpr std::size_t most_rows = 500'000;
 constexpr std::string_view wait_ms = "500";
+
+// A month: who starts a server anew where one ran for longer waits until that one is missed.
+constexpr std::string_view place_life_ms = "2592000000";
 // A connection that was used less long ago is not looked at before it is used.
 constexpr auto fresh_time = 1s;
 
@@ -86,6 +90,8 @@ class RedisStore final : public SharedStore {
     }
 
     LoadResult reload(const PoolId& pool) override {
+        // The answers to all others came.
+        if (!in_doubt_.contains(pool)) return load(pool);
         // A version must not come about twice: hence not always the next one.
         const std::string step = std::to_string(1 + std::uint64_t{std::random_device()()});
         const std::string guard = LeaseId::random().str();
@@ -95,7 +101,9 @@ class RedisStore final : public SharedStore {
         };
         const auto replies = exchange_scripts(ask, options_.wait_replicas > 0);
         if (!replies) return failed_to("read a pool", replies.error());
-        return read(pool, replies->front());
+        auto found = read(pool, replies->front());
+        if (!std::holds_alternative<StoreFailure>(found)) in_doubt_.erase(pool);
+        return found;
     }
 
     std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
@@ -110,7 +118,11 @@ class RedisStore final : public SharedStore {
             }
         };
         const auto replies = exchange_scripts(ask, writes && options_.wait_replicas > 0);
-        if (!replies) return std::vector<CommitResult>(batch.size(), failed_to("commit", replies.error()));
+        if (!replies) {
+            for (const PoolChange& change : batch)
+                in_doubt_.insert(change.pool);
+            return std::vector<CommitResult>(batch.size(), failed_to("commit", replies.error()));
+        }
         std::vector<CommitResult> results;
         results.reserve(batch.size());
         std::vector<std::string> gone;
@@ -177,6 +189,21 @@ class RedisStore final : public SharedStore {
     Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
 
     ServerId self() const override { return watch_.self(); }
+    Expected<void> serve_at(const std::string& place) override {
+        commands_.clear();
+        commands_.add({"SET", "sema:place:" + place, self_text_, "PX", place_life_ms, "GET"});
+        auto replies = exchange();
+        if (!replies) return tl::unexpected(failed_to("tell the other servers", replies.error()));
+        const auto before = replies->front().text();
+        if (!before || *before == self_text_) return {};
+        watch_.count_as_lost(*before);
+        commands_.clear();
+        commands_.add({"DEL", "sema:server:" + std::string(*before)});
+        commands_.add({"PUBLISH", "sema:servers", *before});
+        replies = exchange();
+        if (!replies) return tl::unexpected(failed_to("tell the other servers", replies.error()));
+        return {};
+    }
     void listen(StoreListener* listener) override { watch_.listen(listener); }
     void follow(const PoolId& pool) override { watch_.follow(pool); }
     void unfollow(const PoolId& pool) override { watch_.unfollow(pool); }
@@ -457,6 +484,8 @@ class RedisStore final : public SharedStore {
     std::string reload_name_;
     /// Of pools that are not there.
     std::unordered_map<PoolId, std::string> guards_;
+    /// To which a commit is under way whose answer did not come.
+    std::unordered_set<PoolId> in_doubt_;
 
     // Kept for their memory.
     Commands commands_;

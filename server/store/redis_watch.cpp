@@ -283,6 +283,7 @@ Outcome<void> Watch::look_further() {
     if (done) done = subscribe();
     // What was missed while the store was away proves nothing of the others.
     last_heartbeat_.reset();
+    is_registered_ = false;
     if (done) done = tick();
     return done;
 }
@@ -382,7 +383,12 @@ Outcome<void> Watch::tick() {
             asked.push_back(server);
     }
     Commands commands;
-    commands.add({"SET", heartbeat_key_, "1", "PX", heartbeat_life_ms});
+    // A Redis whose memory is full takes nothing new.
+    if (is_registered_) {
+        commands.add({"PEXPIRE", heartbeat_key_, heartbeat_life_ms});
+    } else {
+        commands.add({"SET", heartbeat_key_, "1", "PX", heartbeat_life_ms});
+    }
     // What it should show: only then is it a witness for whoever comes after a step of it.
     std::string expected;
     if (!clock_.is_empty())
@@ -400,6 +406,7 @@ Outcome<void> Watch::tick() {
     if (!replies) return trouble(replies.error().message);
     if (auto right = check(*replies); !right) return right;
     if (auto right = check_role((*replies)[2], 0); !right) return right;
+    is_registered_ = (*replies)[0].integer() != 0;
     if (auto taken = take_clock((*replies)[1], sent, received); !taken) return taken;
     if (auto right = check_role((*replies)[2], options_.wait_replicas); !right) return right;
 
@@ -511,6 +518,12 @@ void Watch::take_farewell(std::string_view text) {
         found->second.lost = true;
     }
     tell([&](StoreListener& listener) { listener.lost(*server); });
+}
+
+void Watch::count_as_lost(std::string_view name) {
+    const auto server = parse_server(name);
+    const MutexLock lock(mutex_);
+    if (server) neighbours_[*server].lost = true;
 }
 
 void Watch::say_farewell() {

@@ -225,6 +225,9 @@ class StoreListener {
 
 /// A store that several servers use at once.
 ///
+/// A commit that fails while the store stays reachable(), at the same generation(), was not applied, and will
+/// not be.
+///
 /// load(), reload() and commit() are for one thread, as in any store; the others may be called from any. A
 /// store that cannot be reached says so within a second, and at once while it is known to be away; it is
 /// looked for in the background.

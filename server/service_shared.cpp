@@ -242,7 +242,9 @@ void Service::end_round(Round& round) {
             take_stale(id, entry, *stale, round.generation, ready);
         } else {
             trouble = std::get<StoreFailure>(results[i]).message;
-            entry.shared->outcome_unknown = true;
+            // Where the store answered all the same, nothing of it comes later.
+            entry.shared->outcome_unknown =
+                !shared_->reachable() || shared_->generation() != round.generation;
             take_failure(entry, round.answers[i], ready);
             if (!shared_->reachable()) fail_deferred(entry, ready);
         }

@@ -11,7 +11,6 @@
 #include <random>
 #include <set>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 namespace sema {
@@ -90,8 +89,6 @@ class RedisStore final : public SharedStore {
     }
 
     LoadResult reload(const PoolId& pool) override {
-        // The answers to all others came.
-        if (!in_doubt_.contains(pool)) return load(pool);
         // A version must not come about twice: hence not always the next one.
         const std::string step = std::to_string(1 + std::uint64_t{std::random_device()()});
         const std::string guard = LeaseId::random().str();
@@ -101,9 +98,7 @@ class RedisStore final : public SharedStore {
         };
         const auto replies = exchange_scripts(ask, options_.wait_replicas > 0);
         if (!replies) return failed_to("read a pool", replies.error());
-        auto found = read(pool, replies->front());
-        if (!std::holds_alternative<StoreFailure>(found)) in_doubt_.erase(pool);
-        return found;
+        return read(pool, replies->front());
     }
 
     std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
@@ -118,11 +113,7 @@ class RedisStore final : public SharedStore {
             }
         };
         const auto replies = exchange_scripts(ask, writes && options_.wait_replicas > 0);
-        if (!replies) {
-            for (const PoolChange& change : batch)
-                in_doubt_.insert(change.pool);
-            return std::vector<CommitResult>(batch.size(), failed_to("commit", replies.error()));
-        }
+        if (!replies) return std::vector<CommitResult>(batch.size(), failed_to("commit", replies.error()));
         std::vector<CommitResult> results;
         results.reserve(batch.size());
         std::vector<std::string> gone;
@@ -484,8 +475,6 @@ class RedisStore final : public SharedStore {
     std::string reload_name_;
     /// Of pools that are not there.
     std::unordered_map<PoolId, std::string> guards_;
-    /// To which a commit is under way whose answer did not come.
-    std::unordered_set<PoolId> in_doubt_;
 
     // Kept for their memory.
     Commands commands_;

@@ -7,7 +7,7 @@ local clock = redis.call('HMGET', 'sema:clock', 'offset', 'epoch', 'seen')
 local epoch = clock[2] or '0'
 local now = tonumber(time[1]) * 1e6 + tonumber(time[2])
 if ARGV[2] == epoch and ARGV[1] ~= '' and math.abs(now - tonumber(ARGV[1])) < 5e5 then
-    -- A Redis whose memory is full still tells the time.
+    -- A server whose memory is full does not take it, and can be read all the same.
     redis.pcall('HSET', 'sema:clock', 'seen', string.format('%.0f', now))
 end
 return {time[1], time[2], clock[1] or '0', epoch, clock[3] or ''}

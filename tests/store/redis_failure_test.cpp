@@ -205,7 +205,7 @@ TEST_CASE("a Redis without memory refuses what must be stored, says why, and can
     const auto results = commit(*store, {change(pool).from(1).to(2).count(5)});
     CHECK_THAT(failure_text(results), has_text("maxmemory"));
     CHECK(store->reachable());
-    CHECK(std::get<PoolRecord>(store->reload(pool)).count == 4);
+    CHECK(loaded(*store, pool).count == 4);
     // Nor is it taken for lost, though it is for longer than a heartbeat lasts.
     const auto generation = store->generation();
     const auto begin = std::chrono::steady_clock::now();

@@ -20,6 +20,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -101,6 +102,13 @@ std::string joined(const std::vector<std::string>& words) {
     return text;
 }
 
+// While a server listens there, in this run of the kernel and in this network of it, no other one can.
+std::string place_of(const std::vector<std::string>& addresses) {
+    std::error_code error;
+    const auto network = std::filesystem::read_symlink("/proc/self/ns/net", error);
+    return OsClocks::real().boot_id + " " + network.string() + " " + joined(addresses);
+}
+
 std::unique_ptr<Clock> make_clock(const Store& store, const std::optional<ClockAnchor>& anchor) {
     if (const auto* shared = dynamic_cast<const SharedStore*>(&store))
         return std::make_unique<StoreClock>(*shared);
@@ -136,6 +144,9 @@ Expected<void> serve(const Options& options) {
     http::HttpServer server(routes, http_options);
     if (auto listening = server.listen(); !listening) return listening;
 
+    if (auto* shared = dynamic_cast<SharedStore*>(&store)) {
+        if (auto told = shared->serve_at(place_of(server.addresses())); !told) return told;
+    }
     service.start();
     server.start();
     log.notice(std::string("semad ") + version + " listening on " + joined(server.addresses()) + ", store " +

@@ -74,6 +74,11 @@ Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replica
         return failure("the password of the store is in --store and in --redis-password-file: write it once");
     std::string& password = redis->redis.address.password;
     if (password.empty() && password_file.empty()) password = env("SEMAD_REDIS_PASSWORD");
+    if (!redis->redis.address.user.empty() && password.empty() && password_file.empty()) {
+        return failure(
+            "--store names a user without a password: give that in --redis-password-file or "
+            "SEMAD_REDIS_PASSWORD");
+    }
     redis->redis.sentinel_password = env("SEMAD_REDIS_SENTINEL_PASSWORD");
     return {};
 }

@@ -187,11 +187,10 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
     shared.fence = entry.pool ? entry.pool->fence() : entry.fence;
     shared.calls = std::exchange(entry.deferred, {});
     for (const auto& call : shared.calls) {
-        if (call.left) {
-            refuse(entry, call.reply, Refusal::no_resource, ready);
-        } else {
-            call.act(entry, call.reply, ready);
-        }
+        call.act(entry, call.reply, ready);
+        if (!call.left || !entry.waiters.extract(call.ticket)) continue;
+        entry.pool->leave(now, call.ticket, entry.changes);
+        refuse(entry, call.reply, Refusal::no_resource, ready);
     }
     count_waiters(entry);
     bound_away(pool, entry);
@@ -243,7 +242,9 @@ void Service::end_round(Round& round) {
             take_stale(id, entry, *stale, round.generation, ready);
         } else {
             trouble = std::get<StoreFailure>(results[i]).message;
-            entry.shared->outcome_unknown = true;
+            // Where the store answered all the same, nothing of it comes later.
+            entry.shared->outcome_unknown =
+                !shared_->reachable() || shared_->generation() != round.generation;
             take_failure(entry, round.answers[i], ready);
             if (!shared_->reachable()) fail_deferred(entry, ready);
         }

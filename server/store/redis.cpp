@@ -43,6 +43,9 @@ constexpr std::size_t most_guards = 10'000;
 // Redis takes a million words in one command.
 constexpr std::size_t most_rows = 500'000;
 constexpr std::string_view wait_ms = "500";
+
+// A month: who starts a server anew where one ran for longer waits until that one is missed.
+constexpr std::string_view place_life_ms = "2592000000";
 // A connection that was used less long ago is not looked at before it is used.
 constexpr auto fresh_time = 1s;
 
@@ -177,6 +180,21 @@ class RedisStore final : public SharedStore {
     Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
 
     ServerId self() const override { return watch_.self(); }
+    Expected<void> serve_at(const std::string& place) override {
+        commands_.clear();
+        commands_.add({"SET", "sema:place:" + place, self_text_, "PX", place_life_ms, "GET"});
+        auto replies = exchange();
+        if (!replies) return tl::unexpected(failed_to("tell the other servers", replies.error()));
+        const auto before = replies->front().text();
+        if (!before || *before == self_text_) return {};
+        watch_.count_as_lost(*before);
+        commands_.clear();
+        commands_.add({"DEL", "sema:server:" + std::string(*before)});
+        commands_.add({"PUBLISH", "sema:servers", *before});
+        replies = exchange();
+        if (!replies) return tl::unexpected(failed_to("tell the other servers", replies.error()));
+        return {};
+    }
     void listen(StoreListener* listener) override { watch_.listen(listener); }
     void follow(const PoolId& pool) override { watch_.follow(pool); }
     void unfollow(const PoolId& pool) override { watch_.unfollow(pool); }

@@ -135,11 +135,9 @@ class Parser {
         const std::string_view both = rest_.substr(0, at);
         rest_ = rest_.substr(at + 1);
         const auto colon = both.find(':');
-        if (colon == both.npos) return "names a user without a password";
         const auto user = percent_decoded(both.substr(0, colon));
-        const auto password = percent_decoded(both.substr(colon + 1));
+        const auto password = percent_decoded(colon == both.npos ? "" : both.substr(colon + 1));
         if (!user || !password) return "has a % before the @ that no two hex digits follow (write %25)";
-        if (!user->empty() && password->empty()) return "names a user without a password";
         address_.user = *user;
         address_.password = *password;
         return std::nullopt;

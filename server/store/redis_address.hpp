@@ -48,12 +48,12 @@ struct RedisAddress {
 
 /// Reads one of
 ///
-///     redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
-///     rediss://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?ca=FILE]
-///     redis+unix://[USER:PASSWORD@]/PATH[?db=DATABASE]
-///     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DATABASE]
+///     redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE]
+///     rediss://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?ca=FILE]
+///     redis+unix://[USER[:PASSWORD]@]/PATH[?db=DATABASE]
+///     redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DATABASE]
 ///
-/// User, password, path and master are percent-decoded, and either of user and password may be empty. The
+/// User, password, path and master are percent-decoded, and any of user and password may be empty. The
 /// error is one line that says what to write instead; it never quotes what may be the password.
 Expected<RedisAddress> parse_redis_address(std::string_view url);
 

@@ -40,6 +40,8 @@ class ClockEstimate {
     Duration lead() const { return lead_; }
     /// Timeline minus the store's wall clock. REQUIRES: there was a sample.
     Duration offset() const { return offset_; }
+    /// How often the offset was corrected. REQUIRES: there was a sample.
+    std::uint64_t epoch() const { return epoch_; }
     bool is_empty() const { return !known_; }
 
   private:

@@ -41,9 +41,10 @@ Trouble explain(std::string_view error) {
 }
 
 bool is_about_server(std::string_view error) {
+    // Not those of a server that takes no writes at the moment (OOM, MISCONF, NOREPLICAS): it can be read.
     // Before Redis 7, the error of a script names the cause in its midst.
-    for (const char* word : {"READONLY", "LOADING", "MASTERDOWN", "OOM", "NOAUTH", "NOPERM", "MISCONF",
-                             "NOREPLICAS", "BUSY", "UNKILLABLE", "CLUSTERDOWN", "MOVED"}) {
+    for (const char* word : {"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "BUSY", "UNKILLABLE",
+                             "CLUSTERDOWN", "MOVED"}) {
         if (starts_with(error, word) || error.find("-" + std::string(word)) != error.npos) return true;
     }
     return false;
@@ -73,7 +74,7 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
     if (auto opened = connection.open(endpoint, deadline); !opened) return failed(opened.error().message);
     Commands commands;
     const RedisAddress& address = options.address;
-    if (!address.password.empty() && !address.user.empty()) {
+    if (!address.user.empty()) {
         commands.add({"AUTH", address.user, address.password});
     } else if (!address.password.empty()) {
         commands.add({"AUTH", address.password});

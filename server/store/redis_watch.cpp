@@ -27,6 +27,10 @@ constexpr Duration missing_limit = 1500ms;
 constexpr Duration own_gap_limit = 900ms;
 // A subscriber that is sent nothing for so many ticks, not even the answer to a PING, is no longer connected.
 constexpr unsigned silent_ticks_limit = 4;
+// Where nobody has seen the store's clock right for so long, there is nobody else, or somebody is about to
+// take a step of it back: within two ticks or so.
+constexpr Duration doubt_limit = 1s;
+constexpr auto doubt_time = 600ms;
 constexpr auto look_time = 150ms;
 constexpr auto first_look_limit = 3s;
 // A server that nobody has asked about for so long, and that is lost, is watched no longer.
@@ -102,6 +106,10 @@ Outcome<void> Watch::start() {
         if (looked.error().lasting || SteadyClock::now() + look_time >= end) return looked;
         wait_until(SteadyClock::now() + look_time);
     }
+    if (clock_is_doubtful_) wait_until(SteadyClock::now() + doubt_time);
+    // The second time tells those who come later that the clock was right. Where it fails, the thread goes on
+    // with that.
+    (void)tick();
     thread_ = std::thread([this] { run(); });
     return {};
 }
@@ -275,6 +283,7 @@ Outcome<void> Watch::look_further() {
     if (done) done = subscribe();
     // What was missed while the store was away proves nothing of the others.
     last_heartbeat_.reset();
+    is_registered_ = false;
     if (done) done = tick();
     return done;
 }
@@ -374,8 +383,17 @@ Outcome<void> Watch::tick() {
             asked.push_back(server);
     }
     Commands commands;
-    commands.add({"SET", heartbeat_key_, "1", "PX", heartbeat_life_ms});
-    commands.add({"EVALSHA", clock_read_, "0"});
+    // A Redis whose memory is full takes nothing new.
+    if (is_registered_) {
+        commands.add({"PEXPIRE", heartbeat_key_, heartbeat_life_ms});
+    } else {
+        commands.add({"SET", heartbeat_key_, "1", "PX", heartbeat_life_ms});
+    }
+    // What it should show: only then is it a witness for whoever comes after a step of it.
+    std::string expected;
+    if (!clock_.is_empty())
+        expected = std::to_string((boot_time() + clock_.lead() - clock_.offset()).count());
+    commands.add({"EVALSHA", clock_read_, "0", expected, std::to_string(clock_.epoch())});
     commands.add({"ROLE"});
     if (!asked.empty()) {
         commands.begin(1 + asked.size()).word("MGET");
@@ -388,6 +406,7 @@ Outcome<void> Watch::tick() {
     if (!replies) return trouble(replies.error().message);
     if (auto right = check(*replies); !right) return right;
     if (auto right = check_role((*replies)[2], 0); !right) return right;
+    is_registered_ = (*replies)[0].integer() != 0;
     if (auto taken = take_clock((*replies)[1], sent, received); !taken) return taken;
     if (auto right = check_role((*replies)[2], options_.wait_replicas); !right) return right;
 
@@ -439,7 +458,7 @@ void Watch::take_heartbeats(const std::vector<ServerId>& asked, const Reply& ans
 
 Outcome<void> Watch::take_clock(const Reply& answer, Duration sent, Duration received) {
     const auto number = [&](std::size_t index) -> std::optional<std::int64_t> {
-        if (answer.size() != 4 || !answer[index].text()) return std::nullopt;
+        if (answer.size() != 5 || !answer[index].text()) return std::nullopt;
         return parse_number<std::int64_t>(*answer[index].text());
     };
     const auto seconds = number(0);
@@ -449,6 +468,10 @@ Outcome<void> Watch::take_clock(const Reply& answer, Duration sent, Duration rec
     if (!seconds || !microseconds || !offset || !epoch) return trouble("its clock gives no time");
     const ClockSample sample{sent, received, std::chrono::seconds(*seconds) + Duration(*microseconds),
                              Duration(*offset), static_cast<std::uint64_t>(*epoch)};
+    if (clock_.is_empty()) {
+        const auto seen = number(4);
+        clock_is_doubtful_ = seen && std::chrono::abs(sample.wall - Duration(*seen)) > doubt_limit;
+    }
     const auto correction = clock_.take(sample);
     lead_ = clock_.lead().count();
     offset_ = clock_.offset().count();
@@ -495,6 +518,12 @@ void Watch::take_farewell(std::string_view text) {
         found->second.lost = true;
     }
     tell([&](StoreListener& listener) { listener.lost(*server); });
+}
+
+void Watch::count_as_lost(std::string_view name) {
+    const auto server = parse_server(name);
+    const MutexLock lock(mutex_);
+    if (server) neighbours_[*server].lost = true;
 }
 
 void Watch::say_farewell() {

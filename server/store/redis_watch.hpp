@@ -41,6 +41,8 @@ class Watch {
     void follow(const PoolId& pool);
     void unfollow(const PoolId& pool);
     bool is_lost(ServerId server);
+    /// From now on, by its number in hexadecimal.
+    void count_as_lost(std::string_view name);
     bool reachable() const { return reachable_; }
     std::uint64_t generation() const { return generation_; }
     TimePoint now() const;
@@ -102,8 +104,10 @@ class Watch {
     std::string clock_read_;
     std::string clock_correct_;
     ClockEstimate clock_;
+    bool clock_is_doubtful_ = false;
     Deadline last_tick_;
     std::optional<Duration> last_heartbeat_;
+    bool is_registered_ = false;
     std::optional<Duration> next_suspicion_;
     std::thread thread_;
 

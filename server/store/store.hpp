@@ -225,6 +225,9 @@ class StoreListener {
 
 /// A store that several servers use at once.
 ///
+/// A commit that fails while the store stays reachable(), at the same generation(), was not applied, and will
+/// not be.
+///
 /// load(), reload() and commit() are for one thread, as in any store; the others may be called from any. A
 /// store that cannot be reached says so within a second, and at once while it is known to be away; it is
 /// looked for in the background.
@@ -232,6 +235,10 @@ class SharedStore : public Store {
   public:
     /// This run of this server.
     virtual ServerId self() const = 0;
+
+    /// Tells where this run serves, in words that no other run of a server can use while this one lasts. A run
+    /// that told the same before has ended, and counts as lost at once. To be called before any pool is loaded.
+    virtual Expected<void> serve_at(const std::string& place) = 0;
 
     /// From now on, until the listener is replaced by null. What was under way is over when this returns.
     virtual void listen(StoreListener* listener) = 0;

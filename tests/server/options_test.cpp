@@ -185,6 +185,8 @@ TEST_CASE("a store on Redis has its password from one place, and shows it nowher
           {"--store", "redis://me:sesame@db", "--redis-password-file", "/x"}}) {
         CHECK(refusal(wrong).find("sesame") == std::string::npos);
     }
+    CHECK(refusal({"--store", "redis://me@db"}).find("SEMAD_REDIS_PASSWORD") != std::string::npos);
+    CHECK(redis({"--store", "redis://me@db", "--redis-password-file", "/x"}).redis.address.user == "me");
     CHECK(refusal({"--redis-wait-replicas", "1"}).find("--store redis://") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "--redis-password-file", "/x"}).find("--store redis://") !=
           std::string::npos);

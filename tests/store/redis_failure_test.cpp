@@ -201,18 +201,42 @@ TEST_CASE("a connection that Redis closed while it was idle is not noticed") {
     CHECK(store->generation() > generation);
 }
 
-TEST_CASE("a Redis without memory is away, and says why") {
+TEST_CASE("a Redis without memory refuses what must be stored, says why, and can be read") {
     RedisServer redis;
     const auto store = open(redis.url());
+    const auto other = open(redis.url());
+    REQUIRE_FALSE(other->is_lost(store->self()));
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
     redis.command({"CONFIG", "SET", "maxmemory", "1"});
     const auto results = commit(*store, {change(pool).from(1).to(2).count(5)});
     CHECK_THAT(failure_text(results), has_text("maxmemory"));
-    REQUIRE(eventually([&] { return !store->reachable(); }));
-    CHECK_THAT(failure_text(store->load(pool)), has_text("maxmemory"));
+    CHECK(store->reachable());
+    CHECK(loaded(*store, pool).count == 4);
+    // Nor is it taken for lost, though it is for longer than a heartbeat lasts.
+    const auto generation = store->generation();
+    const auto begin = std::chrono::steady_clock::now();
+    REQUIRE(eventually([&] { return std::chrono::steady_clock::now() - begin > 3s; }));
+    CHECK_FALSE(other->is_lost(store->self()));
+    CHECK(store->generation() == generation);
     redis.command({"CONFIG", "SET", "maxmemory", "0"});
-    REQUIRE(comes_back(*store));
-    CHECK(loaded(*store, pool).version == 1);
+    CHECK(committed(commit(*store, {change(pool).from(1).to(2).count(5)})));
+}
+
+TEST_CASE("a run of a server that was started anew where it ran counts as lost at once") {
+    RedisServer redis;
+    const auto first = open(redis.url());
+    REQUIRE(first->serve_at("here"));
+    const auto other = open(redis.url());
+    REQUIRE(other->serve_at("there"));
+    RecordingListener listener;
+    other->listen(&listener);
+    REQUIRE_FALSE(other->is_lost(first->self()));
+    const auto second = open(redis.url());
+    REQUIRE(second->serve_at("here"));
+    CHECK(second->is_lost(first->self()));
+    CHECK_FALSE(second->is_lost(other->self()));
+    CHECK(eventually([&] { return other->is_lost(first->self()); }, 500ms));
+    other->listen(nullptr);
 }
 
 TEST_CASE("a Redis that becomes a replica is away, also for what only reads") {

@@ -17,15 +17,12 @@ class SteppedRedis {
     SteppedRedis() {
         step(0s);
         test::RedisOptions options;
-        options.program.environment = {{"LD_PRELOAD", STEPPED_CLOCK}, {"SEMA_TEST_CLOCK_STEP", file()}};
+        options.program.environment = {{"LD_PRELOAD", WRONG_CLOCK_LIBRARY}, {"WRONG_CLOCK", file()}};
         redis.emplace(options);
     }
 
     void step(std::chrono::seconds from_true_time) {
-        const std::int64_t seconds = from_true_time.count();
-        std::ofstream(file(), std::ios::in | std::ios::out | std::ios::app).close();
-        std::fstream out(file(), std::ios::in | std::ios::out | std::ios::binary);
-        out.write(reinterpret_cast<const char*>(&seconds), sizeof seconds);
+        std::ofstream(file()) << from_true_time.count() << '\n';
     }
 
     Duration wall_time() const {
@@ -70,7 +67,29 @@ TEST_CASE("a step of the store's wall clock moves no lease's end, and no server 
         CHECK(std::chrono::abs(store->now() - other->now()) < 300ms);
     }
     // Who comes later has the same time.
-    CHECK(std::chrono::abs(open(stepped.redis->url())->now() - store->now()) < 300ms);
+    const auto later = open(stepped.redis->url());
+    CHECK(std::chrono::abs(later->now() - store->now()) < 300ms);
     CHECK(listener.lost_servers().empty());
     CHECK(store->reachable());
+}
+
+TEST_CASE(
+    "who comes right after a step of the store's clock, and has seen nothing of it, has the right time") {
+    for (const auto step : {3600s, -3600s}) {
+        SteppedRedis stepped;
+        const auto store = open(stepped.redis->url());
+        stepped.step(step);
+        const auto newcomer = open(stepped.redis->url());
+        CHECK(std::chrono::abs(newcomer->now() - store->now()) < 300ms);
+        CHECK(stepped.corrections() == "1");
+    }
+}
+
+TEST_CASE("with nobody else there, the store's clock is the truth, whatever it showed before") {
+    SteppedRedis stepped;
+    open(stepped.redis->url());
+    stepped.step(3600s);
+    const auto store = open(stepped.redis->url());
+    CHECK(std::chrono::abs(store->unix_time(store->now()) - stepped.wall_time()) < 300ms);
+    CHECK(stepped.corrections() == "(nil)");
 }

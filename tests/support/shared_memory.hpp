@@ -77,6 +77,7 @@ class SharedMemoryStore final : public SharedStore {
     Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
 
     ServerId self() const override { return self_; }
+    Expected<void> serve_at(const std::string&) override { return {}; }
     void listen(StoreListener* listener) override { listener_ = listener; }
     void follow(const PoolId& pool) override { followed_.insert(pool); }
     void unfollow(const PoolId& pool) override { followed_.erase(pool); }

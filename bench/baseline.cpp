@@ -124,6 +124,25 @@ void measure_loopback(int rounds) {
     report("loopback", samples);
 }
 
+void measure_redis(unsigned short port, int rounds) {
+    using boost::asio::ip::tcp;
+    boost::asio::io_context io;
+    tcp::socket socket(io);
+    socket.connect({boost::asio::ip::address_v4::loopback(), port});
+    socket.set_option(tcp::no_delay(true));
+    const std::string command = "*3\r\n$3\r\nSET\r\n$5\r\nbench\r\n$200\r\n" + std::string(200, 'x') + "\r\n";
+    std::array<char, 5> answer{};
+    Samples samples;
+    for (int i = 0; i < rounds; ++i) {
+        const auto start = Clock::now();
+        boost::asio::write(socket, boost::asio::buffer(command));
+        boost::asio::read(socket, boost::asio::buffer(answer));
+        samples.add(Clock::now() - start);
+        if (answer[0] != '+') throw std::runtime_error("the Redis refuses a write");
+    }
+    report("redis", samples);
+}
+
 void measure_commands(const std::vector<std::string>& words, int rounds) {
     auto commands = commands_of(words);
     posix_spawn_file_actions_t actions;

@@ -14,6 +14,10 @@ void measure_disk(const std::string& folder, int rounds);
 /// Sends 200 bytes over a TCP connection of the loopback interface and gets them back, `rounds` times.
 void measure_loopback(int rounds);
 
+/// Has the Redis on a port of the loopback interface change a value, `rounds` times, one after the other.
+/// Where it syncs before it answers, a server that keeps its pools there cannot answer sooner than that.
+void measure_redis(unsigned short port, int rounds);
+
 /// Runs commands, all of them in turn, `rounds` times, one process at a time, their output thrown away.
 /// `words` are the commands with "," between them; the first word of each is the name under which it is
 /// reported, as `NAME_p50` and so on. Every run must end with status 0.

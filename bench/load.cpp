@@ -25,16 +25,19 @@ namespace {
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
 
-/// The server under test and the pools in it that the load uses.
+/// The servers under test, which share their pools, and the pools in them that the load uses.
 struct Target {
-    unsigned short port = 0;
+    std::vector<unsigned short> ports;
     std::vector<std::string> pools;
 
     const std::string& any_pool() const {
         static std::mt19937 random;
         return pools[std::uniform_int_distribution<std::size_t>(0, pools.size() - 1)(random)];
     }
-    tcp::endpoint endpoint() const { return {boost::asio::ip::address_v4::loopback(), port}; }
+    /// Of the server that a client with this number uses.
+    tcp::endpoint endpoint(std::size_t client = 0) const {
+        return {boost::asio::ip::address_v4::loopback(), ports[client % ports.size()]};
+    }
 };
 
 [[noreturn]] void refuse(const char* call, Answer answer) {
@@ -45,8 +48,8 @@ struct Target {
 /// One client with a connection of its own. Each time it borrows from any of the target's pools.
 class Borrower {
   public:
-    Borrower(boost::asio::io_context& io, const Target& target)
-        : target_(target), connection_(io, target.endpoint()) {}
+    Borrower(boost::asio::io_context& io, const Target& target, std::size_t number = 0)
+        : target_(target), connection_(io, target.endpoint(number)) {}
 
     /// Calls `granted` once a slot is held, `refused` where none came free within `wait`.
     void borrow(Duration wait, std::function<void()> granted, std::function<void()> refused) {
@@ -118,7 +121,7 @@ void run_pairs(const Target& target, int clients, Duration wait, Duration time) 
     std::vector<std::unique_ptr<Borrower>> borrowers;
     borrowers.reserve(static_cast<std::size_t>(clients));
     for (int i = 0; i < clients; ++i)
-        borrowers.push_back(std::make_unique<Borrower>(io, target));
+        borrowers.push_back(std::make_unique<Borrower>(io, target, static_cast<std::size_t>(i)));
     Pairs result;
     const auto start = Clock::now();
     for (const auto& borrower : borrowers)
@@ -136,7 +139,7 @@ void run_pairs(const Target& target, int clients, Duration wait, Duration time) 
 class Wake {
   public:
     Wake(const Target& target, int rounds)
-        : holder_(io_, target), waiter_(io_, target), timer_(io_), rounds_(rounds) {}
+        : holder_(io_, target, 0), waiter_(io_, target, 1), timer_(io_), rounds_(rounds) {}
 
     void run() {
         next_round();
@@ -159,8 +162,8 @@ class Wake {
                 waiter_.give_back([this] { part_done(); });
             },
             taken);
-        // Long enough for the request to be in the queue.
-        timer_.expires_after(3ms);
+        // Long enough for the request to be in the queue, on whatever store.
+        timer_.expires_after(10ms);
         timer_.async_wait([this](const boost::system::error_code&) {
             returned_ = Clock::now();
             holder_.give_back([this] { part_done(); });
@@ -359,7 +362,8 @@ int run(int argc, char** argv) {
     std::vector<std::string> words;
     const auto of_pool = [&](const char* name, const char* what) {
         auto* mode = app.add_subcommand(name, what);
-        mode->add_option("--port", target.port)->required();
+        mode->add_option("--port", target.ports, "of one server, or of several that share a store")
+            ->required();
         mode->add_option("--pool", target.pools);
         mode->add_option("--count", count, "how many clients, rounds or waiters")->required();
         return mode;
@@ -382,7 +386,7 @@ int run(int argc, char** argv) {
     crowd->callback([&] { Crowd(target, count, process).run(); });
 
     auto* registration = app.add_subcommand("register", "register very many pools");
-    registration->add_option("--port", target.port)->required();
+    registration->add_option("--port", target.ports)->required()->expected(1);
     registration->add_option("--count", count, "how many")->required();
     registration->add_option("--process", process, "the server's process id")->required();
     registration->add_option("file", folder, "where to write their ids")->required();
@@ -393,6 +397,10 @@ int run(int argc, char** argv) {
     disk->callback([&] { measure_disk(folder, 300); });
 
     app.add_subcommand("loopback", "a round trip over TCP")->callback([] { measure_loopback(10'000); });
+
+    auto* redis = app.add_subcommand("redis", "a lone write to a Redis");
+    redis->add_option("--port", target.ports)->required()->expected(1);
+    redis->callback([&] { measure_redis(target.endpoint().port(), 300); });
 
     auto* time = app.add_subcommand("time", "how long commands take that are run in turn");
     time->add_option("--count", count, "how many runs of each")->required();

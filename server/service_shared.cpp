@@ -116,6 +116,10 @@ bool Service::is_followed(const Entry& entry) {
 }
 
 void Service::do_round() {
+    // Which says at once why the store is away.
+    if (!shared_->reachable()) {
+        if (const auto count = shared_->pool_count(); !count) report(count.error().message);
+    }
     Round round;
     round.generation = shared_->generation();
     for (const auto& shard : shards_)

@@ -41,7 +41,8 @@ Trouble explain(std::string_view error) {
 }
 
 bool is_about_server(std::string_view error) {
-    // Not those of a server that takes no writes at the moment (OOM, MISCONF, NOREPLICAS): it can be read.
+    // Not OOM: a server whose memory is full can be read. Where it takes no writes for another reason, the
+    // heartbeat fails.
     // Before Redis 7, the error of a script names the cause in its midst.
     for (const char* word : {"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "BUSY", "UNKILLABLE",
                              "CLUSTERDOWN", "MOVED"}) {

@@ -391,10 +391,8 @@ TEST_CASE("a step of the store's wall clock ends no lease, and keeps none") {
         RawClient waiter = pool.queue_up();
         REQUIRE(shows_waiting(there, 1));
         clock.step(step);
-        // A server that starts now has seen nothing of the step.
-        const RunningServer third(with_store(redis.url(), one_thread));
         CHECK(there.in_use() == 2);
-        CHECK(TestPool(third, pool.id()).in_use() == 2);
+        CHECK(pool.in_use() == 2);
         CHECK(granted(waiter.receive()).position == brief.position);
         CHECK(since_asked.elapsed() >= 3s);
         CHECK(since_asked.elapsed() < 3s + promptly);
@@ -440,6 +438,35 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     CHECK(grant.position == 0);
     CHECK(pool.in_use() == 1);
     CHECK(there.returns(grant));
+}
+
+TEST_CASE("who waits is refused at its deadline while the store is away, whatever else is going on") {
+    for (const bool is_busy : {false, true}) {
+        for (const std::chrono::milliseconds since_taken : {0ms, 1000ms}) {
+            CAPTURE(is_busy, since_taken.count());
+            Pair pair;
+            const TestPool pool(pair.one, 1);
+            const TestPool there = pair.there(pool);
+            // One whose time is over while the store is away, or one that lasts.
+            pool.take(is_busy ? 1.5 : 60);
+            std::vector<std::pair<RawClient, double>> waiters;
+            const Stopwatch since_asked;
+            for (const double wait : {1.5, 2.0, 3.0, 4.0}) {
+                waiters.emplace_back(pool.queue_up(wait), wait);
+                waiters.emplace_back(there.queue_up(wait), wait);
+            }
+            REQUIRE(shows_waiting(there, 8));
+            REQUIRE(eventually([&] { return since_asked.elapsed() > since_taken; }));
+            pair.redis.pause();
+            for (auto& [waiter, wait] : waiters) {
+                CAPTURE(wait);
+                CHECK(waiter.receive(false, 5s).status == 409);
+                // A commit that is under way is waited for.
+                CHECK(since_asked.elapsed() < std::chrono::duration<double>(wait) + told_of_failure_within);
+            }
+            pair.redis.resume();
+        }
+    }
 }
 
 TEST_CASE("a store that was killed and started again has everything, and waiters have their places") {

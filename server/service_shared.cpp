@@ -207,6 +207,8 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
     round.changes.push_back({pool, base, next, std::exchange(entry.changes, {})});
     round.answers.push_back(std::exchange(entry.answers, {}));
     shared.in_flight = true;
+    // Whoever gives up meanwhile is told so in time.
+    plan(shard, pool, entry);
 }
 
 void Service::do_duties(const PoolId& pool, Entry& entry, TimePoint now, Ready& ready) {
@@ -421,7 +423,11 @@ void Service::plan(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shar
     }
     while (!shared.give_ups.empty() && !entry.waiters.contains(shared.give_ups.begin()->second))
         shared.give_ups.erase(shared.give_ups.begin());
-    if (!shared.give_ups.empty()) is_due_at(shared.give_ups.begin()->first);
+    // Not in a round, which may not come before the store does.
+    if (!shared.give_ups.empty()) {
+        const TimePoint first = shared.give_ups.begin()->first;
+        next = next ? std::min(*next, first) : first;
+    }
     if (is_due) mark_dirty(shard, pool, entry);
     if (next && (!entry.scheduled || *next < *entry.scheduled)) {
         if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});

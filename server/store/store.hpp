@@ -236,8 +236,9 @@ class SharedStore : public Store {
     /// This run of this server.
     virtual ServerId self() const = 0;
 
-    /// Tells where this run serves, in words that no other run of a server can use while this one lasts. A run
-    /// that told the same before has ended, and counts as lost at once. To be called before any pool is loaded.
+    /// Tells where this run serves, in words that no other run of a server can use while this one lasts. A
+    /// run that told the same before has ended, and counts as lost at once. To be called before any pool is
+    /// loaded.
     virtual Expected<void> serve_at(const std::string& place) = 0;
 
     /// From now on, until the listener is replaced by null. What was under way is over when this returns.

@@ -273,6 +273,34 @@ TEST_CASE("a grant whose waiter left while it was on its way to the store is giv
     CHECK(next.answered());
 }
 
+TEST_CASE("whoever gives up while the store is away is told so without any round") {
+    World world;
+    world.a.granted();
+    const auto waiter = world.b.waiting(5s);
+    world.memory.be_away();
+    world.memory.clock().pass(5s);
+    // A round comes before anybody looks at deadlines, and leaves nothing to do in another one.
+    world.b.inspect();
+    world.b.flush();
+    CHECK_FALSE(world.b.service->flush());
+    world.b.service->advance();
+    CHECK(waiter.is(Refusal::no_resource));
+}
+
+TEST_CASE("a borrower that was never queued gives up in time while its round is at the store") {
+    World world;
+    world.a.granted();
+    const auto borrow = world.b.borrow(60s, 5s);
+    world.memory.before_next_commit([&] {
+        world.memory.clock().pass(5s);
+        world.b.service->advance();
+        CHECK(borrow.is(Refusal::no_resource));
+    });
+    world.settle();
+    CHECK(borrow.is(Refusal::no_resource));
+    CHECK(world.memory.record(world.id).places.empty());
+}
+
 TEST_CASE("a waiter that gives up while its grant is on its way to the store is told so, and holds nothing") {
     World world;
     const Lease lease = world.a.granted();

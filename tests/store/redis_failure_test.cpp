@@ -1,6 +1,4 @@
 #include "tests/store/redis_stores.hpp"
-#include "tests/support/eventually.hpp"
-#include "tests/support/proxy.hpp"
 #include "tests/support/recording_listener.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/scripted_server.hpp"
@@ -46,10 +44,6 @@ std::string refusal(const RedisStoreOptions& options) {
 
 std::string refusal(const std::string& url) {
     return refusal(options_for(url));
-}
-
-std::string through(const Proxy& proxy) {
-    return "redis://" + proxy.host_and_port();
 }
 
 }  // namespace
@@ -285,25 +279,35 @@ TEST_CASE("a password is needed where Redis wants one, and a wrong one is refuse
 
 TEST_CASE("a user with no more rights than are named can do everything") {
     RedisServer redis;
-    redis.command({"ACL",          "SETUSER",    "semad",        "on",       ">p",       "~sema:*",
-                   "&sema:*",      "-@all",      "+auth",        "+select",  "+ping",    "+role",
-                   "+wait",        "+subscribe", "+unsubscribe", "+publish", "+eval",    "+evalsha",
-                   "+script|load", "+time",      "+get",         "+set",     "+del",     "+mget",
-                   "+persist",     "+expire",    "+hget",        "+hmget",   "+hgetall", "+hset",
-                   "+hdel",        "+hexists",   "+zadd",        "+zrem",    "+zcard",   "+zrangebylex"});
-    const std::string url = "redis://semad:p@" + redis.url().substr(8);
+    redis.command({"ACL",          "SETUSER",    "semad",        "on",       ">p",     "~sema:*",
+                   "&sema:*",      "-@all",      "+auth",        "+select",  "+ping",  "+role",
+                   "+wait",        "+subscribe", "+unsubscribe", "+publish", "+eval",  "+evalsha",
+                   "+script|load", "+time",      "+get",         "+set",     "+del",   "+mget",
+                   "+persist",     "+expire",    "+pexpire",     "+hget",    "+hmget", "+hgetall",
+                   "+hset",        "+hdel",      "+hexists",     "+zadd",    "+zrem",  "+zcard",
+                   "+zrangebylex"});
+    Proxy proxy(redis.port());
+    const std::string url = "redis://semad:p@" + proxy.host_and_port();
     {
         const auto store = open(url);
+        const auto generation = store->generation();
+        REQUIRE(store->serve_at("here"));
         store->follow(pool);
         CHECK_FALSE(store->is_lost(ServerId{5}));
         REQUIRE(committed(commit(*store, {change(pool).to(1).count(4).put(some_slot(0)).put(some_slot(1))})));
         REQUIRE(committed(commit(*store, {change(pool).from(1).to(2).drop(0)})));
+        // Nothing is refused of what goes on by itself.
+        CHECK_FALSE(eventually([&] { return store->generation() != generation; }, 1s));
+        const PoolId missing = PoolId::random();
+        lose_commit(*store, proxy, pool);
+        lose_commit(*store, proxy, missing);
         const Version version = reloaded(*store, pool).version;
+        CHECK(version != 2);
         CHECK(store->pool_count().value() == 1);
         CHECK(store->pools_after(std::nullopt, 5).value().size() == 1);
         CHECK(store->chosen_leases());
         REQUIRE(committed(commit(*store, {change(pool).from(version).to(0).clear()})));
-        REQUIRE(std::holds_alternative<Absent>(store->reload(PoolId::random())));
+        REQUIRE(std::holds_alternative<Absent>(store->reload(missing)));
     }
     const auto warnings = redis_store_warnings(options_for(url));
     REQUIRE(warnings.size() == 1);

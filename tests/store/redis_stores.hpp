@@ -2,6 +2,8 @@
 
 #include "server/store/redis.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/eventually.hpp"
+#include "tests/support/proxy.hpp"
 #include "tests/support/store_changes.hpp"
 
 #include <chrono>
@@ -33,6 +35,19 @@ inline PoolRecord reloaded(SharedStore& store, const PoolId& id) {
     INFO(failure_text(result));
     REQUIRE(std::holds_alternative<PoolRecord>(result));
     return std::get<PoolRecord>(std::move(result));
+}
+
+inline std::string through(const Proxy& proxy) {
+    return "redis://" + proxy.host_and_port();
+}
+
+/// Has the store, which is open through the proxy, wonder what became of a commit to the pool. It never
+/// arrived.
+inline void lose_commit(SharedStore& store, Proxy& proxy, const PoolId& id) {
+    proxy.become(Proxy::State::cutting);
+    REQUIRE_FALSE(failure_text(commit(store, {change(id).from(1).to(2)})).empty());
+    proxy.become(Proxy::State::open);
+    REQUIRE(eventually([&] { return store.reachable(); }));
 }
 
 /// How long a call takes.

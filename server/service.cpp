@@ -38,7 +38,9 @@ PoolSettings settings_after(const PoolSettings* before, const wire::RegisterRequ
 
 // Names this server in what it stores, if others share the store.
 ServiceLimits named(ServiceLimits limits, const SharedStore* store) {
-    if (store) limits.pool.server = store->self();
+    if (!store) return limits;
+    limits.pool.server = store->self();
+    limits.pool.clock_error = store->clock_error();
     return limits;
 }
 
@@ -184,7 +186,9 @@ void Service::borrow(const PoolId& pool, Ticket ticket, const wire::BorrowReques
     const Claim claim{ticket,
                       request.lease ? *request.lease : LeaseId::random(),
                       std::min(request.ttl, limits_.max_ttl),
-                      asked_at + std::min(request.wait, limits_.max_wait),
+                      asked_at + (request.wait > Duration::zero()
+                                      ? std::min(request.wait, limits_.max_wait) + limits_.pool.clock_error
+                                      : Duration::zero()),
                       request.lease.has_value(),
                       request.slots,
                       request.priority,

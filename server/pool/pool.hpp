@@ -94,6 +94,8 @@ struct PoolLimits {
     Duration rejoin = std::chrono::seconds(15);
     /// This server, where several share the pools; else none.
     ServerId server{};
+    /// By how much the time that a server is told may be behind: a lease lasts so much longer than its ttl.
+    Duration clock_error{};
 };
 
 /// The rules of one semaphore, and nothing else: no I/O, no thread, no clock. Time is an argument of

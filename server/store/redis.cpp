@@ -202,6 +202,7 @@ class RedisStore final : public SharedStore {
     bool reachable() const override { return watch_.reachable(); }
     std::uint64_t generation() const override { return watch_.generation(); }
     TimePoint now() const override { return watch_.now(); }
+    Duration clock_error() const override { return std::chrono::milliseconds(5); }
     Duration unix_time(TimePoint point) const override { return watch_.unix_time(point); }
 
   private:

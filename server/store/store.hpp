@@ -264,6 +264,9 @@ class SharedStore : public Store {
     /// The store's own time, as one timeline for all servers, which a step of its wall clock does not touch.
     /// Never ahead of the true one, and never goes back. While the store is away it goes on.
     virtual TimePoint now() const = 0;
+    /// By how much now() is behind the true time, at the most on an ordinary day: a lease ends so much later,
+    /// so that none ends early.
+    virtual Duration clock_error() const = 0;
     /// The store's wall-clock time of a point of that timeline, since the Unix epoch.
     virtual Duration unix_time(TimePoint point) const = 0;
 };

@@ -220,6 +220,31 @@ TEST_CASE("a waiter is served when a lease of another server expires, and when a
     CHECK(lease_of(second).position() == 1);
 }
 
+TEST_CASE("a lease and a wait last longer by as much as the time may be behind") {
+    SharedMemory memory;
+    memory.set_clock_error(5ms);
+    Server server(memory, PoolId::random());
+    server.made(1);
+    const auto lease = server.borrow(10s);
+    server.flush();
+    const auto waiter = server.borrow(10s, 3s);
+    server.flush();
+    const auto pass = [&](Duration time) {
+        memory.clock().pass(time);
+        server.service->advance();
+        server.flush();
+    };
+    pass(3s + 5ms - 1us);
+    CHECK_FALSE(waiter.answered());
+    pass(1us);
+    CHECK(waiter.is(Refusal::no_resource));
+    pass(7s - 1us);
+    CHECK(server.in_use() == 1);
+    pass(1us);
+    CHECK(server.in_use() == 0);
+    CHECK(lease_of(lease).expires_at == memory.clock().now());
+}
+
 TEST_CASE("a lost message delays a waiter by a second at most") {
     World world;
     const Lease lease = world.a.granted();

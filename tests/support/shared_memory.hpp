@@ -43,12 +43,15 @@ class SharedMemory {
     bool has(const PoolId& pool) const;
 
     ManualClock& clock() { return clock_; }
+    /// REQUIRES: there is no handle yet.
+    void set_clock_error(Duration error) { clock_error_ = error; }
 
   private:
     friend class SharedMemoryStore;
 
     std::shared_ptr<MemoryData> data_ = make_memory_data();
     ManualClock clock_;
+    Duration clock_error_{};
     std::set<SharedMemoryStore*> handles_;
     std::uint64_t servers_ = 0;
     std::set<ServerId> lost_;
@@ -86,6 +89,7 @@ class SharedMemoryStore final : public SharedStore {
     std::uint64_t generation() const override { return memory_.generation_; }
     LoadResult reload(const PoolId& pool) override { return load(pool); }
     TimePoint now() const override { return memory_.clock_.now(); }
+    Duration clock_error() const override { return memory_.clock_error_; }
     Duration unix_time(TimePoint point) const override { return memory_.clock_.unix_time(point); }
 
     bool follows(const PoolId& pool) const { return followed_.contains(pool); }

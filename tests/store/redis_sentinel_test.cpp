@@ -28,6 +28,9 @@ TEST_CASE("a replica takes over with all that was committed, and the store with 
     RecordingListener listener;
     const Listening listening(*store, listener);
     store->follow(pool);
+    REQUIRE(eventually([&] {
+        return set.server(set.primary()).command({"PUBSUB", "NUMSUB", "sema:{" + pool.str() + "}"})[1] == "1";
+    }));
     CHECK_FALSE(store->is_lost(other->self()));
     Version version = 1;
     REQUIRE(committed(commit(*other, {change(pool).to(version).count(4)})));

@@ -177,11 +177,26 @@ Expected<void> serve(const Options& options) {
     return {};
 }
 
+Expected<void> check_unused(const OpenStore& opened, const StoreOption& option) {
+    auto* shared = dynamic_cast<SharedStore*>(opened.store.get());
+    if (!shared) return {};
+    const auto used = shared->is_in_use();
+    if (!used) return tl::unexpected(used.error());
+    if (*used)
+        return failure("a server uses " + describe(option) + ": stop all servers before the migration");
+    return {};
+}
+
 Expected<std::string> run_migration(const MigrateOptions& options) {
+    const auto* file = std::get_if<SqliteStoreOption>(&options.from);
+    if (file && !std::filesystem::exists(file->path))
+        return failure("there is no " + file->path + " to migrate from");
     const auto from = open_store(options.from);
     if (!from) return tl::unexpected(from.error());
     const auto to = open_store(options.to);
     if (!to) return tl::unexpected(to.error());
+    if (auto unused = check_unused(*from, options.from); !unused) return tl::unexpected(unused.error());
+    if (auto unused = check_unused(*to, options.to); !unused) return tl::unexpected(unused.error());
     const auto from_anchor = from->store->anchor();
     if (!from_anchor) return tl::unexpected(from_anchor.error());
     const auto to_anchor = to->store->anchor();

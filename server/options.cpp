@@ -53,7 +53,9 @@ Expected<StoreOption> parse_store(const std::string& text) {
     }
     // What begins like this may have a password further on.
     if (is_redis_url(text)) return redis_store(text);
-    return failure("'" + text + "' is not a store: write sqlite:PATH, memory: or redis://HOST");
+    // There may be a password in it.
+    const std::string shown = text.find('@') == text.npos ? text : text.substr(0, text.find(':')) + ":...";
+    return failure("'" + shown + "' is not a store: write sqlite:PATH, memory: or redis://HOST");
 }
 
 // What other options say of a store on Redis.
@@ -223,6 +225,8 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         auto target = parse_store(to);
         if (!target) return tl::unexpected(target.error());
         for (StoreOption* each : {&*source, &*target}) {
+            if (std::holds_alternative<MemoryStoreOption>(*each))
+                return failure("memory: is gone when semad ends: migrate from and to stores that stay");
             if (!std::holds_alternative<RedisStoreOption>(*each)) continue;
             if (auto completed = complete(*each, redis_wait_replicas, redis_password_file); !completed)
                 return tl::unexpected(completed.error());

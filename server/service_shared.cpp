@@ -186,7 +186,6 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
     const TimePoint now = clock_.now();
     if (entry.pool) do_duties(pool, entry, now, ready);
     shared.gone.clear();
-    shared.orphans.clear();
     // What the duties granted is no caller's of this round.
     shared.fence = entry.pool ? entry.pool->fence() : entry.fence;
     shared.calls = std::exchange(entry.deferred, {});
@@ -200,8 +199,10 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
     bound_away(pool, entry);
     show(entry);
     const bool is_check = shared.check_at && *shared.check_at <= now;
-    if (entry.changes.empty() && entry.answers.empty() && shared.calls.empty() && !is_check)
+    if (entry.changes.empty() && entry.answers.empty() && shared.calls.empty() && !is_check) {
+        shared.orphans.clear();
         return plan(shard, pool, entry);
+    }
 
     const Version base = entry.version;
     const Version next = !entry.pool             ? 0
@@ -263,6 +264,7 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
                              Ready& ready) {
     Entry::Shared& shared = *entry.shared;
     entry.version = change.next;
+    shared.orphans.clear();
     for (const auto& call : std::exchange(shared.calls, {})) {
         const auto waiter = entry.waiters.find(call.ticket);
         if (waiter == entry.waiters.end()) continue;

@@ -195,6 +195,24 @@ class RedisStore final : public SharedStore {
         if (!replies) return tl::unexpected(failed_to("tell the other servers", replies.error()));
         return {};
     }
+    Expected<bool> is_in_use() override {
+        std::string cursor = "0";
+        const std::string own = "sema:server:" + self_text_;
+        do {
+            commands_.clear();
+            commands_.add({"SCAN", cursor, "MATCH", "sema:server:*", "COUNT", "1000"});
+            const auto replies = exchange();
+            if (!replies) return tl::unexpected(failed_to("look for other servers", replies.error()));
+            const Reply& reply = replies->front();
+            if (reply.size() != 2 || !reply[0].text())
+                return tl::unexpected(failed_to("look for other servers", reason_of(reply)));
+            for (std::size_t i = 0; i < reply[1].size(); ++i) {
+                if (reply[1][i].text() != own) return true;
+            }
+            cursor = *reply[0].text();
+        } while (cursor != "0");
+        return false;
+    }
     void listen(StoreListener* listener) override { watch_.listen(listener); }
     void follow(const PoolId& pool) override { watch_.follow(pool); }
     void unfollow(const PoolId& pool) override { watch_.unfollow(pool); }

@@ -29,8 +29,8 @@ struct RedisStoreOptions {
 /// One change can have half a million rows: one with more fails.
 ///
 /// The user that it logs in as needs the commands AUTH, SELECT, PING, ROLE, WAIT, SUBSCRIBE, UNSUBSCRIBE,
-/// PUBLISH, EVAL, EVALSHA, SCRIPT LOAD, TIME, GET, SET, DEL, MGET, PERSIST, EXPIRE, PEXPIRE, H*, Z* on the
-/// keys and channels that begin with `sema:`.
+/// PUBLISH, EVAL, EVALSHA, SCRIPT LOAD, TIME, GET, SET, DEL, MGET, PERSIST, EXPIRE, PEXPIRE, SCAN, H*, Z* on
+/// the keys and channels that begin with `sema:`.
 Expected<std::unique_ptr<SharedStore>> open_redis_store(const RedisStoreOptions& options);
 
 /// What in the settings of that Redis lets answers be lost that were given, or leases be granted twice after

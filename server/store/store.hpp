@@ -241,6 +241,9 @@ class SharedStore : public Store {
     /// loaded.
     virtual Expected<void> serve_at(const std::string& place) = 0;
 
+    /// Whether another server uses the store at the moment.
+    virtual Expected<bool> is_in_use() = 0;
+
     /// From now on, until the listener is replaced by null. What was under way is over when this returns.
     virtual void listen(StoreListener* listener) = 0;
     /// Tells the listener of each change of the pool that another server commits, until unfollow(). Messages

@@ -89,3 +89,42 @@ TEST_CASE("settings of the store with which answers can be lost are warned of at
     Program server(semad(redis.url()));
     CHECK(server.warns("set appendfsync always"));
 }
+
+TEST_CASE("pools and live leases move to a Redis and back, once no server uses either store") {
+    const TempDir folder;
+    const RedisServer redis;
+    const std::string file = "sqlite:" + (folder.path() / "before.db").string();
+    const std::string back = "sqlite:" + (folder.path() / "after.db").string();
+    const auto migrate = [](const std::string& from, const std::string& to) {
+        return run_program({SEMAD, "migrate", from, to});
+    };
+    const std::string id = new_lease();
+    std::vector<Slot> held;
+    const auto served = [&](const std::string& store, const auto& act) {
+        RunningServer server({"--store", store});
+        act(TestPool(server, id));
+        CHECK(migrate(store, "sqlite:" + (folder.path() / "never.db").string()).status == 2);
+        CHECK(server.terminate() == 0);
+    };
+    served(file, [&](const TestPool& pool) {
+        REQUIRE(pool.put(R"({"count":3})").status == 200);
+        held.push_back(pool.take(300));
+        held.push_back(pool.take(300));
+    });
+    const Finished there = migrate(file, redis.url());
+    CHECK(there.err == "");
+    CHECK_THAT(there.out, has_text("copied 1 pools and 2 live leases"));
+    served(redis.url(), [&](const TestPool& pool) {
+        CHECK(pool.in_use() == 2);
+        CHECK(pool.returns(held[0]));
+        CHECK(pool.take(300).position == 0);
+    });
+    CHECK(migrate(redis.url(), back).status == 0);
+    served(back, [&](const TestPool& pool) {
+        CHECK(pool.in_use() == 2);
+        CHECK(pool.returns(held[1]));
+    });
+    CHECK_THAT(migrate(file, redis.url()).err, has_text("has pools already"));
+    CHECK_THAT(migrate("sqlite:" + (folder.path() / "typo.db").string(), redis.url()).err,
+               has_text("there is no"));
+}

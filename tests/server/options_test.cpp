@@ -200,6 +200,9 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
     CHECK(std::get<RedisStoreOption>(migrate.to).redis.address.database == 1);
     CHECK(migrate.rejoin == 20s);
     CHECK(refusal({"migrate", "sqlite:/x/a.db"}).find("TO is required") != std::string::npos);
+    CHECK(refusal({"migrate", "sqlite:/x", "memory:"}).find("memory: is gone") != std::string::npos);
+    CHECK(refusal({"--store", "Redis://:S3cret@host/0"}) ==
+          "'Redis:...' is not a store: write sqlite:PATH, memory: or redis://HOST");
     CHECK(refusal({"migrate", "nonsense", "memory:"}).find("'nonsense' is not a store") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "migrate", "sqlite:/x", "memory:"}).find("no --store") !=
           std::string::npos);

@@ -556,6 +556,22 @@ TEST_CASE("a borrow that was answered that the store failed holds nothing, wheth
     CHECK(world.memory.record(world.id).slots.empty());
 }
 
+TEST_CASE("a borrow that failed holds nothing, though its return is overtaken at the store") {
+    World world;
+    world.memory.leave_commits_unconfirmed(1);
+    const auto borrow = world.a.borrow();
+    world.a.service->flush();
+    REQUIRE(borrow.is(Refusal::store_failed));
+    REQUIRE(world.memory.record(world.id).slots.size() == 1);
+    world.memory.before_next_commit([&] {
+        world.b.put(2);
+        world.b.flush();
+    });
+    world.pass(1s);
+    REQUIRE(world.memory.stale() > 0);
+    CHECK(world.memory.record(world.id).slots.empty());
+}
+
 TEST_CASE("a waiter whose grant may or may not be stored gets it in either case") {
     World world;
     const Lease lease = world.a.granted();

@@ -81,6 +81,7 @@ class SharedMemoryStore final : public SharedStore {
 
     ServerId self() const override { return self_; }
     Expected<void> serve_at(const std::string&) override { return {}; }
+    Expected<bool> is_in_use() override { return memory_.handles_.size() > 1; }
     void listen(StoreListener* listener) override { listener_ = listener; }
     void follow(const PoolId& pool) override { followed_.insert(pool); }
     void unfollow(const PoolId& pool) override { followed_.erase(pool); }

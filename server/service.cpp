@@ -19,7 +19,9 @@ std::shared_ptr<const PoolView> view_of(const Pool& pool, TimePoint now) {
 }
 
 LeaseGranted granted(const Pool& pool, const Lease& lease, TimePoint now, bool is_extended) {
-    return {lease, lease.expires_at - now, is_extended, is_extended ? pool.settings() : nullptr};
+    // It may be asked for again when its time has passed, and it is not over yet.
+    return {lease, std::max(lease.expires_at - now, Duration::zero()), is_extended,
+            is_extended ? pool.settings() : nullptr};
 }
 
 NotGranted not_granted(const Pool& pool, const Forecast& forecast, std::size_t rank, unsigned slots) {

@@ -124,7 +124,7 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     ++live->second.told;
     live->second.full_end.reset();
     kept.ttl = std::min(ttl, kept.granted_at + limits_->max_hold - now);
-    set_end(live->second, now + kept.ttl + limits_->clock_error, changes, outcome);
+    set_end(live->second, now + kept.ttl, changes, outcome);
     return kept;
 }
 
@@ -429,7 +429,7 @@ std::optional<TimePoint> Pool::next_change() const {
 
 std::optional<TimePoint> Pool::next_free() const {
     std::optional<TimePoint> next;
-    if (!ends_.empty()) next = ends_.begin()->first;
+    if (!ends_.empty()) next = ends_.begin()->first + limits_->clock_error;
     if (!resting_.empty()) next = earliest(next, resting_.begin()->first + cooldown());
     return next;
 }
@@ -499,8 +499,8 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     // The timeline of one server may lose time over a restart; that of a shared store does not, but may be
     // a little further on where the lease was granted than it is here.
     const TimePoint latest = is_shared() ? row.expires_at : std::min(row.expires_at, now + row.ttl);
-    const TimePoint end = std::min(latest, row.granted_at + limits_->max_hold + limits_->clock_error);
-    if (end > now) {
+    const TimePoint end = std::min(latest, row.granted_at + limits_->max_hold);
+    if (end + limits_->clock_error > now) {
         const auto [live, is_first] = leases_.try_emplace(
             row.lease, Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder},
                             is_shared() ? row.told : 1,
@@ -522,7 +522,7 @@ void Pool::settle(TimePoint now, Changes& changes, Outcome& outcome) {
     // Waiters give up first: a slot that came free while nobody looked must not go to a waiter whose
     // time has run out meanwhile.
     give_up(now, changes, outcome);
-    while (!ends_.empty() && ends_.begin()->first <= now) {
+    while (!ends_.empty() && ends_.begin()->first + limits_->clock_error <= now) {
         const auto live = leases_.find(ends_.begin()->second);
         // The row tells by itself that its time has passed.
         end(live, live->second.lease.expires_at, false, changes, outcome);
@@ -564,10 +564,8 @@ Lease Pool::grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& 
         changes.fence = reserved_fence_;
     }
     const Duration ttl = std::min(claim.ttl, limits_->max_hold);
-    Lease lease{claim.lease,  take_lowest(claim.slots),
-                now,          now + ttl + limits_->clock_error,
-                ttl,          ++fence_,
-                claim.chosen, claim.holder};
+    Lease lease{claim.lease, take_lowest(claim.slots), now, now + ttl, ttl, ++fence_, claim.chosen,
+                claim.holder};
     ends_.emplace(lease.expires_at, lease.id);
     in_use_ += claim.slots;
     if (lease.chosen) outcome.chosen.push_back({lease.id, lease.expires_at});

@@ -198,6 +198,7 @@ class Client {
             wait.allowed = wish.wait;
             const auto response = lines_.exchange(wait, borrow_request(wish, wait.name));
             if (!first_asked) first_asked = wait.asked;
+            wait.first_asked = first_asked;
             std::optional<Holding> holding;
             if (wait.answer == Answer::yes) {
                 const Grant grant = fully_granted(*response);

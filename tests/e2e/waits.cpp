@@ -97,7 +97,7 @@ class Judge {
             if (early.answer != Answer::yes && early.answer != Answer::no) continue;
             for (const Wait& late : account_.waits) {
                 if (late.pool != early.pool || late.answer != Answer::yes || late.priority > early.priority ||
-                    late.asked <= queued->second)
+                    late.first_asked.value_or(late.asked) <= queued->second)
                     continue;
                 // Who was refused waited at least until the time that it had allowed was over.
                 const bool is_before = early.answer == Answer::yes

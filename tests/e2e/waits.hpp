@@ -45,6 +45,8 @@ struct Wait : Call {
     std::int64_t fence = 0;
     /// The same lease was asked for again, so that an earlier answer was not the last word on it.
     bool repeated = false;
+    /// When that lease was first asked for, where this borrow asks again: its place may be as old.
+    std::optional<Moment> first_asked{};
 };
 
 /// What one server told of a pool.

@@ -96,6 +96,14 @@ TEST_CASE("an account of an orderly service has no lapse") {
     check_clean(account);
 }
 
+TEST_CASE("who asks again for a lease may have the place that it got the first time") {
+    Account account = overtaking();
+    account.waits[1].first_asked = 50ms;
+    check_clean(account);
+    account.waits[1].first_asked = account.waits[1].asked;
+    check_lapse(account, "overtaken");
+}
+
 TEST_CASE("a call that is answered later than a second and the tolerance is a lapse") {
     Account account = all_well();
     account.calls = {{0, 0s, 2500ms, Answer::failed, 0s}};

@@ -354,8 +354,11 @@ void Service::take_failure(Entry& entry, const std::vector<Answered>& answers, R
         if (ticket != Ticket{}) continue;
         ready.add(reply, Refusal::store_failed);
         const auto* granted = std::get_if<LeaseGranted>(&answer);
-        if (granted && granted->lease.fence > shared.fence)
-            shared.orphans.push_back({granted->lease.id, granted->lease.fence});
+        if (!granted || granted->lease.fence <= shared.fence) continue;
+        // Once for each lease, however often its grant was tried.
+        const Pool::Withdrawn orphan{granted->lease.id, granted->lease.fence};
+        if (std::find(shared.orphans.begin(), shared.orphans.end(), orphan) == shared.orphans.end())
+            shared.orphans.push_back(orphan);
     }
     auto calls = std::exchange(shared.calls, {});
     for (const auto& call : calls) {

@@ -134,8 +134,10 @@ void Pool::withdraw(TimePoint now, const std::vector<Withdrawn>& leases, Changes
     for (const auto& [lease, fence] : leases) {
         const auto live = leases_.find(lease);
         if (live == leases_.end() || live->second.lease.fence != fence) continue;
-        if (live->second.server == limits_->server && !is_told(live->second, changes))
-            end(live, now, true, changes, outcome);
+        if (live->second.server != limits_->server || live->second.full_end) continue;
+        // So that it is not done twice, where the store did not tell whether it was done.
+        live->second.full_end = live->second.lease.expires_at;
+        if (!is_told(live->second, changes)) end(live, now, true, changes, outcome);
     }
     settle(now, changes, outcome);
 }
@@ -500,7 +502,9 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     // a little further on where the lease was granted than it is here.
     const TimePoint latest = is_shared() ? row.expires_at : std::min(row.expires_at, now + row.ttl);
     const TimePoint end = std::min(latest, row.granted_at + limits_->max_hold);
-    if (end + limits_->clock_error > now) {
+    // What was given back is over, whatever the time.
+    const bool is_over = row.ttl == Duration::zero() || end + limits_->clock_error <= now;
+    if (!is_over) {
         const auto [live, is_first] = leases_.try_emplace(
             row.lease, Live{{row.lease, {}, row.granted_at, end, row.ttl, row.fence, row.chosen, row.holder},
                             is_shared() ? row.told : 1,

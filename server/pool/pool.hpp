@@ -162,6 +162,8 @@ class Pool {
     struct Withdrawn {
         LeaseId lease;
         std::uint64_t fence = 0;
+
+        bool operator==(const Withdrawn&) const = default;
     };
     /// This server granted these leases to calls that were answered that they failed. Those that no other
     /// call told of since end now. REQUIRES: nothing was granted since the pool was restored.

@@ -246,6 +246,26 @@ TEST_CASE("a lease and a wait last longer by as much as the time may be behind")
     CHECK(lease.as<LeaseGranted>().remaining == 10s);
 }
 
+TEST_CASE("a lease that was given back is over on every server at once, though its slot rests") {
+    SharedMemory memory;
+    memory.set_clock_error(5ms);
+    const PoolId id = PoolId::random();
+    Server here(memory, id);
+    Server there(memory, id);
+    here.put(wire::RegisterRequest{1, {}, 1s});
+    here.flush();
+    const Lease lease = here.granted();
+    there.give_back(lease.id);
+    there.flush();
+    const auto again = here.give_back(lease.id);
+    here.flush();
+    CHECK_FALSE(again.as<LeaseReturned>().returned);
+    CHECK(here.in_use() == 0);
+    const auto early = here.borrow();
+    here.flush();
+    CHECK(early.is(Refusal::no_resource));
+}
+
 TEST_CASE("a lost message delays a waiter by a second at most") {
     World world;
     const Lease lease = world.a.granted();
@@ -705,6 +725,8 @@ class Chaos {
         world_.memory.lose_messages(false);
         for (int second = 0; second < 120; ++second) {
             world_.pass(1s);
+            // Where nobody waits, only a call has the pool's time go on.
+            if (second % 30 == 0) world_.a.in_use();
             check();
         }
         for (const Borrow& borrow : borrows_)

@@ -1,6 +1,7 @@
 #include "server/migrate.hpp"
 
-#include <random>
+#include "server/fresh_version.hpp"
+
 #include <set>
 #include <string>
 #include <utility>
@@ -24,9 +25,8 @@ class Shift {
     Duration by_;
 };
 
-PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift, Duration rejoin,
-                   Version version) {
-    PoolChange change{id, 0, version, {}};
+PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift, Duration rejoin) {
+    PoolChange change{id, 0, fresh_version(), {}};
     change.changes.count = pool.count;
     change.changes.fence = pool.fence;
     change.changes.settings = pool.settings;
@@ -64,7 +64,6 @@ Expected<Migrated> migrate(Store& from, const Clock& from_clock, Store& to, cons
     if (!there->empty()) return failure("the store to migrate to has pools already: name an empty one");
 
     const Shift shift(from_clock.now(), to_clock.now());
-    std::mt19937_64 version{std::random_device{}()};
     Migrated migrated;
     std::optional<PoolId> last;
     while (true) {
@@ -78,7 +77,7 @@ Expected<Migrated> migrate(Store& from, const Clock& from_clock, Store& to, cons
             if (const auto* broken = std::get_if<StoreFailure>(&found)) return tl::unexpected(*broken);
             const auto* pool = std::get_if<PoolRecord>(&found);
             if (!pool) continue;
-            changes.push_back(copy_of(id, *pool, shift, rejoin, version() | 1));
+            changes.push_back(copy_of(id, *pool, shift, rejoin));
             ++migrated.pools;
             migrated.leases += live_leases(*pool, shift.now());
         }

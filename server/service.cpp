@@ -405,13 +405,17 @@ void Service::finish(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(sh
         shard.dirty.push_back(pool);
         work_ = true;
     }
-    if (next && (!entry.scheduled || *next < *entry.scheduled)) {
-        if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
-        entry.scheduled = next;
-        const auto place = shard.deadlines.emplace(*next, pool).first;
-        if (place == shard.deadlines.begin()) schedule(*next);
-    }
+    if (next) wake_at(shard, pool, entry, *next);
     drop_if_gone(shard, pool, entry);
+}
+
+/// Has advance() look at the pool then, or before.
+void Service::wake_at(Shard& shard, const PoolId& pool, Entry& entry, TimePoint time) REQUIRES(shard.mutex) {
+    if (entry.scheduled && *entry.scheduled <= time) return;
+    if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
+    entry.scheduled = time;
+    const auto place = shard.deadlines.emplace(time, pool).first;
+    if (place == shard.deadlines.begin()) schedule(time);
 }
 
 void Service::count_waiters(Entry& entry) {
@@ -519,9 +523,12 @@ void Service::end_watch(Entry& entry, Refusal why, Ready& ready) {
     entry.watch.reset();
 }
 
-Readiness Service::readiness() const {
+Readiness Service::readiness() {
     if (draining_) return Readiness::shutting_down;
-    return !shared_ || shared_->reachable() ? Readiness::ready : Readiness::store_away;
+    if (!shared_ || shared_->reachable()) return Readiness::ready;
+    // A round tells why.
+    work_ = true;
+    return Readiness::store_away;
 }
 
 void Service::set_present(Entry& entry, bool present) {

@@ -133,7 +133,8 @@ class Service : private StoreListener {
     /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
 
-    Readiness readiness() const;
+    /// Where the store is away, settle() then has the reason told to `on_store_trouble`.
+    Readiness readiness();
 
     /// Answers every waiter and watcher, and from now on every call but give_back(), with shutting_down. What
     /// is in flight is finished.
@@ -213,6 +214,7 @@ class Service : private StoreListener {
     template <class AnyAct>
     void perform(const PoolId& pool, Ticket ticket, const Reply& reply, AnyAct act);
     void finish(Shard& shard, const PoolId& pool, Entry& entry);
+    void wake_at(Shard& shard, const PoolId& pool, Entry& entry, TimePoint time);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
     Act giving_up(const PoolId& pool, const LeaseId& lease);
     void tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready);

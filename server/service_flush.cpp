@@ -1,7 +1,7 @@
+#include "server/fresh_version.hpp"
 #include "server/service_state.hpp"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 namespace sema {
@@ -40,14 +40,6 @@ std::size_t effort(const PoolView& view) {
     for (const Waiter& waiter : view.queue)
         add(waiter.claim.holder);
     return view.leases.size() + view.queue.size() + texts / bytes_like_an_entry;
-}
-
-Version fresh_version() {
-    thread_local std::mt19937_64 generate{std::random_device{}()};
-    Version version = 0;
-    while (version == 0)
-        version = generate();
-    return version;
 }
 
 }  // namespace

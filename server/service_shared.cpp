@@ -1,7 +1,7 @@
+#include "server/fresh_version.hpp"
 #include "server/service_state.hpp"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 // Pools that other servers change too.
@@ -31,11 +31,6 @@ constexpr Version versions_in_order = 1'000'000;
 
 bool is_reached(Version wanted, Version present) {
     return wanted <= present && present - wanted < versions_in_order;
-}
-
-Version fresh_version() {
-    thread_local std::mt19937_64 generate{std::random_device{}()};
-    return generate() | 1;
 }
 
 }  // namespace
@@ -438,12 +433,7 @@ void Service::plan(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shar
         next = next ? std::min(*next, first) : first;
     }
     if (is_due) mark_dirty(shard, pool, entry);
-    if (next && (!entry.scheduled || *next < *entry.scheduled)) {
-        if (entry.scheduled) shard.deadlines.erase({*entry.scheduled, pool});
-        entry.scheduled = next;
-        const auto place = shard.deadlines.emplace(*next, pool).first;
-        if (place == shard.deadlines.begin()) schedule(*next);
-    }
+    if (next) wake_at(shard, pool, entry, *next);
     drop_if_gone(shard, pool, entry);
 }
 

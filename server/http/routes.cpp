@@ -176,7 +176,7 @@ std::variant<Response, Pending> Routes::handle(const Request& request, Reply rep
     return allowed.empty() ? not_found() : not_allowed(allowed);
 }
 
-Response Routes::readiness() const {
+Response Routes::readiness() {
     switch (service_.readiness()) {
         case Readiness::ready:
             return {200, R"({"status":"ready"})"};

@@ -68,7 +68,7 @@ class Routes {
     struct Call;
     static const Call calls[];
 
-    Response readiness() const;
+    Response readiness();
     Result put(const Request& request, const PoolId& pool, Reply reply);
     Result inspect(const Request& request, const PoolId& pool, Reply reply);
     Result remove(const Request& request, const PoolId& pool, Reply reply);

@@ -565,6 +565,14 @@ TEST_CASE("while the store is away calls fail and waiters wait on") {
     CHECK(world.memory.record(world.id).places.empty());
 }
 
+TEST_CASE("whoever asks for readiness while the store is away has the reason logged") {
+    World world;
+    world.memory.be_away();
+    CHECK(world.a.service->readiness() == Readiness::store_away);
+    world.a.flush();
+    CHECK(world.a.trouble == std::vector<std::string>{"the store is away"});
+}
+
 TEST_CASE("a borrow that was answered that the store failed holds nothing, whether it was stored or not") {
     World world;
     const bool is_applied = GENERATE(true, false);

@@ -72,7 +72,10 @@ class SharedMemoryStore final : public SharedStore {
     LoadResult load(const PoolId& pool) override;
     std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
                                      const std::optional<ClockAnchor>& anchor) override;
-    Expected<std::size_t> pool_count() override { return inner_->pool_count(); }
+    Expected<std::size_t> pool_count() override {
+        if (memory_.away_) return failure("the store is away");
+        return inner_->pool_count();
+    }
     Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
         return inner_->pools_after(after, most);
     }

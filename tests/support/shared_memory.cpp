@@ -25,6 +25,16 @@ void SharedMemory::lose(ServerId server) {
     }
 }
 
+void SharedMemory::come_back_with(const PoolId& pool, unsigned count) {
+    const Version version = record(pool).version;
+    PoolChange away{pool, version, version + 1, {}};
+    away.changes.count = count;
+    const auto store = make_memory_store(data_);
+    store->commit({away}, std::nullopt);
+    store->commit({{pool, version + 1, version, {}}}, std::nullopt);
+    ++generation_;
+}
+
 bool SharedMemory::has(const PoolId& pool) const {
     return std::holds_alternative<PoolRecord>(make_memory_store(data_)->load(pool));
 }

@@ -36,6 +36,10 @@ class SharedMemory {
     /// Called within the next commit of any handle, before it is applied.
     void before_next_commit(std::function<void()> act) { before_commit_ = std::move(act); }
 
+    /// The store is found anew, with another count of the pool at the version that it had: as after a
+    /// failover in which changes were lost and others made. Nobody is told.
+    void come_back_with(const PoolId& pool, unsigned count);
+
     /// How many commits of changes or mere questions were answered Stale.
     unsigned stale() const { return stale_; }
 

@@ -91,17 +91,16 @@ TEST_CASE("several pools are all had or none, and the first is kept while the ne
     CHECK_THAT(refused.err, has_text(taken + ": no slot became free within the wait"));
     CHECK(world.in_use(other) == 0);
 
-    const auto patient = world.start({"run", "a", "b", "--ttl", "2", "--wait", "60", "--", "echo", "served"});
+    const auto patient = world.start({"run", "a", "b", "--ttl", "5", "--wait", "60", "--", "echo", "served"});
     REQUIRE(patient->warns("waiting for " + taken));
-    // The one with the lesser UUID is borrowed first, and by now renewed beyond its ttl: one and the same
-    // lease.
+    // The one with the lesser UUID is borrowed first, and renewed beyond its ttl: one and the same lease.
     const Json view = world.view(other);
     if (view.at("id") < world.view(taken).at("id")) {
         const Json before = view.at("holders").at(0);
         REQUIRE(eventually([&] {
             const Json now = world.view(other).at("holders").at(0);
             REQUIRE(now.at("fence") == before.at("fence"));
-            return now.at("expires_at_unix") >= before.at("expires_at_unix").get<int>() + 3;
+            return now.at("expires_at_unix") >= before.at("expires_at_unix").get<int>() + 5;
         }));
     } else {
         CHECK(view.at("in_use") == 0);

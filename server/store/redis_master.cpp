@@ -34,6 +34,12 @@ Trouble explain(std::string_view error) {
         return lasting("check the user and the password");
     if (starts_with(error, "NOPERM")) return lasting("let this user do it (ACL SETUSER)");
     if (starts_with(error, "ERR DB index")) return lasting("name a database that there is");
+    for (const char* word : {"MOVED", "CLUSTERDOWN"}) {
+        if (starts_with(error, word) || error.find("-" + std::string(word)) != error.npos)
+            return lasting(
+                "it is a part of a Redis Cluster, which semad cannot use: give it a Redis of its own, "
+                "with Sentinel for when that fails");
+    }
     if (starts_with(error, "LOADING")) return {"it is still loading its data"};
     if (error.find("OOM ") != error.npos) return {quoted + ": raise its maxmemory"};
     if (error.find("MISCONF") != error.npos) return {quoted + ": check its disk and its log"};

@@ -321,6 +321,25 @@ TEST_CASE("data of a newer format is refused and left alone") {
     CHECK(redis.command({"GET", "sema:format"})[0] == "2");
 }
 
+TEST_CASE("a part of a Redis Cluster is refused at once") {
+    const test::ReservedPort bus;
+    const test::ReservedPort other_bus;
+    const auto node = [](const test::ReservedPort& port) {
+        test::RedisOptions options;
+        options.config = {"cluster-enabled yes", "cluster-port " + std::to_string(port.number()),
+                          "cluster-require-full-coverage no"};
+        return options;
+    };
+    const RedisServer redis(node(bus));
+    CHECK(time_of([&] { CHECK_THAT(refusal(redis.url()), has_text("a part of a Redis Cluster")); }) < 2s);
+    const RedisServer other(node(other_bus));
+    other.command({"CLUSTER", "ADDSLOTSRANGE", "0", "16383"});
+    redis.command(
+        {"CLUSTER", "MEET", "127.0.0.1", std::to_string(other.port()), std::to_string(other_bus.number())});
+    REQUIRE(eventually([&] { return refusal(redis.url()).find("MOVED") != std::string::npos; }));
+    CHECK_THAT(refusal(redis.url()), has_text("a part of a Redis Cluster"));
+}
+
 TEST_CASE("what is no Redis, or holds something else under our names, is refused") {
     RedisServer redis;
     redis.command({"LPUSH", "sema:format", "1"});

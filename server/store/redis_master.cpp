@@ -15,6 +15,11 @@ bool starts_with(std::string_view text, std::string_view start) {
     return text.substr(0, start.size()) == start;
 }
 
+// Before Redis 7, the error of a script names the cause in its midst.
+bool is_of_kind(std::string_view error, std::string_view word) {
+    return starts_with(error, word) || error.find(std::string("-").append(word)) != error.npos;
+}
+
 Deadline from_now(std::chrono::milliseconds time) {
     return std::chrono::steady_clock::now() + time;
 }
@@ -34,12 +39,10 @@ Trouble explain(std::string_view error) {
         return lasting("check the user and the password");
     if (starts_with(error, "NOPERM")) return lasting("let this user do it (ACL SETUSER)");
     if (starts_with(error, "ERR DB index")) return lasting("name a database that there is");
-    for (const char* word : {"MOVED", "CLUSTERDOWN"}) {
-        if (starts_with(error, word) || error.find("-" + std::string(word)) != error.npos)
-            return lasting(
-                "it is a part of a Redis Cluster, which semad cannot use: give it a Redis of its own, "
-                "with Sentinel for when that fails");
-    }
+    if (is_of_kind(error, "MOVED") || is_of_kind(error, "CLUSTERDOWN"))
+        return lasting(
+            "it is a part of a Redis Cluster, which semad cannot use: give it a Redis of its own, "
+            "with Sentinel for when that fails");
     if (starts_with(error, "LOADING")) return {"it is still loading its data"};
     if (error.find("OOM ") != error.npos) return {quoted + ": raise its maxmemory"};
     if (error.find("MISCONF") != error.npos) return {quoted + ": check its disk and its log"};
@@ -49,10 +52,9 @@ Trouble explain(std::string_view error) {
 bool is_about_server(std::string_view error) {
     // Not OOM: a server whose memory is full can be read. Where it takes no writes for another reason, the
     // heartbeat fails.
-    // Before Redis 7, the error of a script names the cause in its midst.
     for (const char* word : {"READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOPERM", "BUSY", "UNKILLABLE",
                              "CLUSTERDOWN", "MOVED"}) {
-        if (starts_with(error, word) || error.find("-" + std::string(word)) != error.npos) return true;
+        if (is_of_kind(error, word)) return true;
     }
     return false;
 }
@@ -108,12 +110,8 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
 Outcome<Endpoint> MasterFinder::find() {
     const RedisAddress& address = options_.address;
     if (address.way != RedisAddress::Way::sentinel) {
-        Endpoint endpoint{address.way, {}, address.path, {}, address.ca_file};
-        if (!address.hosts.empty()) {
-            endpoint.place = address.hosts.front();
-            endpoint.certified_name = address.hosts.front().host;
-        }
-        return endpoint;
+        const HostPort place = address.hosts.empty() ? HostPort{} : address.hosts.front();
+        return Endpoint{address.way, place, address.path, place.host, address.ca_file};
     }
     std::string reasons;
     for (std::size_t i = 0; i < address.hosts.size(); ++i) {

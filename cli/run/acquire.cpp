@@ -84,8 +84,9 @@ class Borrower : public Waiter {
         const Moment now = BootClock::now();
         if (earlier_ != nullptr) {
             earlier_->proceed(now);
+            // There is no command yet that would have to be asked to stop before that.
             earlier_lost_ =
-                earlier_lost_ || earlier_->take_lost() || earlier_->due(now) != Upkeep::Step::none;
+                earlier_lost_ || earlier_->take_lost() || earlier_->due(now) == Upkeep::Step::kill;
         }
         line_.update(now);
         return !earlier_lost_;
@@ -110,7 +111,8 @@ class Borrower : public Waiter {
         // This may stop semactl for a while, so it comes before the look at the clock.
         keep_waiting();
         if (signal_) return Stopped{*signal_};
-        if (earlier_lost_) return EarlierLost{};
+        if (earlier_lost_ || (earlier_ && earlier_->due(BootClock::now()) != Upkeep::Step::none))
+            return EarlierLost{};
         const bool is_stale =
             !is_useful(term_of(grant), BootClock::now()) || (may_be_older_ && grant.ttl < request_.ttl / 2);
         if (is_stale && stale_ == Acquisition::Stale::renew) return renew(grant, lease);

@@ -217,7 +217,7 @@ void Service::borrow(const PoolId& id, Entry& entry, const Claim& claim, const W
         if (!call.is_extended) return refuse(entry, call.reply, Refusal::no_resource, ready);
         refuse(entry, call.reply, not_granted(pool, pool.forecast(now), unavailable->rank, claim.slots),
                ready);
-    } else if (waiters_ >= limits_.max_waiters && pool.waiting() > entry.counted_waiters) {
+    } else if (waiters_ >= limits_.max_waiters && adds_waiter(entry)) {
         Outcome after;
         pool.cancel(now, claim.lease, entry.changes, after);
         tell(id, entry, after, ready);
@@ -418,19 +418,30 @@ void Service::wake_at(Shard& shard, const PoolId& pool, Entry& entry, TimePoint 
     if (place == shard.deadlines.begin()) schedule(time);
 }
 
+/// REQUIRES: a call to the pool was queued since its waiters were counted, and is not among them yet.
+bool Service::adds_waiter(const Entry& entry) const {
+    // Otherwise it took somebody's place over.
+    return shared_ ? entry.waiters.size() >= entry.counted_waiters
+                   : entry.pool->waiting() > entry.counted_waiters;
+}
+
+/// Those of other servers are theirs to count.
 void Service::count_waiters(Entry& entry) {
-    const std::size_t waiting = entry.pool ? entry.pool->waiting() : 0;
+    const std::size_t waiting = shared_ ? entry.waiters.size() : entry.pool ? entry.pool->waiting() : 0;
     waiters_ += waiting - entry.counted_waiters;
     entry.counted_waiters = waiting;
 }
 
 /// Places of borrowers who are away need no connection, so that they alone could exhaust the limit.
 void Service::bound_away(const PoolId& pool, Entry& entry) {
-    const std::size_t most = limits_.max_waiters / 2;
-    if (waiters_ <= most || !entry.loaded || !entry.pool) return;
+    if (!entry.loaded || !entry.pool) return;
+    // Where several servers share the pool, each may have as many waiters in it.
+    const std::size_t present = shared_ ? entry.pool->waiting() : waiters_.load();
+    const std::size_t most = shared_ ? limits_.max_waiters : limits_.max_waiters / 2;
+    if (present <= most) return;
     Outcome outcome;
     Ready nobody;
-    entry.pool->forget_away(waiters_ - most, entry.changes, outcome);
+    entry.pool->forget_away(present - most, entry.changes, outcome);
     tell(pool, entry, outcome, nobody);
     count_waiters(entry);
 }
@@ -532,6 +543,10 @@ Readiness Service::readiness() {
 }
 
 void Service::set_present(Entry& entry, bool present) {
+    if (shared_) {
+        if (present) ++pools_;
+        return;
+    }
     if (entry.present == present) return;
     present ? ++pools_ : --pools_;
     entry.present = present;

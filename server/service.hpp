@@ -222,6 +222,7 @@ class Service : private StoreListener {
     void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);
     bool leave(Entry& entry, Ticket ticket);
     static bool stop_watching(Entry& entry, Ticket ticket);
+    bool adds_waiter(const Entry& entry) const;
     void count_waiters(Entry& entry);
     void bound_away(const PoolId& pool, Entry& entry);
     void free_ids(const Batch& batch);
@@ -257,6 +258,7 @@ class Service : private StoreListener {
     static bool is_behind(const Entry& entry);
     static void end_call(Entry& entry, Ticket ticket);
     void do_round();
+    void count_pools();
     void begin_round(Shard& shard, Round& round);
     void load_for_round(Round& round);
     void do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& round, Ready& ready);
@@ -295,7 +297,9 @@ class Service : private StoreListener {
     std::vector<std::unique_ptr<Shard>> shards_;
     ChosenIds chosen_ids_;
     std::atomic<std::uint64_t> tickets_{1};
+    /// Where the store is shared: as many as it had when it was last asked, and those made here since.
     std::atomic<std::size_t> pools_{0};
+    TimePoint counted_pools_at_;
     std::atomic<std::size_t> waiters_{0};
     std::atomic<bool> draining_{false};
     std::atomic<bool> stopping_{false};

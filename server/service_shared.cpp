@@ -25,6 +25,9 @@ constexpr Duration first_check = std::chrono::milliseconds(50);
 // After a failure, what no caller waits for is tried again this often.
 constexpr Duration retry_interval = std::chrono::milliseconds(200);
 
+// What is known of how many pools there are is as old as this at most, while fewer than the limit.
+constexpr Duration count_interval = std::chrono::seconds(1);
+
 // A version that is less than another by no more than this came before it. (A pool that is made again begins
 // with a random one.)
 constexpr Version versions_in_order = 1'000'000;
@@ -111,16 +114,27 @@ bool Service::is_followed(const Entry& entry) {
 }
 
 void Service::do_round() {
-    // Which says at once why the store is away.
-    if (!shared_->reachable()) {
-        if (const auto count = shared_->pool_count(); !count) report(count.error().message);
-    }
+    count_pools();
     Round round;
     round.generation = shared_->generation();
     for (const auto& shard : shards_)
         begin_round(*shard, round);
     load_for_round(round);
     end_round(round);
+}
+
+/// Other servers make pools too, and delete them.
+void Service::count_pools() {
+    const TimePoint now = clock_.now();
+    const bool is_due = now - counted_pools_at_ >= count_interval || pools_ >= limits_.max_pools;
+    if (shared_->reachable() && !is_due) return;
+    // Where the store is away, the answer says at once why.
+    if (const auto count = shared_->pool_count()) {
+        pools_ = *count;
+        counted_pools_at_ = now;
+    } else {
+        report(count.error().message);
+    }
 }
 
 void Service::begin_round(Shard& shard, Round& round) {
@@ -185,6 +199,7 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
     shared.fence = entry.pool ? entry.pool->fence() : entry.fence;
     shared.calls = std::exchange(entry.deferred, {});
     for (const auto& call : shared.calls) {
+        count_waiters(entry);
         call.act(entry, call.reply, ready);
         if (!call.left || !entry.waiters.extract(call.ticket)) continue;
         entry.pool->leave(now, call.ticket, entry.changes);
@@ -311,8 +326,6 @@ void Service::take_record(const PoolId& pool, Entry& entry, std::uint64_t genera
     entry.shared->generation = generation;
     const TimePoint now = clock_.now();
     const auto* record = std::get_if<PoolRecord>(&found);
-    if (!entry.present) entry.present = record != nullptr;
-    set_present(entry, record != nullptr);
     if (!record) {
         entry.version = 0;
         entry.fence = std::get<Absent>(found).fence;

@@ -91,7 +91,8 @@ struct Service::Entry {
     /// False until the store was read, and again after a failed commit until it was read anew: calls
     /// are deferred meanwhile.
     bool loaded = false;
-    /// Whether the pool is counted among `pools_`; unknown until it was loaded once.
+    /// Whether the pool is counted among `pools_`; unknown until it was loaded once. Not used where the store
+    /// is shared.
     std::optional<bool> present;
     std::optional<Pool> pool;
     /// While there is no pool: the greatest fence of one that had its id before.

@@ -123,7 +123,8 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     Lease& kept = live->second.lease;
     ++live->second.told;
     live->second.full_end.reset();
-    kept.ttl = std::min(ttl, kept.granted_at + limits_->max_hold - now);
+    // Another server may have promised more.
+    kept.ttl = std::min(ttl, std::max(kept.granted_at + limits_->max_hold, kept.expires_at) - now);
     set_end(live->second, now + kept.ttl, changes, outcome);
     return kept;
 }
@@ -500,8 +501,10 @@ void Pool::take_kept_places(const PoolRecord& record, TimePoint now, Outcome& ou
 void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     // The timeline of one server may lose time over a restart; that of a shared store does not, but may be
     // a little further on where the lease was granted than it is here.
-    const TimePoint latest = is_shared() ? row.expires_at : std::min(row.expires_at, now + row.ttl);
-    const TimePoint end = std::min(latest, row.granted_at + limits_->max_hold);
+    // And what another server has promised is kept, whatever the limit here.
+    const TimePoint end =
+        is_shared() ? row.expires_at
+                    : std::min({row.expires_at, now + row.ttl, row.granted_at + limits_->max_hold});
     // What was given back is over, whatever the time.
     const bool is_over = row.ttl == Duration::zero() || end + limits_->clock_error <= now;
     if (!is_over) {

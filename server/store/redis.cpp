@@ -108,8 +108,9 @@ class RedisStore final : public SharedStore {
         for (const PoolChange& change : batch)
             writes = writes || !change.changes.empty() || change.next != change.base;
         const auto ask = [&] {
+            const std::string now = std::to_string(watch_.now().time_since_epoch().count());
             for (const PoolChange& change : batch) {
-                if (!is_too_big(change)) add(change);
+                if (!is_too_big(change)) add(change, now);
             }
         };
         const auto replies = exchange_scripts(ask, writes && options_.wait_replicas > 0);
@@ -384,7 +385,7 @@ class RedisStore final : public SharedStore {
 
     // --- Writing ---
 
-    void add(const PoolChange& change) {
+    void add(const PoolChange& change, const std::string& now) {
         const bool is_made = change.base == 0 && change.next != 0;
         const std::string key = key_of(change.pool);
         std::string guard;
@@ -399,13 +400,14 @@ class RedisStore final : public SharedStore {
         if (!gone && change.next != change.base) count_fields(change, set, removed);
         const std::string born = is_made ? redis::hex(change.next) : "";
         if (is_made) commands_.add({"ZADD", index_key, "0", member_of(change.pool, born)});
-        begin_script(commit_name_, key, 7 + 2 * set + removed)
+        begin_script(commit_name_, key, 8 + 2 * set + removed)
             .word(std::to_string(change.base))
             .word(std::to_string(change.next))
             .word(guard)
             .word(self_text_)
             .word(changes.cleared ? "1" : "0")
             .word(std::to_string(changes.fence.value_or(0)))
+            .word(now)
             .word(std::to_string(2 * set));
         if (gone || change.next == change.base) return;
         commands_.word("v").word(std::to_string(change.next));

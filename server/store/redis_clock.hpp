@@ -18,6 +18,8 @@ struct ClockSample {
     /// What makes the timeline of it, and how often that was corrected.
     Duration offset{};
     std::uint64_t epoch = 0;
+    /// What the wall clock showed when it last was as some server expected it, if that is known.
+    std::optional<Duration> seen{};
 };
 
 /// How far the store's timeline is ahead of this machine's CLOCK_BOOTTIME. Each sample gives a lower bound
@@ -31,10 +33,17 @@ class ClockEstimate {
     /// What lies further outside the bounds is a step of the wall clock and no drift.
     static constexpr Duration least_step = std::chrono::milliseconds(500);
 
-    /// Takes a sample into account. Where it shows that the store's wall clock was stepped, it is left out,
-    /// and the offset that takes the step back is returned: to be stored with the next epoch, if the epoch is
-    /// still the sample's. One with another epoch than the last replaces all that was known.
-    std::optional<Duration> take(const ClockSample& sample);
+    struct Correction {
+        Duration offset{};
+        std::uint64_t epoch = 0;
+    };
+
+    /// Takes a sample into account. Where it shows that the store's wall clock was stepped, or that the store
+    /// has lost its last correction, it is left out, and the correction is returned that lets the timeline go
+    /// on: to be stored if the epoch is still the sample's. One with a later epoch than the last replaces all
+    /// that was known, and so does one that is ahead of what was expected while others find it right: then
+    /// this machine was halted, and its clock with it.
+    std::optional<Correction> take(const ClockSample& sample);
 
     /// Timeline minus CLOCK_BOOTTIME. REQUIRES: there was a sample.
     Duration lead() const { return lead_; }
@@ -51,6 +60,8 @@ class ClockEstimate {
         Duration high{};
     };
 
+    static bool is_witnessed(const ClockSample& sample);
+    void adopt(const ClockSample& sample, const Bounds& bounds);
     void keep(const Bounds& bounds);
 
     std::optional<Bounds> known_;

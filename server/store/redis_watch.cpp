@@ -466,24 +466,23 @@ Outcome<void> Watch::take_clock(const Reply& answer, Duration sent, Duration rec
     const auto offset = number(2);
     const auto epoch = number(3);
     if (!seconds || !microseconds || !offset || !epoch) return trouble("its clock gives no time");
-    const ClockSample sample{sent, received, std::chrono::seconds(*seconds) + Duration(*microseconds),
-                             Duration(*offset), static_cast<std::uint64_t>(*epoch)};
-    if (clock_.is_empty()) {
-        const auto seen = number(4);
-        clock_is_doubtful_ = seen && std::chrono::abs(sample.wall - Duration(*seen)) > doubt_limit;
-    }
+    ClockSample sample{sent, received, std::chrono::seconds(*seconds) + Duration(*microseconds),
+                       Duration(*offset), static_cast<std::uint64_t>(*epoch)};
+    if (const auto seen = number(4)) sample.seen = Duration(*seen);
+    if (clock_.is_empty())
+        clock_is_doubtful_ = sample.seen && std::chrono::abs(sample.wall - *sample.seen) > doubt_limit;
     const auto correction = clock_.take(sample);
     lead_ = clock_.lead().count();
     offset_ = clock_.offset().count();
-    if (correction) return correct_clock(sample, *correction);
+    if (correction) return correct_clock(sample.epoch, *correction);
     return {};
 }
 
 // Whether it was ours or another server's correction that was stored, the next sample brings it.
-Outcome<void> Watch::correct_clock(const ClockSample& seen, Duration offset) {
+Outcome<void> Watch::correct_clock(std::uint64_t epoch, const ClockEstimate::Correction& correction) {
     Commands commands;
-    commands.add({"EVALSHA", clock_correct_, "0", std::to_string(seen.epoch), std::to_string(offset.count()),
-                  std::to_string(seen.epoch + 1)});
+    commands.add({"EVALSHA", clock_correct_, "0", std::to_string(epoch),
+                  std::to_string(correction.offset.count()), std::to_string(correction.epoch)});
     const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
     if (!replies) return trouble(replies.error().message);
     return check(*replies);

@@ -75,7 +75,7 @@ class Watch {
     Outcome<void> subscribe();
     Outcome<void> tick();
     Outcome<void> take_clock(const Reply& answer, Duration sent, Duration received);
-    Outcome<void> correct_clock(const ClockSample& seen, Duration offset);
+    Outcome<void> correct_clock(std::uint64_t epoch, const ClockEstimate::Correction& correction);
     void take_heartbeats(const std::vector<ServerId>& asked, const Reply& answer, Duration now);
     void take_message(const Reply& message);
     void take_farewell(std::string_view text);

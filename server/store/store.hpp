@@ -226,7 +226,7 @@ class StoreListener {
 /// A store that several servers use at once.
 ///
 /// A commit that fails while the store stays reachable(), at the same generation(), was not applied, and will
-/// not be.
+/// not be. So fails one of a server whose now() is off by more than a second, until it has been set right.
 ///
 /// load(), reload() and commit() are for one thread, as in any store; the others may be called from any. A
 /// store that cannot be reached says so within a second, and at once while it is known to be away; it is

@@ -91,10 +91,11 @@ class WrongClock {
         std::ofstream(folder_.path() / "new") << by.count();
         std::filesystem::rename(folder_.path() / "new", folder_.path() / "seconds");
     }
-    ProgramOptions options() const {
+    /// `clock`: WRONG_CLOCK, or WRONG_BOOT_CLOCK.
+    ProgramOptions options(const char* clock = "WRONG_CLOCK") const {
         ProgramOptions options;
         options.environment["LD_PRELOAD"] = WRONG_CLOCK_LIBRARY;
-        options.environment["WRONG_CLOCK"] = (folder_.path() / "seconds").string();
+        options.environment[clock] = (folder_.path() / "seconds").string();
         return options;
     }
 
@@ -399,6 +400,33 @@ TEST_CASE("a step of the store's wall clock ends no lease, and keeps none") {
         CHECK(pool.renews(lasting, 60));
         CHECK(there.returns(lasting));
     }
+}
+
+TEST_CASE("a server whose machine was halted without knowing lends nothing by the time of before") {
+    const WrongClock clock(0s);
+    const RedisServer redis(store_options());
+    const RunningServer right(with_store(redis.url(), one_thread));
+    const RunningServer halted(with_store(redis.url(), one_thread), clock.options("WRONG_BOOT_CLOCK"));
+    const TestPool pool(right, 1);
+    const TestPool there(halted, pool.id());
+    for (int halts = 1; halts <= 3; ++halts) {
+        clock.step(-20s * halts);
+        // At once: nothing has told it yet.
+        HttpResponse lent;
+        Stopwatch since_asked;
+        do {
+            since_asked = Stopwatch();
+            lent = there.borrow(R"({"ttl":2})");
+        } while (lent.status == 502);
+        const Slot slot = granted(lent);
+        const Slot next = granted(pool.borrow(R"({"ttl":60,"wait":10})"));
+        // It has looked at the clock but once, for which a busy machine may take a while.
+        CHECK(since_asked.elapsed() >= 2s - 100ms);
+        CHECK(since_asked.elapsed() < 2s + promptly);
+        CHECK(pool.returns(next));
+    }
+    // The clock of all was left alone.
+    CHECK(redis.command({"HGET", "sema:clock", "epoch"})[0] == "(nil)");
 }
 #endif
 

@@ -1,5 +1,6 @@
 // Preloaded into a program, this makes its wall clock wrong: by as many seconds as the file says that the
-// environment names in WRONG_CLOCK, at each moment anew. Its other clocks stay right.
+// environment names in WRONG_CLOCK, at each moment anew; and likewise its CLOCK_BOOTTIME by WRONG_BOOT_CLOCK,
+// as on a machine that was halted without knowing. Its other clocks stay right.
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,8 +12,8 @@
 
 namespace {
 
-long seconds_wrong() {
-    static const char* const path = std::getenv("WRONG_CLOCK");
+long seconds_wrong(const char* variable) {
+    const char* const path = std::getenv(variable);
     const int file = path == nullptr ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 0;
     char text[32] = {};
@@ -30,7 +31,8 @@ int clock_gettime(clockid_t clock, timespec* time) noexcept {
     static const auto real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "clock_gettime"));
     const int result = real(clock, time);
     if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-        time->tv_sec += seconds_wrong();
+        time->tv_sec += seconds_wrong("WRONG_CLOCK");
+    if (result == 0 && clock == CLOCK_BOOTTIME) time->tv_sec += seconds_wrong("WRONG_BOOT_CLOCK");
     return result;
 }
 
@@ -38,7 +40,7 @@ int gettimeofday(timeval* time, void* zone) noexcept {
     using Function = int (*)(timeval*, void*);
     static const auto real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "gettimeofday"));
     const int result = real(time, zone);
-    if (result == 0) time->tv_sec += seconds_wrong();
+    if (result == 0) time->tv_sec += seconds_wrong("WRONG_CLOCK");
     return result;
 }
 

@@ -14,9 +14,13 @@ struct StoreClock {
     Duration ahead{};
     Duration offset{};
     std::uint64_t epoch = 0;
+    /// How long ago somebody found it right.
+    std::optional<Duration> seen_ago{};
 
     ClockSample sample(Duration sent, Duration there, Duration back) const {
-        return {sent, sent + there + back, sent + there + ahead, offset, epoch};
+        ClockSample sample{sent, sent + there + back, sent + there + ahead, offset, epoch};
+        if (seen_ago) sample.seen = sample.wall - *seen_ago;
+        return sample;
     }
 };
 
@@ -65,9 +69,10 @@ TEST_CASE("only what lies more than half a second outside of all that is known i
         CHECK_FALSE(other.take(clock.sample(11s, 0us, 0us)));
         CHECK(other.lead() == clock.ahead);
         clock.ahead += direction;
-        const auto offset = estimate.take(clock.sample(11s, 0us, 0us));
-        REQUIRE(offset);
-        CHECK(*offset == -(clock.ahead - before.ahead));
+        const auto correction = estimate.take(clock.sample(11s, 0us, 0us));
+        REQUIRE(correction);
+        CHECK(correction->offset == -(clock.ahead - before.ahead));
+        CHECK(correction->epoch == 1);
         CHECK(estimate.lead() == before.ahead);
     }
 }
@@ -88,14 +93,15 @@ TEST_CASE("a step that was taken back leaves the timeline as it was") {
     estimate.take(clock.sample(10s, 1ms, 1ms));
     const Duration before = estimate.lead();
     clock.ahead += 3600s;
-    const auto offset = estimate.take(clock.sample(11s, 1ms, 1ms));
-    REQUIRE(offset);
+    const auto correction = estimate.take(clock.sample(11s, 1ms, 1ms));
+    REQUIRE(correction);
     // Not stored yet, it is asked for again.
     CHECK(estimate.take(clock.sample(12s, 1ms, 1ms)));
-    clock.offset = *offset;
+    CHECK(correction->epoch == 4);
+    clock.offset = correction->offset;
     clock.epoch = 4;
     CHECK_FALSE(estimate.take(clock.sample(13s, 1ms, 1ms)));
-    CHECK(estimate.offset() == *offset);
+    CHECK(estimate.offset() == correction->offset);
     CHECK(std::chrono::abs(estimate.lead() - before) <= 2ms);
 }
 
@@ -119,4 +125,64 @@ TEST_CASE("a step of less than half a second is followed both ways") {
         CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
         CHECK(estimate.lead() == clock.ahead - 1ms);
     }
+}
+
+TEST_CASE("a machine that was halted goes by the clock that others find right") {
+    ClockEstimate estimate;
+    StoreClock clock{1000s};
+    estimate.take(clock.sample(10s, 1ms, 1ms));
+    clock.ahead += 20s;
+    clock.seen_ago = 300ms;
+    CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
+    CHECK(estimate.lead() == 1020s - 1ms);
+}
+
+TEST_CASE("a clock that nobody has found right lately, or that went back, was stepped") {
+    StoreClock clock{1000s};
+    ClockEstimate estimate;
+    estimate.take(clock.sample(10s, 1ms, 1ms));
+    // The last who looked did so before the step.
+    StoreClock later = clock;
+    later.ahead += 20s;
+    later.seen_ago = 20s + 10ms;
+    CHECK(ClockEstimate(estimate).take(later.sample(11s, 1ms, 1ms)));
+    later.seen_ago = 500ms;
+    CHECK(ClockEstimate(estimate).take(later.sample(11s, 1ms, 1ms)));
+    // A store whose machine was halted has nobody who looked, and its clock has stood still.
+    StoreClock earlier = clock;
+    earlier.ahead -= 20s;
+    for (const auto ago : {10ms, -10ms}) {
+        earlier.seen_ago = ago;
+        CHECK(ClockEstimate(estimate).take(earlier.sample(11s, 1ms, 1ms)));
+    }
+}
+
+TEST_CASE("a store that has lost its last correction is told it again") {
+    StoreClock clock{1000s};
+    ClockEstimate estimate;
+    clock.offset = -400s;
+    clock.epoch = 3;
+    estimate.take(clock.sample(10s, 0us, 0us));
+    clock.seen_ago = 100ms;
+    for (const std::uint64_t epoch : {0, 2}) {
+        for (const auto offset : {0s, -400s, 70s}) {
+            clock.epoch = epoch;
+            clock.offset = offset;
+            const auto correction = estimate.take(clock.sample(11s, 0us, 0us));
+            REQUIRE(correction);
+            CHECK(correction->offset == -400s);
+            CHECK(correction->epoch == 4);
+        }
+    }
+}
+
+TEST_CASE("another offset of the same number that gives the same time is taken over") {
+    ClockEstimate estimate;
+    StoreClock clock{1000s, 7s, 1};
+    estimate.take(clock.sample(10s, 0us, 0us));
+    clock.ahead += 20s;
+    clock.offset -= 20s;
+    CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+    CHECK(estimate.offset() == -13s);
+    CHECK(estimate.lead() == 1007s);
 }

@@ -4,6 +4,7 @@
 #include "tests/support/redis_server.hpp"
 
 #include <fstream>
+#include <thread>
 
 using namespace std::chrono_literals;
 using namespace sema;
@@ -91,5 +92,45 @@ TEST_CASE("with nobody else there, the store's clock is the truth, whatever it s
     stepped.step(3600s);
     const auto store = open(stepped.redis->url());
     CHECK(std::chrono::abs(store->unix_time(store->now()) - stepped.wall_time()) < 300ms);
+    CHECK(stepped.corrections() == "(nil)");
+}
+
+TEST_CASE("the time goes on evenly when the store loses what it knew of it") {
+    SteppedRedis stepped;
+    const auto store = open(stepped.redis->url());
+    const auto other = open(stepped.redis->url());
+    stepped.step(-3600s);
+    REQUIRE(eventually([&] { return stepped.corrections() == "1"; }));
+    // For both to see it.
+    std::this_thread::sleep_for(600ms);
+    const auto began = std::chrono::steady_clock::now();
+    const TimePoint start = store->now();
+    stepped.redis->command({"FLUSHALL"});
+    REQUIRE(eventually([&] { return stepped.corrections() == "2"; }));
+    std::this_thread::sleep_for(600ms);
+    CHECK(stepped.corrections() == "2");
+    for (const auto& handle : {store.get(), other.get()}) {
+        const auto elapsed = std::chrono::steady_clock::now() - began;
+        CHECK(std::chrono::abs(handle->now() - start - elapsed) < 300ms);
+        CHECK(std::chrono::abs(handle->unix_time(handle->now()) - stepped.wall_time()) < 300ms);
+    }
+}
+
+TEST_CASE("who has not seen yet that its time is another than the store's changes nothing") {
+    SteppedRedis stepped;
+    const auto store = open(stepped.redis->url());
+    const PoolId pool = PoolId::random();
+    Changes made;
+    made.count = 3;
+    // As a server that was halted does before anything else.
+    stepped.redis->command({"HSET", "sema:clock", "offset", "20000000"});
+    const auto refused = store->commit({{pool, 0, 5, made}}, std::nullopt);
+    CHECK(std::get<StoreFailure>(refused[0]).message.find("set its clock") != std::string::npos);
+    CHECK(store->reachable());
+    CHECK(std::holds_alternative<Absent>(store->load(pool)));
+    REQUIRE(eventually([&] {
+        return std::holds_alternative<Committed>(store->commit({{pool, 0, 5, made}}, std::nullopt)[0]);
+    }));
+    CHECK(std::get<PoolRecord>(store->load(pool)).count == 3);
     CHECK(stepped.corrections() == "(nil)");
 }

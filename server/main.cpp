@@ -144,8 +144,12 @@ Expected<void> serve(const Options& options) {
     http::HttpServer server(routes, http_options);
     if (auto listening = server.listen(); !listening) return listening;
 
+    std::vector<std::string> warnings = opened->warnings;
     if (auto* shared = dynamic_cast<SharedStore*>(&store)) {
-        if (auto told = shared->serve_at(place_of(server.addresses())); !told) return told;
+        // Where it cannot be told, the others miss an earlier run of this server all the same, a little
+        // later.
+        if (const auto told = shared->serve_at(place_of(server.addresses())); !told)
+            warnings.push_back(told.error().message);
     }
     service.start();
     server.start();
@@ -157,7 +161,7 @@ Expected<void> serve(const Options& options) {
     }
     if (admin_token->exposed)
         log.warn(options.admin_token_file + " holds the admin token and others can read it (chmod 600 it)");
-    for (const std::string& warning : opened->warnings)
+    for (const std::string& warning : warnings)
         log.warn(warning);
     notify_supervisor("READY=1");
 
@@ -187,6 +191,10 @@ Expected<void> check_unused(const OpenStore& opened, const StoreOption& option) 
     return {};
 }
 
+std::string counted(std::size_t number, const char* things) {
+    return std::to_string(number) + " " + things + (number == 1 ? "" : "s");
+}
+
 Expected<std::string> run_migration(const MigrateOptions& options) {
     const auto* file = std::get_if<SqliteStoreOption>(&options.from);
     if (file && !std::filesystem::exists(file->path))
@@ -205,8 +213,11 @@ Expected<std::string> run_migration(const MigrateOptions& options) {
     const auto to_clock = make_clock(*to->store, *to_anchor);
     const auto done = migrate(*from->store, *from_clock, *to->store, *to_clock, options.rejoin);
     if (!done) return tl::unexpected(done.error());
-    return "copied " + std::to_string(done->pools) + " pools and " + std::to_string(done->leases) +
-           " live leases from " + describe(options.from) + " to " + describe(options.to) + "\n";
+    // What is lost where the leases went is worth knowing before they are.
+    for (const std::string& warning : to->warnings)
+        std::fprintf(stderr, "semad: warning: %s\n", warning.c_str());
+    return "copied " + counted(done->pools, "pool") + " and " + counted(done->leases, "live lease") +
+           " from " + describe(options.from) + " to " + describe(options.to) + "\n";
 }
 
 int print(const std::string& text) {

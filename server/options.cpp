@@ -224,11 +224,16 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         if (!source) return tl::unexpected(source.error());
         auto target = parse_store(to);
         if (!target) return tl::unexpected(target.error());
+        if (describe(*source) == describe(*target))
+            return failure("semad migrate takes two stores, and both are " + describe(*source));
         for (StoreOption* each : {&*source, &*target}) {
             if (std::holds_alternative<MemoryStoreOption>(*each))
                 return failure("memory: is gone when semad ends: migrate from and to stores that stay");
-            if (!std::holds_alternative<RedisStoreOption>(*each)) continue;
-            if (auto completed = complete(*each, redis_wait_replicas, redis_password_file); !completed)
+            const auto* redis = std::get_if<RedisStoreOption>(each);
+            if (!redis) continue;
+            // Of two, one may have its password in its URL.
+            const std::string& file = redis->password_shown ? "" : redis_password_file;
+            if (auto completed = complete(*each, redis_wait_replicas, file); !completed)
                 return tl::unexpected(completed.error());
         }
         return MigrateOptions{std::move(*source), std::move(*target), options.limits.pool.rejoin};

@@ -112,8 +112,11 @@ class Parser {
   private:
     // An @ may stand in a password as it is, and in the query's file name.
     Wrong take_query() {
-        const auto at = rest_.rfind('@');
-        const auto mark = rest_.find('?', at == rest_.npos ? 0 : at);
+        auto mark = rest_.rfind(address_.way == RedisAddress::Way::unix_socket ? "?db=" : "?ca=");
+        if (mark == rest_.npos) {
+            const auto at = rest_.rfind('@');
+            mark = rest_.find('?', at == rest_.npos ? 0 : at);
+        }
         if (mark == rest_.npos) return std::nullopt;
         const std::string_view query = rest_.substr(mark + 1);
         rest_ = rest_.substr(0, mark);

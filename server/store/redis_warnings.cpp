@@ -31,13 +31,11 @@ void judge_disk(const Settings& settings, std::vector<std::string>& warnings) {
     if (!is("appendonly", "yes")) {
         warnings.emplace_back(
             "the store keeps no log of changes: what was answered since its last snapshot is lost when Redis "
-            "ends, "
-            "so that a slot may be lent twice (set appendonly yes and appendfsync always)");
+            "ends, so that a slot may be lent twice (set appendonly yes and appendfsync always)");
     } else if (!is("appendfsync", "always")) {
         warnings.emplace_back(
             "the store writes changes to its disk after they were answered: those of the last second or more "
-            "are "
-            "lost in a power cut, so that a slot may be lent twice (set appendfsync always)");
+            "are lost in a power cut, so that a slot may be lent twice (set appendfsync always)");
     }
 }
 
@@ -55,8 +53,7 @@ void judge_replicas(const RedisStoreOptions& options, const Reply& role, std::ve
     if (fails_over && options.wait_replicas == 0) {
         warnings.emplace_back(
             "a replica that the Sentinels make the master may lack what was answered last, so that a slot "
-            "may be "
-            "lent twice (use --redis-wait-replicas 1)");
+            "may be lent twice (use --redis-wait-replicas with the number of replicas)");
     }
     const std::size_t replicas = role.size() > 2 ? role[2].size() : 0;
     if (replicas < options.wait_replicas) {

@@ -90,6 +90,21 @@ TEST_CASE("settings of the store with which answers can be lost are warned of at
     CHECK(server.warns("set appendfsync always"));
 }
 
+TEST_CASE("a store without the replicas that are wanted is waited for, and that is said") {
+    const RedisServer redis;
+    const std::vector<std::string> wanting = {"--redis-wait-replicas", "1"};
+    Program early(semad(redis.url(), wanting));
+    CHECK(early.warns("the store has 0 of the 1 replicas that --redis-wait-replicas wants"));
+    const RunningServer server({"--store", redis.url(), "--redis-wait-replicas", "1"});
+    const auto is_ready = [&] { return call(server.port(), "GET", "/readyz").status == 200; };
+    CHECK_FALSE(is_ready());
+    const RedisServer replica;
+    replica.command({"REPLICAOF", "127.0.0.1", std::to_string(redis.port())});
+    CHECK(eventually(is_ready));
+    const TestPool pool(server, 1);
+    CHECK(pool.take().position == 0);
+}
+
 TEST_CASE("pools and live leases move to a Redis and back, once no server uses either store") {
     const TempDir folder;
     const RedisServer redis;
@@ -113,7 +128,7 @@ TEST_CASE("pools and live leases move to a Redis and back, once no server uses e
     });
     const Finished there = migrate(file, redis.url());
     CHECK(there.err == "");
-    CHECK_THAT(there.out, has_text("copied 1 pools and 2 live leases"));
+    CHECK_THAT(there.out, has_text("copied 1 pool and 2 live leases"));
     served(redis.url(), [&](const TestPool& pool) {
         CHECK(pool.in_use() == 2);
         CHECK(pool.returns(held[0]));
@@ -125,6 +140,10 @@ TEST_CASE("pools and live leases move to a Redis and back, once no server uses e
         CHECK(pool.returns(held[1]));
     });
     CHECK_THAT(migrate(file, redis.url()).err, has_text("has pools already"));
+    CHECK_THAT(migrate(file, file).err, has_text("both are " + file));
+    redis.command({"FLUSHALL"});
+    redis.command({"CONFIG", "SET", "appendonly", "no"});
+    CHECK_THAT(migrate(file, redis.url()).err, has_text("semad: warning: the store keeps no log"));
     CHECK_THAT(migrate("sqlite:" + (folder.path() / "typo.db").string(), redis.url()).err,
                has_text("there is no"));
 }

@@ -203,6 +203,12 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
     CHECK(refusal({"migrate", "sqlite:/x", "memory:"}).find("memory: is gone") != std::string::npos);
     CHECK(refusal({"--store", "Redis://:S3cret@host/0"}) ==
           "'Redis:...' is not a store: write sqlite:PATH, memory: or redis://HOST");
+    CHECK(refusal({"migrate", "redis://h:6379", "redis://h/0"}).find("both are redis://h") !=
+          std::string::npos);
+    const auto both = parse({"migrate", "redis://:p@h/1", "redis://h/2", "--redis-password-file", "/secret"});
+    REQUIRE(both);
+    CHECK(std::get<RedisStoreOption>(std::get<MigrateOptions>(*both).from).password_file.empty());
+    CHECK(std::get<RedisStoreOption>(std::get<MigrateOptions>(*both).to).password_file == "/secret");
     CHECK(refusal({"migrate", "nonsense", "memory:"}).find("'nonsense' is not a store") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "migrate", "sqlite:/x", "memory:"}).find("no --store") !=
           std::string::npos);

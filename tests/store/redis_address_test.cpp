@@ -61,6 +61,10 @@ TEST_CASE("TLS may be told whom to trust") {
     CHECK(address.ca_file == "/etc/my ca.pem");
     CHECK(address.database == 3);
     CHECK(parsed("rediss://h").ca_file.empty());
+    const auto with_at = parsed("rediss://u:p@q?@h?ca=/etc/ca@home.pem");
+    CHECK(with_at.ca_file == "/etc/ca@home.pem");
+    CHECK(with_at.password == "p@q?");
+    CHECK(with_at.hosts.at(0).host == "h");
 }
 
 TEST_CASE("a Unix socket is named by its path") {

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <fstream>
 #include <memory>
+#include <thread>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -138,6 +139,33 @@ TEST_CASE("a lease that is lost while another is waited for is borrowed again") 
     REQUIRE(world({"return", taken, lease}).status == 0);
     CHECK(run->wait() == 0);
     CHECK(run->out() == "served\n");
+}
+
+TEST_CASE("a slot is kept for as long as it could be renewed while another is waited for") {
+    const World world;
+    int held_first = 0;
+    for (const std::string taken : {"a", "b"}) {
+        const std::string other = taken == "a" ? "b" : "a";
+        const std::string lease = world.take(taken);
+        const auto run = world.start({"run", "a", "b", "--ttl", "9", "--", "echo", "served"});
+        REQUIRE(run->warns("waiting for " + taken));
+        if (world.in_use(other) == 1) {
+            ++held_first;
+            const auto first = [&] { return world.view(other).at("holders").at(0); };
+            const Json before = first();
+            // A command would have been asked to end by then, and not been killed yet.
+            kill(world.server.pid(), SIGSTOP);
+            std::this_thread::sleep_for(6s);
+            kill(world.server.pid(), SIGCONT);
+            CHECK(eventually([&] { return first().at("expires_at_unix") > before.at("expires_at_unix"); }));
+            CHECK(first().at("fence") == before.at("fence"));
+        }
+        REQUIRE(world({"return", taken, lease}).status == 0);
+        CHECK(run->wait() == 0);
+        CHECK(run->out() == "served\n");
+        CHECK(run->err().find("starting over") == std::string::npos);
+    }
+    CHECK(held_first == 1);
 }
 
 TEST_CASE("a TERM with several slots and a server that does not answer ends within 7 s") {

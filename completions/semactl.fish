@@ -18,7 +18,7 @@ function __semactl_line
                 --kill-after --grace --on-lost --teardown --fallback --lease --holder-url --count --slot --cooldown \
                 --name --renewable --save --admin-token
                 set index (math $index + 1)
-            case '-?*'
+            case '-*'
             case '*'
                 if test -z "$command"
                     set command $words[$index]

@@ -305,6 +305,11 @@ std::string Cluster::logs() const {
     std::string all;
     for (std::size_t i = 0; i < size; ++i)
         all += "semad " + std::to_string(i) + ":\n" + servers_[i].program->err();
+    if (!set_) return all;
+    for (std::size_t i = 0; i < size; ++i) {
+        all += "store " + std::to_string(i) + ":\n" + set_->server(i).log();
+        all += "sentinel " + std::to_string(i) + ":\n" + set_->sentinel(i).log();
+    }
     return all;
 }
 

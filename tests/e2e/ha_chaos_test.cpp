@@ -597,10 +597,13 @@ void check_chaos(const Scene& scene) {
     for (const int count : counts) {
         pools.push_back(new_lease());
         history.counts.push_back({{count}});
-        const Reached at = cluster.reached_at(0);
-        RawClient client(at.port, at.host);
-        client.send(http_request("PUT", "/l/" + pools.back(), Json{{"count", count}}.dump()));
-        REQUIRE(client.receive().status == 200);
+        // Replicas that were just set up may be slow to confirm.
+        REQUIRE(eventually([&] {
+            const Reached at = cluster.reached_at(0);
+            RawClient client(at.port, at.host);
+            client.send(http_request("PUT", "/l/" + pools.back(), Json{{"count", count}}.dump()));
+            return client.receive().status == 200;
+        }));
     }
     // What ended a moment later than its time, as seen from here, ended in time as the store's clock has it.
     history.lateness = 100ms;

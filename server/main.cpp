@@ -187,7 +187,8 @@ Expected<void> check_unused(const OpenStore& opened, const StoreOption& option) 
     const auto used = shared->is_in_use();
     if (!used) return tl::unexpected(used.error());
     if (*used)
-        return failure("a server uses " + describe(option) + ": stop all servers before the migration");
+        return failure("a server uses " + describe(option) +
+                       ", or the two stores are one: stop all servers before the migration");
     return {};
 }
 

@@ -61,7 +61,10 @@ Expected<Migrated> migrate(Store& from, const Clock& from_clock, Store& to, cons
                            Duration rejoin) {
     const auto there = to.pools_after(std::nullopt, 1);
     if (!there) return tl::unexpected(there.error());
-    if (!there->empty()) return failure("the store to migrate to has pools already: name an empty one");
+    if (!there->empty())
+        return failure(
+            "the store to migrate to has pools already: name an empty one, or empty it if they are what a "
+            "migration that was broken off has left");
 
     const Shift shift(from_clock.now(), to_clock.now());
     Migrated migrated;

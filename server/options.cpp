@@ -100,6 +100,16 @@ std::string is_path(const std::string& path) {
     return path.empty() ? "needs a file" : "";
 }
 
+// A word that stands where none belongs may be a store with its password.
+std::string without_passwords(std::string text) {
+    for (auto at = text.find("://"); at != text.npos; at = text.find("://", at + 3)) {
+        const std::string_view word = std::string_view(text).substr(at + 3, text.find(' ', at) - at - 3);
+        const auto end = word.rfind('@');
+        if (end != word.npos) text.replace(at + 3, end, "...");
+    }
+    return text;
+}
+
 std::string one_line(std::string text) {
     for (char& c : text) {
         if (c == '\n') c = ' ';
@@ -205,7 +215,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     } catch (const CLI::CallForVersion&) {
         return Printed{std::string("semad ") + version + "\n"};
     } catch (const CLI::ParseError& error) {
-        return failure(one_line(error.what()) + " (semad --help lists the options)");
+        return failure(one_line(without_passwords(error.what())) + " (semad --help lists the options)");
     }
 
     options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;

@@ -30,20 +30,18 @@ class ClockEstimate {
   public:
     /// By how many millionths clocks may drift apart: as fast as clocks are slewed.
     static constexpr Duration::rep drift = 500;
-    /// What lies further outside the bounds is a step of the wall clock and no drift.
+    /// What lies further outside the bounds is no drift: the store's wall clock was stepped, or this machine
+    /// was halted, and its clock with it.
     static constexpr Duration least_step = std::chrono::milliseconds(500);
+    /// By then every server that runs has looked at the clock once more.
+    static constexpr Duration doubt_time = std::chrono::milliseconds(400);
 
-    struct Correction {
-        Duration offset{};
-        std::uint64_t epoch = 0;
-    };
-
-    /// Takes a sample into account. Where it shows that the store's wall clock was stepped, or that the store
-    /// has lost its last correction, it is left out, and the correction is returned that lets the timeline go
-    /// on: to be stored if the epoch is still the sample's. One with a later epoch than the last replaces all
-    /// that was known, and so does one that is ahead of what was expected while others find it right: then
-    /// this machine was halted, and its clock with it.
-    std::optional<Correction> take(const ClockSample& sample);
+    /// Takes a sample into account. One that contradicts what is known is left out, and so are those that
+    /// follow for the time of doubt, if they still do. Then it is the truth if others have found the clock
+    /// right meanwhile. If nobody has, the store's wall clock was stepped: the epoch is returned under which
+    /// lead() is to be made the truth again, if the epoch is still the sample's. A store with a lower epoch
+    /// than before has lost its last correction, and is told it at once.
+    std::optional<std::uint64_t> take(const ClockSample& sample);
 
     /// Timeline minus CLOCK_BOOTTIME. REQUIRES: there was a sample.
     Duration lead() const { return lead_; }
@@ -52,6 +50,8 @@ class ClockEstimate {
     /// How often the offset was corrected. REQUIRES: there was a sample.
     std::uint64_t epoch() const { return epoch_; }
     bool is_empty() const { return !known_; }
+    /// Whether the last sample was left out.
+    bool is_in_doubt() const { return doubt_.has_value(); }
 
   private:
     struct Bounds {
@@ -59,12 +59,18 @@ class ClockEstimate {
         Duration low{};
         Duration high{};
     };
+    /// The first sample of those that contradict what is known.
+    struct Doubt {
+        Duration since{};
+        std::uint64_t epoch = 0;
+        std::optional<Duration> seen;
+    };
 
-    static bool is_witnessed(const ClockSample& sample);
+    bool is_witnessed(const ClockSample& sample) const;
     void adopt(const ClockSample& sample, const Bounds& bounds);
-    void keep(const Bounds& bounds);
 
     std::optional<Bounds> known_;
+    std::optional<Doubt> doubt_;
     std::uint64_t epoch_ = 0;
     Duration offset_{};
     Duration lead_{};

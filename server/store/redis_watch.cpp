@@ -28,9 +28,9 @@ constexpr Duration own_gap_limit = 900ms;
 // A subscriber that is sent nothing for so many ticks, not even the answer to a PING, is no longer connected.
 constexpr unsigned silent_ticks_limit = 4;
 // Where nobody has seen the store's clock right for so long, there is nobody else, or somebody is about to
-// take a step of it back: within two ticks or so.
+// take a step of it back: within four ticks or so.
 constexpr Duration doubt_limit = 1s;
-constexpr auto doubt_time = 600ms;
+constexpr auto doubt_time = 1100ms;
 constexpr auto look_time = 150ms;
 constexpr auto first_look_limit = 3s;
 // A server that nobody has asked about for so long, and that is lost, is watched no longer.
@@ -106,7 +106,10 @@ Outcome<void> Watch::start() {
         if (looked.error().lasting || SteadyClock::now() + look_time >= end) return looked;
         wait_until(SteadyClock::now() + look_time);
     }
-    if (clock_is_doubtful_) wait_until(SteadyClock::now() + doubt_time);
+    if (clock_is_doubtful_) {
+        wait_until(SteadyClock::now() + doubt_time);
+        clock_ = {};
+    }
     // The second time tells those who come later that the clock was right. Where it fails, the thread goes on
     // with that.
     (void)tick();
@@ -275,10 +278,8 @@ Outcome<void> Watch::look_further() {
     main_.close();
     auto endpoint = finder_.find();
     if (!endpoint) return tl::unexpected(endpoint.error());
-    const auto scripts = log_in(main_, *endpoint, options_, {clock_read_script, clock_correct_script});
-    if (!scripts) return tl::unexpected(scripts.error());
-    clock_read_ = (*scripts)[0];
-    clock_correct_ = (*scripts)[1];
+    const auto logged_in = log_in(main_, *endpoint, options_, {});
+    if (!logged_in) return tl::unexpected(logged_in.error());
     auto done = prepare();
     if (done) done = subscribe();
     // What was missed while the store was away proves nothing of the others.
@@ -391,9 +392,10 @@ Outcome<void> Watch::tick() {
     }
     // What it should show: only then is it a witness for whoever comes after a step of it.
     std::string expected;
-    if (!clock_.is_empty())
+    if (!clock_.is_empty() && !clock_.is_in_doubt())
         expected = std::to_string((boot_time() + clock_.lead() - clock_.offset()).count());
-    commands.add({"EVALSHA", clock_read_, "0", expected, std::to_string(clock_.epoch())});
+    // Not by its name: Redis may have been told to forget it.
+    commands.add({"EVAL", clock_read_script, "0", expected, std::to_string(clock_.epoch()), format});
     commands.add({"ROLE"});
     if (!asked.empty()) {
         commands.begin(1 + asked.size()).word("MGET");
@@ -479,10 +481,12 @@ Outcome<void> Watch::take_clock(const Reply& answer, Duration sent, Duration rec
 }
 
 // Whether it was ours or another server's correction that was stored, the next sample brings it.
-Outcome<void> Watch::correct_clock(std::uint64_t epoch, const ClockEstimate::Correction& correction) {
+Outcome<void> Watch::correct_clock(std::uint64_t epoch, std::uint64_t next_epoch) {
     Commands commands;
-    commands.add({"EVALSHA", clock_correct_, "0", std::to_string(epoch),
-                  std::to_string(correction.offset.count()), std::to_string(correction.epoch)});
+    // Not how far the clock is off, since that may be another by the time that this arrives.
+    const Duration timeline = boot_time() + clock_.lead();
+    commands.add({"EVAL", clock_correct_script, "0", std::to_string(epoch), std::to_string(timeline.count()),
+                  std::to_string(next_epoch)});
     const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
     if (!replies) return trouble(replies.error().message);
     return check(*replies);

@@ -75,7 +75,7 @@ class Watch {
     Outcome<void> subscribe();
     Outcome<void> tick();
     Outcome<void> take_clock(const Reply& answer, Duration sent, Duration received);
-    Outcome<void> correct_clock(std::uint64_t epoch, const ClockEstimate::Correction& correction);
+    Outcome<void> correct_clock(std::uint64_t epoch, std::uint64_t next_epoch);
     void take_heartbeats(const std::vector<ServerId>& asked, const Reply& answer, Duration now);
     void take_message(const Reply& message);
     void take_farewell(std::string_view text);
@@ -101,8 +101,6 @@ class Watch {
     std::unique_ptr<Connection> subscriber_;
     bool subscribed_ = false;
     unsigned silent_ticks_ = 0;
-    std::string clock_read_;
-    std::string clock_correct_;
     ClockEstimate clock_;
     bool clock_is_doubtful_ = false;
     Deadline last_tick_;

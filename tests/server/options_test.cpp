@@ -209,6 +209,9 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
     REQUIRE(both);
     CHECK(std::get<RedisStoreOption>(std::get<MigrateOptions>(*both).from).password_file.empty());
     CHECK(std::get<RedisStoreOption>(std::get<MigrateOptions>(*both).to).password_file == "/secret");
+    const std::string stray = refusal({"redis://u:hunter2@h:1/2", "x"});
+    CHECK(stray.find("redis://...@h:1/2") != std::string::npos);
+    CHECK(stray.find("hunter2") == std::string::npos);
     CHECK(refusal({"migrate", "nonsense", "memory:"}).find("'nonsense' is not a store") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "migrate", "sqlite:/x", "memory:"}).find("no --store") !=
           std::string::npos);

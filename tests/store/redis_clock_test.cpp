@@ -9,6 +9,8 @@ using redis::ClockSample;
 
 namespace {
 
+constexpr Duration doubt = ClockEstimate::doubt_time;
+
 /// A store's clock that is `ahead` of CLOCK_BOOTTIME, and answers after `there` and `back`.
 struct StoreClock {
     Duration ahead{};
@@ -68,11 +70,10 @@ TEST_CASE("only what lies more than half a second outside of all that is known i
         ClockEstimate other = estimate;
         CHECK_FALSE(other.take(clock.sample(11s, 0us, 0us)));
         CHECK(other.lead() == clock.ahead);
-        clock.ahead += direction;
-        const auto correction = estimate.take(clock.sample(11s, 0us, 0us));
-        REQUIRE(correction);
-        CHECK(correction->offset == -(clock.ahead - before.ahead));
-        CHECK(correction->epoch == 1);
+        clock.ahead += direction * 1000;
+        CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+        CHECK(estimate.lead() == before.ahead);
+        CHECK(estimate.take(clock.sample(11s + doubt, 0us, 0us)) == 1);
         CHECK(estimate.lead() == before.ahead);
     }
 }
@@ -93,27 +94,42 @@ TEST_CASE("a step that was taken back leaves the timeline as it was") {
     estimate.take(clock.sample(10s, 1ms, 1ms));
     const Duration before = estimate.lead();
     clock.ahead += 3600s;
-    const auto correction = estimate.take(clock.sample(11s, 1ms, 1ms));
-    REQUIRE(correction);
+    CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
+    CHECK_FALSE(estimate.take(clock.sample(11s + doubt - 1us, 1ms, 1ms)));
+    CHECK(estimate.take(clock.sample(11s + doubt, 1ms, 1ms)) == 4);
     // Not stored yet, it is asked for again.
-    CHECK(estimate.take(clock.sample(12s, 1ms, 1ms)));
-    CHECK(correction->epoch == 4);
-    clock.offset = correction->offset;
+    CHECK(estimate.take(clock.sample(12s, 1ms, 1ms)) == 4);
+    clock.offset -= 3600s;
     clock.epoch = 4;
     CHECK_FALSE(estimate.take(clock.sample(13s, 1ms, 1ms)));
-    CHECK(estimate.offset() == correction->offset);
+    CHECK(estimate.offset() == 7s - 3600s);
     CHECK(std::chrono::abs(estimate.lead() - before) <= 2ms);
 }
 
-TEST_CASE("a timeline that somebody else corrected is the truth at once") {
+TEST_CASE("a step that is over by the second look never was") {
     ClockEstimate estimate;
     StoreClock clock{1000s};
-    estimate.take(clock.sample(10s, 1ms, 1ms));
+    estimate.take(clock.sample(10s, 0us, 0us));
+    for (Duration now = 11s; now < 20s; now += 500ms) {
+        StoreClock stepped = clock;
+        stepped.ahead -= 3600s;
+        CHECK_FALSE(estimate.take(stepped.sample(now, 0us, 0us)));
+        CHECK_FALSE(estimate.take(clock.sample(now + 250ms, 0us, 0us)));
+    }
+    CHECK(std::chrono::abs(estimate.lead() - 1000s) < 1ms);
+}
+
+TEST_CASE("a correction of somebody else's is no more believed than the clock") {
+    ClockEstimate estimate;
+    StoreClock clock{1000s};
+    estimate.take(clock.sample(10s, 0us, 0us));
+    // The clock went back to what it was right after it was corrected.
     clock.epoch = 1;
     clock.offset = -400s;
-    CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
-    CHECK(estimate.lead() == 600s - 1ms);
-    CHECK(estimate.offset() == -400s);
+    CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+    CHECK(estimate.lead() == 1000s);
+    CHECK(estimate.take(clock.sample(11s + doubt, 0us, 0us)) == 2);
+    CHECK(estimate.lead() == 1000s);
 }
 
 TEST_CASE("a step of less than half a second is followed both ways") {
@@ -127,37 +143,47 @@ TEST_CASE("a step of less than half a second is followed both ways") {
     }
 }
 
-TEST_CASE("a machine that was halted goes by the clock that others find right") {
-    ClockEstimate estimate;
-    StoreClock clock{1000s};
-    estimate.take(clock.sample(10s, 1ms, 1ms));
-    clock.ahead += 20s;
-    clock.seen_ago = 300ms;
-    CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
-    CHECK(estimate.lead() == 1020s - 1ms);
-}
-
-TEST_CASE("a clock that nobody has found right lately, or that went back, was stepped") {
-    StoreClock clock{1000s};
-    ClockEstimate estimate;
-    estimate.take(clock.sample(10s, 1ms, 1ms));
-    // The last who looked did so before the step.
-    StoreClock later = clock;
-    later.ahead += 20s;
-    later.seen_ago = 20s + 10ms;
-    CHECK(ClockEstimate(estimate).take(later.sample(11s, 1ms, 1ms)));
-    later.seen_ago = 500ms;
-    CHECK(ClockEstimate(estimate).take(later.sample(11s, 1ms, 1ms)));
-    // A store whose machine was halted has nobody who looked, and its clock has stood still.
-    StoreClock earlier = clock;
-    earlier.ahead -= 20s;
-    for (const auto ago : {10ms, -10ms}) {
-        earlier.seen_ago = ago;
-        CHECK(ClockEstimate(estimate).take(earlier.sample(11s, 1ms, 1ms)));
+TEST_CASE("a machine that was halted goes by the clock that others find right meanwhile") {
+    for (const Duration by : {20s, -20s}) {
+        ClockEstimate estimate;
+        StoreClock clock{1000s};
+        estimate.take(clock.sample(10s, 1ms, 1ms));
+        clock.ahead += by;
+        clock.seen_ago = 300ms;
+        CHECK_FALSE(estimate.take(clock.sample(11s, 1ms, 1ms)));
+        CHECK(estimate.lead() == 1000s - 1ms);
+        clock.seen_ago = 200ms;
+        CHECK_FALSE(estimate.take(clock.sample(11s + doubt, 1ms, 1ms)));
+        CHECK(estimate.lead() == 1000s + by - 1ms);
     }
 }
 
-TEST_CASE("a store that has lost its last correction is told it again") {
+TEST_CASE("a clock that nobody has found right since it is doubted, or not as it is now, was stepped") {
+    StoreClock clock{1000s};
+    ClockEstimate before;
+    before.take(clock.sample(10s, 0us, 0us));
+    clock.ahead += 20s;
+    clock.seen_ago = 100ms;
+    // Nobody has looked again.
+    ClockEstimate estimate = before;
+    CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+    clock.seen_ago = 100ms + doubt;
+    CHECK(estimate.take(clock.sample(11s + doubt, 0us, 0us)) == 1);
+    // Somebody has, while it showed another time.
+    estimate = before;
+    CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+    clock.seen_ago = 20s;
+    CHECK(estimate.take(clock.sample(11s + doubt, 0us, 0us)) == 1);
+    // Or somebody did so before it was corrected, which begins the doubt anew.
+    estimate = before;
+    clock.seen_ago = 100ms;
+    CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 0us)));
+    clock.epoch = 1;
+    CHECK_FALSE(estimate.take(clock.sample(11s + doubt, 0us, 0us)));
+    CHECK(estimate.lead() == 1000s);
+}
+
+TEST_CASE("a store that has lost its last correction is told it again at once") {
     StoreClock clock{1000s};
     ClockEstimate estimate;
     clock.offset = -400s;
@@ -168,15 +194,13 @@ TEST_CASE("a store that has lost its last correction is told it again") {
         for (const auto offset : {0s, -400s, 70s}) {
             clock.epoch = epoch;
             clock.offset = offset;
-            const auto correction = estimate.take(clock.sample(11s, 0us, 0us));
-            REQUIRE(correction);
-            CHECK(correction->offset == -400s);
-            CHECK(correction->epoch == 4);
+            CHECK(estimate.take(clock.sample(11s, 0us, 0us)) == 4);
+            CHECK(estimate.lead() == 600s);
         }
     }
 }
 
-TEST_CASE("another offset of the same number that gives the same time is taken over") {
+TEST_CASE("another offset that gives the same time is taken over") {
     ClockEstimate estimate;
     StoreClock clock{1000s, 7s, 1};
     estimate.take(clock.sample(10s, 0us, 0us));

@@ -132,5 +132,38 @@ TEST_CASE("who has not seen yet that its time is another than the store's change
         return std::holds_alternative<Committed>(store->commit({{pool, 0, 5, made}}, std::nullopt)[0]);
     }));
     CHECK(std::get<PoolRecord>(store->load(pool)).count == 3);
-    CHECK(stepped.corrections() == "(nil)");
+    CHECK(stepped.corrections() == "1");
+}
+
+TEST_CASE("a clock that is stepped to and fro leaves the timeline as it was") {
+    SteppedRedis stepped;
+    const auto store = open(stepped.redis->url());
+    const auto other = open(stepped.redis->url());
+    const auto began = std::chrono::steady_clock::now();
+    const TimePoint start = store->now();
+    const PoolId pool = PoolId::random();
+    Changes made;
+    made.count = 3;
+    for (const auto there : {3600s, -3600s, -20s}) {
+        for (const auto stay : {50ms, 150ms, 250ms, 300ms, 600ms, 1000ms}) {
+            stepped.step(there);
+            std::this_thread::sleep_for(stay);
+            stepped.step(0s);
+            for (int i = 0; i < 10; ++i) {
+                std::this_thread::sleep_for(100ms);
+                for (const auto& handle : {store.get(), other.get()}) {
+                    const auto elapsed = std::chrono::steady_clock::now() - began;
+                    REQUIRE(std::chrono::abs(handle->now() - start - elapsed) < 500ms);
+                }
+            }
+            CAPTURE(there.count(), stay.count(), stepped.corrections());
+            REQUIRE(eventually([&] {
+                const auto done = other->commit({{pool, 0, 5, made}}, std::nullopt);
+                return std::holds_alternative<Committed>(done[0]);
+            }));
+            Changes gone;
+            gone.cleared = true;
+            REQUIRE(std::holds_alternative<Committed>(other->commit({{pool, 5, 0, gone}}, std::nullopt)[0]));
+        }
+    }
 }

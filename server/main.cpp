@@ -148,8 +148,9 @@ Expected<void> serve(const Options& options) {
     if (auto* shared = dynamic_cast<SharedStore*>(&store)) {
         // Where it cannot be told, the others miss an earlier run of this server all the same, a little
         // later.
-        if (const auto told = shared->serve_at(place_of(server.addresses())); !told)
-            warnings.push_back(told.error().message);
+        const auto told = shared->serve_at(place_of(server.addresses()));
+        // What a store that cannot be reached lacks is among the warnings.
+        if (!told && shared->reachable()) warnings.push_back(told.error().message);
     }
     service.start();
     server.start();

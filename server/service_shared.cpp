@@ -25,6 +25,10 @@ constexpr Duration first_check = std::chrono::milliseconds(50);
 // After a failure, what no caller waits for is tried again this often.
 constexpr Duration retry_interval = std::chrono::milliseconds(200);
 
+// A lease that is over since longer than this when the store has it is not told of any more: more than the
+// way to the store takes, however short its ttl.
+constexpr Duration slow_way = std::chrono::milliseconds(500);
+
 // What is known of how many pools there are is as old as this at most, while fewer than the limit.
 constexpr Duration count_interval = std::chrono::seconds(1);
 
@@ -219,7 +223,7 @@ void Service::do_calls(Shard& shard, const PoolId& pool, Entry& entry, Round& ro
                          : entry.changes.empty() ? base
                          : base == 0             ? fresh_version()
                                                  : base + 1;
-    round.changes.push_back({pool, base, next, std::exchange(entry.changes, {})});
+    round.changes.push_back({pool, base, next, std::exchange(entry.changes, {}), shared.overtaken});
     round.answers.push_back(std::exchange(entry.answers, {}));
     shared.in_flight = true;
     // Whoever gives up meanwhile is told so in time.
@@ -274,6 +278,7 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
                              Ready& ready) {
     Entry::Shared& shared = *entry.shared;
     entry.version = change.next;
+    shared.overtaken = 0;
     shared.orphans.clear();
     for (const auto& call : std::exchange(shared.calls, {})) {
         const auto waiter = entry.waiters.find(call.ticket);
@@ -281,11 +286,20 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
         if (const Waiter* queued = entry.pool ? entry.pool->waiter(call.ticket) : nullptr)
             waiter->second.stored = *queued;
     }
+    // This server may have halted meanwhile.
+    const TimePoint over = clock_.now() - slow_way;
+    const auto in_time = [&](const Answer& answer) -> Answer {
+        const auto* granted = std::get_if<LeaseGranted>(&answer);
+        const auto* renewed = std::get_if<LeaseRenewed>(&answer);
+        if (granted && granted->lease.expires_at <= over) return Refusal::store_failed;
+        if (renewed && renewed->lease && renewed->lease->expires_at <= over) return LeaseRenewed{};
+        return answer;
+    };
     for (const auto& [reply, answer, ticket] : answers) {
         if (ticket == Ticket{}) {
-            ready.add(reply, answer);
+            ready.add(reply, in_time(answer));
         } else if (const auto waiter = entry.waiters.extract(ticket)) {
-            ready.add(waiter.mapped().reply, answer);
+            ready.add(waiter.mapped().reply, in_time(answer));
         } else if (const auto* granted = std::get_if<LeaseGranted>(&answer)) {
             // It gave up, or left, while its grant was at the store.
             entry.deferred.push_back(
@@ -303,6 +317,7 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
 /// Another server was first: all is to be done again.
 void Service::take_stale(const PoolId& pool, Entry& entry, const Stale& stale, std::uint64_t generation,
                          Ready& ready) {
+    ++entry.shared->overtaken;
     auto calls = std::exchange(entry.shared->calls, {});
     std::erase_if(calls, [](const auto& call) { return call.is_over; });
     forget_queued(entry, calls);

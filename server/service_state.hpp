@@ -77,6 +77,8 @@ struct Service::Entry {
         std::vector<Pool::Withdrawn> orphans;
         /// The store is not known to have all of the last round, or nothing of it.
         bool outcome_unknown = false;
+        /// How many rounds in a row other servers were first.
+        unsigned overtaken = 0;
         /// The version that another server has made; 0 where it is not known, or the pool is gone.
         std::optional<Version> behind;
         /// Another server may have been lost.

@@ -43,6 +43,8 @@ constexpr std::size_t most_guards = 10'000;
 // Redis takes a million words in one command.
 constexpr std::size_t most_rows = 500'000;
 constexpr std::string_view wait_ms = "500";
+// Whose change was overtaken so often gets a turn.
+constexpr unsigned patience = 3;
 
 // A month: who starts a server anew where one ran for longer waits until that one is missed.
 constexpr std::string_view place_life_ms = "2592000000";
@@ -132,9 +134,9 @@ class RedisStore final : public SharedStore {
         commands_.clear();
         commands_.add({"ZCARD", index_key});
         const auto replies = exchange();
-        if (!replies) return tl::unexpected(failed_to("count the pools", replies.error()));
+        if (!replies) return tl::unexpected(failed_to("be asked", replies.error()));
         const auto count = replies->front().integer();
-        if (!count) return tl::unexpected(failed_to("count the pools", reason_of(replies->front())));
+        if (!count) return tl::unexpected(failed_to("be asked", reason_of(replies->front())));
         return static_cast<std::size_t>(*count);
     }
 
@@ -267,9 +269,11 @@ class RedisStore final : public SharedStore {
 
     Outcome<std::vector<Reply>> exchange_connected() {
         commands_.add({"ROLE"});
-        auto replies = connection_.exchange(commands_, SteadyClock::now() + redis::answer_limit);
+        const auto sent = SteadyClock::now();
+        auto replies = connection_.exchange(commands_, sent + redis::answer_limit);
         if (!replies) return lose(replies.error().message);
         used_at_ = SteadyClock::now();
+        way_ = used_at_ - sent;
         for (const Reply& reply : *replies) {
             const auto error = reply.error();
             if (error && redis::is_about_server(*error)) return lose(redis::explain(*error).why);
@@ -400,7 +404,7 @@ class RedisStore final : public SharedStore {
         if (!gone && change.next != change.base) count_fields(change, set, removed);
         const std::string born = is_made ? redis::hex(change.next) : "";
         if (is_made) commands_.add({"ZADD", index_key, "0", member_of(change.pool, born)});
-        begin_script(commit_name_, key, 8 + 2 * set + removed)
+        begin_script(commit_name_, key, 9 + 2 * set + removed)
             .word(std::to_string(change.base))
             .word(std::to_string(change.next))
             .word(guard)
@@ -408,6 +412,7 @@ class RedisStore final : public SharedStore {
             .word(changes.cleared ? "1" : "0")
             .word(std::to_string(changes.fence.value_or(0)))
             .word(now)
+            .word(change.overtaken < patience ? "0" : turn())
             .word(std::to_string(2 * set));
         if (gone || change.next == change.base) return;
         commands_.word("v").word(std::to_string(change.next));
@@ -434,6 +439,12 @@ class RedisStore final : public SharedStore {
         for (const auto& [lease, place] : changes.places) {
             if (!place) commands_.word(redis::place_field(lease));
         }
+    }
+
+    // How long it takes at the most until the next attempt is there, in microseconds.
+    std::string turn() const {
+        const Duration time = 2 * std::chrono::duration_cast<Duration>(way_) + 10ms;
+        return std::to_string(std::clamp<Duration>(time, 100ms, 1s).count());
     }
 
     static void count_fields(const PoolChange& change, std::size_t& set, std::size_t& removed) {
@@ -492,6 +503,8 @@ class RedisStore final : public SharedStore {
     Connection connection_{io_};
     std::uint64_t generation_ = 0;
     SteadyClock::time_point used_at_;
+    /// What the last exchange took.
+    SteadyClock::duration way_{};
     std::string commit_name_;
     std::string reload_name_;
     /// Of pools that are not there.

@@ -7,27 +7,45 @@
 --          5 '1' where the rows that there are go first
 --          6 the fence that a pool which is gone gets at least
 --          7 the time on the store's timeline, as the server takes it, in microseconds
---          8 how many of the words that follow are fields with their values; the rest are fields to remove
+--          8 for how many microseconds nobody else may change the pool if it is not at the base; '0': others may
+--          9 how many of the words that follow are fields with their values; the rest are fields to remove
 --
--- Returns all fields where the pool is not at the base; the index's mark of a pool that went away; otherwise 1. Who is
--- off the time by more than a second, since its machine was halted or the clock was stepped, changes nothing.
+-- Returns all fields where the pool is not at the base, or it is another server's turn; the index's mark of a pool that
+-- went away; otherwise 1. Who is off the time by more than a second, since its machine was halted or the clock was
+-- stepped, changes nothing.
 --
 -- Versions and fences are compared as texts, since a number here has 53 bits.
 local key, base, after, guard = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local last_set = 8 + tonumber(ARGV[8])
+local last_set = 9 + tonumber(ARGV[9])
 
-local found = redis.call('HMGET', key, 'v', 'g', 'f', 'b')
-local found_guard, fence, born = found[2] or '', found[3] or '0', found[4]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1e6 + tonumber(time[2])
+local found = redis.call('HMGET', key, 'v', 'g', 'f', 'b', 'r')
+local found_guard, fence, born, turn = found[2] or '', found[3] or '0', found[4], found[5]
+
+-- Whose turn it is, and until when. A server that is far away would be overtaken for ever otherwise.
+local is_others_turn = false
+if turn then
+    local server, ends = string.match(turn, '^(%x+) (%d+)$')
+    local left = tonumber(ends or '0') - now
+    is_others_turn = server ~= ARGV[4] and left > 0 and left < 2e6
+end
 if (found[1] or '0') ~= base or (base == '0' and found_guard ~= guard) then
+    if found[1] and ARGV[8] ~= '0' and not is_others_turn then
+        redis.call('HSET', key, 'r', ARGV[4] .. ' ' .. string.format('%.0f', now + tonumber(ARGV[8])))
+    end
     return redis.call('HGETALL', key)
 end
+if is_others_turn then return redis.call('HGETALL', key) end
+if turn then redis.call('HDEL', key, 'r') end
 
 -- Only to be compared.
 if after == base and base ~= '0' then return 1 end
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1e6 + tonumber(time[2]) + tonumber(redis.call('HGET', 'sema:clock', 'offset') or '0')
-if math.abs(now - tonumber(ARGV[7])) > 1e6 then return redis.error_reply('OFFTIME this server has to set its clock first') end
+local timeline = now + tonumber(redis.call('HGET', 'sema:clock', 'offset') or '0')
+if math.abs(timeline - tonumber(ARGV[7])) > 1e6 then
+    return redis.error_reply('OFFTIME this server has to set its clock first')
+end
 
 local function greater(a, b)
     if #a == #b then return a > b end
@@ -65,7 +83,7 @@ if ARGV[5] == '1' and base ~= '0' then
     redis.call('HSET', key, 'f', fence, 'b', born or '')
     if found[2] then redis.call('HSET', key, 'g', found_guard) end
 end
-in_parts('HSET', 9, last_set)
+in_parts('HSET', 10, last_set)
 in_parts('HDEL', last_set + 1, #ARGV)
 -- A guard that stood alone was to go one day.
 if base == '0' then redis.call('PERSIST', key) end

@@ -229,6 +229,9 @@ class PoolReader {
             case 'b':
                 born_ = value;
                 return true;
+            // Whose turn it is: the script's own.
+            case 'r':
+                return true;
             case 'g':
                 guard_ = value;
                 return true;

@@ -32,6 +32,8 @@ constexpr unsigned silent_ticks_limit = 4;
 constexpr Duration doubt_limit = 1s;
 constexpr auto doubt_time = 1100ms;
 constexpr auto look_time = 150ms;
+// Whose time stands still since it was ahead by more cannot change anything.
+constexpr Duration most_ahead = 1s;
 constexpr auto first_look_limit = 3s;
 // A server that nobody has asked about for so long, and that is lost, is watched no longer.
 constexpr Duration neighbour_memory = 10min;
@@ -393,7 +395,7 @@ Outcome<void> Watch::tick() {
     // What it should show: only then is it a witness for whoever comes after a step of it.
     std::string expected;
     if (!clock_.is_empty() && !clock_.is_in_doubt())
-        expected = std::to_string((boot_time() + clock_.lead() - clock_.offset()).count());
+        expected = std::to_string((boot_time() + clock_.lead()).count());
     // Not by its name: Redis may have been told to forget it.
     commands.add({"EVAL", clock_read_script, "0", expected, std::to_string(clock_.epoch()), format});
     commands.add({"ROLE"});
@@ -477,6 +479,11 @@ Outcome<void> Watch::take_clock(const Reply& answer, Duration sent, Duration rec
     lead_ = clock_.lead().count();
     offset_ = clock_.offset().count();
     if (correction) return correct_clock(sample.epoch, *correction);
+    const Duration ahead = Duration(latest_now_) - (boot_time() + clock_.lead());
+    if (ahead > most_ahead) {
+        return trouble("this server took it to be " + std::to_string(ahead.count() / 1'000'000) +
+                       " s later than it is, and waits for that to pass: start it again");
+    }
     return {};
 }
 

@@ -132,6 +132,9 @@ struct PoolChange {
     Version base = 0;
     Version next = 0;
     Changes changes;
+    /// How often in a row the change was Stale so far. A shared store sees to it that whoever is overtaken
+    /// again and again has its turn: then others find the pool Stale until that commit, for a second at most.
+    unsigned overtaken = 0;
 };
 
 /// The pairing of the server's timeline with the operating system's clocks, kept so that a restart can
@@ -165,7 +168,8 @@ struct Absent {
 
 using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
 
-/// The pool's version was not the change's base: another server changed it. Nothing was applied.
+/// The pool's version was not the change's base: another server changed it, or is about to. Nothing was
+/// applied.
 struct Stale {
     /// The pool as it is, where the store told that in the same step.
     std::optional<LoadResult> now{};

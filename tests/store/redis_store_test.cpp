@@ -376,3 +376,33 @@ TEST_CASE("rows that were not written like this are a failure of that pool alone
     CHECK(store->reachable());
     CHECK(loaded(*store, good).count == 2);
 }
+
+TEST_CASE(
+    "a server that was overtaken again and again has its turn, which others wait for, and not for long") {
+    const RedisServer redis;
+    const auto far = open(redis.url());
+    const auto near = open(redis.url());
+    const PoolId pool = PoolId::random();
+    const auto set_count = [&](SharedStore& store, Version base, unsigned count, unsigned overtaken) {
+        PoolChange change{pool, base, base + 1, {}, overtaken};
+        if (base == 0) change.next = 10;
+        change.changes.count = count;
+        return store.commit({change}, std::nullopt);
+    };
+    REQUIRE(committed(set_count(*near, 0, 1, 0)));
+    // Who was overtaken less often has no turn.
+    CHECK(std::holds_alternative<Stale>(set_count(*far, 9, 2, 2)[0]));
+    CHECK(committed(set_count(*near, 10, 2, 0)));
+    CHECK(std::holds_alternative<Stale>(set_count(*far, 10, 3, 3)[0]));
+    const auto refused = set_count(*near, 11, 4, 9)[0];
+    REQUIRE(std::holds_alternative<Stale>(refused));
+    CHECK(std::get<PoolRecord>(*std::get<Stale>(refused).now).version == 11);
+    CHECK(committed(set_count(*far, 11, 5, 4)));
+    // That was all of its turn.
+    CHECK(committed(set_count(*near, 12, 6, 0)));
+    // A turn that is not taken passes.
+    CHECK(std::holds_alternative<Stale>(set_count(*far, 10, 7, 3)[0]));
+    CHECK(std::holds_alternative<Stale>(set_count(*near, 13, 8, 0)[0]));
+    CHECK(eventually([&] { return committed(set_count(*near, 13, 8, 0)); }));
+    CHECK(std::get<PoolRecord>(far->load(pool)).count == 8);
+}

@@ -502,9 +502,9 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     // The timeline of one server may lose time over a restart; that of a shared store does not, but may be
     // a little further on where the lease was granted than it is here.
     // And what another server has promised is kept, whatever the limit here.
-    const TimePoint end =
-        is_shared() ? row.expires_at
-                    : std::min({row.expires_at, now + row.ttl, row.granted_at + limits_->max_hold});
+    const TimePoint end = is_shared()
+                              ? row.expires_at
+                              : std::min({row.expires_at, now + row.ttl, row.granted_at + limits_->max_hold});
     // What was given back is over, whatever the time.
     const bool is_over = row.ttl == Duration::zero() || end + limits_->clock_error <= now;
     if (!is_over) {

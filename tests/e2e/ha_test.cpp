@@ -1,11 +1,14 @@
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/proxy.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/sentinel_set.hpp"
 
+#include <atomic>
 #include <ctime>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -429,6 +432,40 @@ TEST_CASE("a server whose machine was halted without knowing lends nothing by th
     CHECK(redis.command({"HGET", "sema:clock", "epoch"})[0] == "(nil)");
 }
 #endif
+
+TEST_CASE("a server that is far from the store has its turn on a pool that is busy at a near one") {
+    const RedisServer redis(store_options());
+    Proxy way(redis.port());
+    const RunningServer near(with_store(redis.url()));
+    const RunningServer far(with_store("redis://" + way.host_and_port() + "/0"));
+    const TestPool pool(near, 3);
+    const TestPool there(far, pool.id());
+    const Slot held = there.take(3);
+    way.be_long(10ms);
+    std::atomic<bool> over{false};
+    std::atomic<int> borrowed{0};
+    std::vector<std::thread> busy;
+    for (int i = 0; i < 2; ++i) {
+        busy.emplace_back([&] {
+            while (!over) {
+                const HttpResponse answer = pool.borrow(R"({"ttl":10,"wait":1})");
+                if (answer.status != 200) continue;
+                ++borrowed;
+                (void)pool.give_back(Json{{"lease", granted(answer).lease}}.dump());
+            }
+        });
+    }
+    for (int i = 0; i < 6; ++i) {
+        const Stopwatch asked;
+        CHECK(there.renews(held, 3));
+        CHECK(asked.elapsed() < promptly);
+        std::this_thread::sleep_for(500ms);
+    }
+    over = true;
+    for (std::thread& thread : busy)
+        thread.join();
+    CHECK(borrowed > 50);
+}
 
 TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is well once it is back") {
     Pair pair(one_thread);

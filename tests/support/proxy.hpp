@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <stdexcept>
@@ -61,6 +62,8 @@ class Proxy {
 
     const std::string& url() const { return url_; }
     std::string host_and_port() const { return url_.substr(url_.rfind('/') + 1); }
+    /// From now on whatever is passed on takes so long, one thing after the other.
+    void be_long(std::chrono::milliseconds way) { way_ = way; }
     /// Returns once it is so.
     void become(State state) {
         state_ = state;
@@ -128,11 +131,12 @@ class Proxy {
     }
 
     // False where there is nothing more to come.
-    static bool pass(int from, int to) {
+    bool pass(int from, int to) const {
         char bytes[16384];
         const ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
         if (size < 0) return errno == EAGAIN || errno == EINTR;
         if (size > 0 && to < 0) return true;
+        std::this_thread::sleep_for(way_.load());
         return size > 0 && send(to, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
@@ -142,6 +146,7 @@ class Proxy {
     std::list<Pair> pairs_;
     std::atomic<State> state_{State::open};
     std::atomic<State> seen_{State::open};
+    std::atomic<std::chrono::milliseconds> way_{std::chrono::milliseconds::zero()};
     std::atomic<bool> done_{false};
     std::thread thread_;
 };

@@ -155,7 +155,7 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
             const Json before = first();
             // A command would have been asked to end by then, and not been killed yet.
             kill(world.server.pid(), SIGSTOP);
-            std::this_thread::sleep_for(6s);
+            std::this_thread::sleep_for(5500ms);
             kill(world.server.pid(), SIGCONT);
             // It may have renewed by an answer that came too late for semactl, which then asks once more.
             std::this_thread::sleep_for(2500ms);

@@ -1,8 +1,8 @@
 -- The server's time as seconds and microseconds; what makes the timeline of it: the microseconds to add, and how often
 -- that was corrected; and the last time that was as some server expected it, in microseconds.
 --
--- ARGV  1 the time on the timeline that the caller expects, in microseconds, or '' for none; 2 how often it knows the offset corrected;
---       3 the format of what the store holds, which goes with everything else if somebody empties it
+-- ARGV  1 the time on the timeline that the caller expects, in microseconds, or '' for none; 2 how often it knows the
+--       offset corrected; 3 the format of what the store holds, which goes with everything else if somebody empties it
 local time = redis.call('TIME')
 local clock = redis.call('HMGET', 'sema:clock', 'offset', 'epoch', 'seen')
 local epoch = clock[2] or '0'

@@ -895,6 +895,23 @@ TEST_CASE("a lease lives for what its borrower was told, though another server a
     CHECK(other.granted(60s).ttl == 10s);
 }
 
+TEST_CASE("a grant or a renewal that is over by the time that it is stored is not told") {
+    World world(2);
+    const Lease lease = world.a.granted(60s);
+    const auto halt = [&] { world.memory.before_next_commit([&] { world.memory.clock().pass(5s); }); };
+    halt();
+    const auto borrow = world.a.borrow(2s);
+    world.a.flush();
+    CHECK(borrow.is(Refusal::store_failed));
+    halt();
+    const auto kept = world.a.keep_alive(lease.id, 2s);
+    world.a.flush();
+    CHECK_FALSE(kept.as<LeaseRenewed>().lease);
+    CHECK(world.b.in_use() == 0);
+    // The way to the store may take longer than the shortest of leases.
+    CHECK(world.a.granted(1ms).ttl == 1ms);
+}
+
 TEST_CASE("the limit of waiters is each server's own, and those who went away do not count") {
     ServiceLimits limits;
     limits.max_waiters = 2;

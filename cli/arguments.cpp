@@ -1,11 +1,16 @@
 #include "cli/arguments.hpp"
 
+#include "common/help_formatter.hpp"
+
+#include <CLI/App.hpp>
 #include <CLI/Error.hpp>
 #include <CLI/Option.hpp>
 
 #include <charconv>
+#include <memory>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -57,6 +62,44 @@ unsigned number_in(const std::string& names, const std::string& text, NumberRang
     return number;
 }
 
+// Shows `run`'s command in its usage line.
+class CommandHelpFormatter : public HelpFormatter {
+  public:
+    std::string make_usage(const CLI::App* app, std::string name) const override {
+        std::string usage = Formatter::make_usage(app, std::move(name));
+        const std::string command = "[CMD]";
+        if (const auto at = usage.find(command); at != std::string::npos)
+            usage.replace(at, command.size(), "[--] CMD [ARG...]");
+        return usage;
+    }
+};
+
+// What is read of an option or argument: `type` is the value's name in the help, where an argument's own says
+// it.
+void finish(CLI::Option& option, const std::string& type) {
+    option.type_name(option.get_positional() ? "" : type)->required(option.get_positional());
+}
+
+CLI::Option& add_reader(CLI::App& app, const std::string& names,
+                        const std::function<void(const std::string&)>& read, const std::string& type,
+                        const std::string& help) {
+    CLI::Option& option = *app.add_option_function<std::string>(names, read, help);
+    finish(option, type);
+    return option;
+}
+
+Duration duration_in(const std::string& names, const std::string& text) {
+    const auto duration = parse_duration(text);
+    if (!duration) throw CLI::ValidationError(names, duration.error().message);
+    return *duration;
+}
+
+CLI::Option& add_pool_text(CLI::App& app, std::string& target) {
+    CLI::Option& option = *app.add_option("POOL", target, "A pool's UUID, an alias, env:NAME or file:PATH");
+    finish(option, "");
+    return option;
+}
+
 }  // namespace
 
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words) {
@@ -92,46 +135,83 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
     return {{words.begin(), own_end}, {is_marked ? own_end + 1 : own_end, words.end()}};
 }
 
-std::string CommandHelpFormatter::make_usage(const CLI::App* app, std::string name) const {
-    std::string usage = Formatter::make_usage(app, std::move(name));
-    const std::string command = "[CMD]";
-    if (const auto at = usage.find(command); at != std::string::npos)
-        usage.replace(at, command.size(), "[--] CMD [ARG...]");
-    return usage;
+void set_help_style(CLI::App& app) {
+    const auto formatter = std::make_shared<CommandHelpFormatter>();
+    formatter->column_width(32);
+    app.formatter(formatter);
 }
 
-CLI::Option* add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
-                          const std::string& help) {
-    return app
-        .add_option_function<std::string>(
-            names,
-            [&target, names](const std::string& text) {
-                const auto duration = parse_duration(text);
-                if (!duration) throw CLI::ValidationError(names, duration.error().message);
-                target = *duration;
-            },
-            help)
-        ->type_name("T");
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& what,
+                      const std::string& more) {
+    CLI::App& command = *app.add_subcommand(name, what);
+    command.footer(more);
+    return command;
 }
 
-CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
-                        NumberRange range) {
-    return app
-        .add_option_function<std::string>(
-            names,
-            [&target, names, range](const std::string& text) { target = number_in(names, text, range); },
-            help)
-        ->type_name("N");
+void set_alias(CLI::App& command, const std::string& name) {
+    command.alias(name);
 }
 
-CLI::Option* add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
-                                 const std::string& help, NumberRange range) {
-    return app
-        .add_option_function<std::string>(
-            names,
-            [&target, names, range](const std::string& text) { target = number_in(names, text, range); },
-            help)
-        ->type_name("N");
+void on_chosen(CLI::App& command, std::function<void()> action) {
+    command.callback(std::move(action));
+}
+
+void add_text(CLI::App& app, const std::string& names, std::string& target, const std::string& type,
+              const std::string& help) {
+    finish(*app.add_option(names, target, help), type);
+}
+
+void add_optional_text(CLI::App& app, const std::string& names, std::optional<std::string>& target,
+                       const std::string& type, const std::string& help) {
+    add_reader(
+        app, names, [&target](const std::string& text) { target = text; }, type, help);
+}
+
+void add_texts(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+               const std::string& type, const std::string& help) {
+    finish(*app.add_option(names, target, help)->allow_extra_args(false), type);
+}
+
+void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help) {
+    app.add_flag(names, target, help);
+}
+
+void add_choice(CLI::App& app, const std::string& names, std::vector<std::string> words,
+                std::function<void(const std::string&)> choose, const std::string& type,
+                const std::string& help) {
+    add_reader(app, names, choose, type, help).check(CLI::IsMember(std::move(words)));
+}
+
+void add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
+                  const std::string& help) {
+    add_reader(
+        app, names, [&target, names](const std::string& text) { target = duration_in(names, text); }, "T",
+        help);
+}
+
+void add_ttl(CLI::App& app, std::optional<Duration>& target, const std::string& help) {
+    const std::string name = "--ttl";
+    const auto read = [&target, name](const std::string& text) {
+        target = duration_in(name, text);
+        if (*target <= Duration::zero()) throw CLI::ValidationError(name, "must be more than 0");
+    };
+    add_reader(app, name, read, "T", help);
+}
+
+void add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
+                NumberRange range) {
+    const auto read = [&target, names, range](const std::string& text) {
+        target = number_in(names, text, range);
+    };
+    add_reader(app, names, read, "N", help);
+}
+
+void add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
+                         const std::string& help, NumberRange range) {
+    const auto read = [&target, names, range](const std::string& text) {
+        target = number_in(names, text, range);
+    };
+    add_reader(app, names, read, "N", help);
 }
 
 Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range) {
@@ -148,34 +228,33 @@ Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range) 
     return number;
 }
 
-CLI::Option* add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
-                        const std::string& help, SignedRange range) {
-    return app
-        .add_option_function<std::string>(
-            names,
-            [&target, names, range](const std::string& text) {
-                const auto number = parse_signed(text, range);
-                if (!number) throw CLI::ValidationError(names, number.error().message);
-                target = *number;
-            },
-            help)
-        ->type_name("N");
+void add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
+                const std::string& help, SignedRange range) {
+    const auto read = [&target, names, range](const std::string& text) {
+        const auto number = parse_signed(text, range);
+        if (!number) throw CLI::ValidationError(names, number.error().message);
+        target = *number;
+    };
+    add_reader(app, names, read, "N", help);
 }
 
-CLI::Option* add_pool(CLI::App& app, std::string& target) {
-    return add_named_pool(app, target)->envname("SEMACTL_POOL");
+void add_pool(CLI::App& app, std::string& target) {
+    add_pool_text(app, target).envname("SEMACTL_POOL");
 }
 
-CLI::Option* add_named_pool(CLI::App& app, std::string& target) {
-    return app.add_option("POOL", target, "A pool's UUID, an alias, env:NAME or file:PATH")
-        ->required()
-        ->type_name("");
+void add_named_pool(CLI::App& app, std::string& target) {
+    add_pool_text(app, target);
 }
 
-CLI::Option* add_lease(CLI::App& app, std::string& target) {
-    return app.add_option("LEASE", target, "The lease's UUID, env:NAME or file:PATH")
-        ->required()
-        ->type_name("");
+void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools) {
+    CLI::Option& option = *app.add_option("POOL", pools, "Pools' UUIDs, aliases, env:NAME or file:PATH");
+    finish(option, "");
+    option.envname("SEMACTL_POOL");
+    app.add_option("CMD", "The command and its arguments, behind --")->type_name("")->expected(0, 1);
+}
+
+void add_lease(CLI::App& app, std::string& target) {
+    add_text(app, "LEASE", target, "", "The lease's UUID, env:NAME or file:PATH");
 }
 
 }  // namespace sema

@@ -1,15 +1,19 @@
 #pragma once
 
 #include "common/durations.hpp"
-#include "common/help_formatter.hpp"
-
-#include <CLI/App.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
 #include <vector>
+
+// The parser's header takes longer to compile than most files here: what a subcommand needs of it is declared
+// below, and arguments.cpp and main.cpp alone include it.
+namespace CLI {
+class App;
+}
 
 namespace sema {
 
@@ -26,15 +30,49 @@ struct CommandLine {
 /// are `own` alone. `app` knows the options; the program's name is not part of `words`.
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words);
 
-/// Shows `run`'s command in its usage line.
-class CommandHelpFormatter : public HelpFormatter {
-  public:
-    std::string make_usage(const CLI::App* app, std::string name) const override;
-};
+/// Has the help of `app` written as that of all our commands is. Subcommands that are added later do the
+/// same.
+void set_help_style(CLI::App& app);
 
-/// Adds an option that takes a duration.
-CLI::Option* add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
-                          const std::string& help);
+/// Adds a subcommand. `more` is what its help says behind the options.
+CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& what,
+                      const std::string& more);
+
+/// Gives a subcommand a second name.
+void set_alias(CLI::App& command, const std::string& name);
+
+/// Has `action` called when the command line names this subcommand and all of it could be read.
+void on_chosen(CLI::App& command, std::function<void()> action);
+
+// Each of the functions below adds an option to a command, or one of its arguments where `names` has no
+// hyphen: arguments must be there. What an option leaves unread, as it is not given, stays as it was.
+
+/// A text. The help calls it `type`.
+void add_text(CLI::App& app, const std::string& names, std::string& target, const std::string& type,
+              const std::string& help);
+
+/// The same where it matters whether the option was given.
+void add_optional_text(CLI::App& app, const std::string& names, std::optional<std::string>& target,
+                       const std::string& type, const std::string& help);
+
+/// Texts: one for each time that the option is given.
+void add_texts(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+               const std::string& type, const std::string& help);
+
+/// A flag, which takes no value.
+void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help);
+
+/// One of some words.
+void add_choice(CLI::App& app, const std::string& names, std::vector<std::string> words,
+                std::function<void(const std::string& word)> choose, const std::string& type,
+                const std::string& help);
+
+/// A duration.
+void add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
+                  const std::string& help);
+
+/// The option --ttl, a duration above zero.
+void add_ttl(CLI::App& app, std::optional<Duration>& target, const std::string& help);
 
 /// Which numbers an option takes.
 struct NumberRange {
@@ -42,13 +80,13 @@ struct NumberRange {
     unsigned most = std::numeric_limits<unsigned>::max();
 };
 
-/// Adds an option that takes a whole number, written in decimal digits alone.
-CLI::Option* add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
-                        NumberRange range = {});
+/// A whole number, written in decimal digits alone.
+void add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
+                NumberRange range = {});
 
 /// The same where it matters whether the option was given.
-CLI::Option* add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
-                                 const std::string& help, NumberRange range = {});
+void add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
+                         const std::string& help, NumberRange range = {});
 
 /// Which numbers an argument takes that may be negative.
 struct SignedRange {
@@ -60,16 +98,21 @@ struct SignedRange {
 /// goes on from the name of what was to be a number.
 Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range);
 
-/// Adds an option, or a positional argument, that takes such a number.
-CLI::Option* add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
-                        const std::string& help, SignedRange range);
+/// Such a number.
+void add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
+                const std::string& help, SignedRange range);
 
-/// Adds the positional POOL of a command that has no other; $SEMACTL_POOL stands in where it is left out.
-CLI::Option* add_pool(CLI::App& app, std::string& target);
+/// The argument POOL of a command that has no other; $SEMACTL_POOL stands in where it is left out.
+void add_pool(CLI::App& app, std::string& target);
 
-/// Adds the positional POOL of a command that has others behind it.
-CLI::Option* add_named_pool(CLI::App& app, std::string& target);
-/// Adds the positional LEASE.
-CLI::Option* add_lease(CLI::App& app, std::string& target);
+/// The argument POOL of a command that has others behind it.
+void add_named_pool(CLI::App& app, std::string& target);
+
+/// The arguments of `run`: its pools, and for the help alone CMD, whose words never reach the parser
+/// (see part_command_line).
+void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools);
+
+/// The argument LEASE.
+void add_lease(CLI::App& app, std::string& target);
 
 }  // namespace sema

@@ -3,6 +3,7 @@
 #include "cli/overloaded.hpp"
 #include "common/version.hpp"
 
+#include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 
 #include <cstdio>
@@ -25,14 +26,12 @@ void setup_globals(CLI::App& app, GlobalOptions& globals) {
     app.add_option("--config", globals.config, "The configuration file (~/.config/semactl/config.toml)")
         ->envname("SEMACTL_CONFIG")
         ->type_name("FILE");
-    app.add_option_function<std::string>(
-           "--output",
-           [&globals](const std::string& form) {
-               globals.output = form == "json" ? Output::json : Output::text;
-           },
-           "How results are printed: text or json (text)")
-        ->check(CLI::IsMember({"text", "json"}))
-        ->type_name("FORM");
+    add_choice(
+        app, "--output", {"text", "json"},
+        [&globals](const std::string& form) {
+            globals.output = form == "json" ? Output::json : Output::text;
+        },
+        "FORM", "How results are printed: text or json (text)");
     CLI::Option* quiet = app.add_flag_callback(
         "-q,--quiet", [&globals] { globals.verbosity = Verbosity::quiet; }, "Say nothing but errors");
     app.add_flag_callback(
@@ -88,9 +87,7 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     GlobalOptions globals;
     Invocation chosen;
     std::vector<std::string> command;
-    const auto formatter = std::make_shared<CommandHelpFormatter>();
-    formatter->column_width(32);
-    app.formatter(formatter);
+    set_help_style(app);
     // The options for all may stand behind a subcommand too. Subcommands take this over when they are added.
     app.fallthrough();
     setup_globals(app, globals);

@@ -94,30 +94,25 @@ int run_borrow(const BorrowOptions& options, Session& session) {
 
 void setup_borrow(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<BorrowOptions>();
-    CLI::App* borrow = app.add_subcommand("borrow", "Borrow a slot and print its lease");
-    add_pool(*borrow, options->pool);
-    add_duration(*borrow, "--ttl", options->ttl, "How long the slot is held unless it is returned before");
-    add_duration(*borrow, "--wait", options->wait, "How long to wait for a slot (0: one try)");
-    borrow
-        ->add_option("--lease", options->lease,
-                     "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. Who borrows again "
-                     "under it gets the same lease, or the same place in the queue")
-        ->type_name("UUID");
-    add_optional_number(*borrow, "--slots", options->slots, "How many slots, all or none (1)", {1});
-    add_signed(*borrow, "--priority", options->priority,
+    CLI::App& command = add_command(app, "borrow", "Borrow a slot and print its lease",
+                                    "Example: hold a slot over several steps of a script\n"
+                                    "  lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
+                                    "  eval \"$lease\"\n"
+                                    "  trap 'semactl return vsim env:SEMA_LEASE' EXIT");
+    add_pool(command, options->pool);
+    add_ttl(command, options->ttl, "How long the slot is held unless it is returned before");
+    add_duration(command, "--wait", options->wait, "How long to wait for a slot (0: one try)");
+    add_text(command, "--lease", options->lease, "UUID",
+             "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. Who borrows again "
+             "under it gets the same lease, or the same place in the queue");
+    add_optional_number(command, "--slots", options->slots, "How many slots, all or none (1)", {1});
+    add_signed(command, "--priority", options->priority,
                "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
-    borrow->add_option("--holder", options->holder.name, "What `semactl holders` calls you")
-        ->type_name("NAME");
-    borrow->add_option("--holder-url", options->holder.url, "A link that `semactl holders` shows with it")
-        ->type_name("URL");
-    borrow->add_flag("--shell", options->shell, "Print `export SEMA_...` lines for a shell to evaluate");
-    borrow->footer(
-        "Example: hold a slot over several steps of a script\n"
-        "  lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
-        "  eval \"$lease\"\n"
-        "  trap 'semactl return vsim env:SEMA_LEASE' EXIT");
-    borrow->callback([options, &chosen] {
-        if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");
+    add_optional_text(command, "--holder", options->holder.name, "NAME", "What `semactl holders` calls you");
+    add_optional_text(command, "--holder-url", options->holder.url, "URL",
+                      "A link that `semactl holders` shows with it");
+    add_flag(command, "--shell", options->shell, "Print `export SEMA_...` lines for a shell to evaluate");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_borrow(*options, session); };
     });
 }

@@ -24,15 +24,13 @@ int run_completion(const CompletionOptions& options, Console& console) {
 
 void setup_completion(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<CompletionOptions>();
-    CLI::App* command = app.add_subcommand("completion", "Print the completion script for a shell");
-    command->add_option("SHELL", options->shell, "bash, zsh or fish")
-        ->required()
-        ->check(CLI::IsMember({"bash", "zsh", "fish"}))
-        ->type_name("");
-    command->footer(
-        "Example: complete semactl in this bash\n"
-        "  source <(semactl completion bash)");
-    command->callback([options, &chosen] {
+    CLI::App& command = add_command(app, "completion", "Print the completion script for a shell",
+                                    "Example: complete semactl in this bash\n"
+                                    "  source <(semactl completion bash)");
+    add_choice(
+        command, "SHELL", {"bash", "zsh", "fish"},
+        [options](const std::string& shell) { options->shell = shell; }, "", "bash, zsh or fish");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Console& console) { return run_completion(*options, console); };
     });
 }

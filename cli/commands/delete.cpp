@@ -35,14 +35,14 @@ int run_delete(const DeleteOptions& options, Session& session) {
 
 void setup_delete(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<DeleteOptions>();
-    CLI::App* command = app.add_subcommand("delete", "Delete a pool with all its leases");
-    add_pool(*command, options->pool);
-    command->footer(
+    CLI::App& command = add_command(
+        app, "delete", "Delete a pool with all its leases",
         "Who waits for a slot of it is told that there is no such pool. Exit status 1 means that there was "
         "none.\n\n"
         "Example:\n"
         "  semactl delete vsim");
-    command->callback([options, &chosen] {
+    add_pool(command, options->pool);
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_delete(*options, session); };
     });
 }

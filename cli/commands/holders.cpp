@@ -42,14 +42,13 @@ int run_holders(const HoldersOptions& options, Session& session) {
 
 void setup_holders(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<HoldersOptions>();
-    CLI::App* command =
-        app.add_subcommand("holders", "Print who holds a pool's slots and who waits for one")->alias("who");
-    add_pool(*command, options->pool);
-    command->footer(
-        "On a terminal, a name whose holder gave a link is one.\n\n"
-        "Example: who keeps us waiting?\n"
-        "  semactl who vsim");
-    command->callback([options, &chosen] {
+    CLI::App& command = add_command(app, "holders", "Print who holds a pool's slots and who waits for one",
+                                    "On a terminal, a name whose holder gave a link is one.\n\n"
+                                    "Example: who keeps us waiting?\n"
+                                    "  semactl who vsim");
+    set_alias(command, "who");
+    add_pool(command, options->pool);
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_holders(*options, session); };
     });
 }

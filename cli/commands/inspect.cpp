@@ -28,13 +28,11 @@ int run_inspect(const InspectOptions& options, Session& session) {
 
 void setup_inspect(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<InspectOptions>();
-    CLI::App* command =
-        app.add_subcommand("inspect", "Print how many slots a pool has and how many are lent");
-    add_pool(*command, options->pool);
-    command->footer(
-        "Example: how many slots are free, for a script\n"
-        "  semactl --output json inspect vsim | jq .available");
-    command->callback([options, &chosen] {
+    CLI::App& command = add_command(app, "inspect", "Print how many slots a pool has and how many are lent",
+                                    "Example: how many slots are free, for a script\n"
+                                    "  semactl --output json inspect vsim | jq .available");
+    add_pool(command, options->pool);
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_inspect(*options, session); };
     });
 }

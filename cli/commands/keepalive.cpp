@@ -46,17 +46,15 @@ int run_keepalive(const KeepaliveOptions& options, Session& session) {
 
 void setup_keepalive(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<KeepaliveOptions>();
-    CLI::App* command = app.add_subcommand("keepalive", "Give a lease a new end");
-    add_named_pool(*command, options->pool);
-    add_lease(*command, options->lease);
-    add_duration(*command, "--ttl", options->ttl,
-                 "How long the slot is held from now on, be that longer or shorter than before");
-    command->footer(
-        "Exit status 1 means that the lease was held no longer.\n\n"
-        "Example: a script's next step may take another ten minutes\n"
-        "  semactl keepalive vsim env:SEMA_LEASE --ttl 10m || exit");
-    command->callback([options, &chosen] {
-        if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");
+    CLI::App& command = add_command(app, "keepalive", "Give a lease a new end",
+                                    "Exit status 1 means that the lease was held no longer.\n\n"
+                                    "Example: a script's next step may take another ten minutes\n"
+                                    "  semactl keepalive vsim env:SEMA_LEASE --ttl 10m || exit");
+    add_named_pool(command, options->pool);
+    add_lease(command, options->lease);
+    add_ttl(command, options->ttl,
+            "How long the slot is held from now on, be that longer or shorter than before");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_keepalive(*options, session); };
     });
 }

@@ -56,16 +56,16 @@ int run_new(const NewOptions& options, Session& session) {
 
 void setup_new(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<NewOptions>();
-    CLI::App* command = app.add_subcommand("new", "Make a pool with a fresh UUID and print that");
-    add_number(*command, "--count", options->count, "How many slots the pool has (1)");
-    command->add_option("--save", options->save, "Save the UUID in the configuration file, under this alias")
-        ->type_name("NAME");
-    command->footer(
-        "The UUID is a secret: whoever has it can use the pool.\n\n"
-        "Example: a pool for four licences, to be called vsim from now on\n"
-        "  semactl new --count 4 --save vsim");
-    command->callback(
-        [options, &chosen] { chosen = [options](Session& session) { return run_new(*options, session); }; });
+    CLI::App& command = add_command(app, "new", "Make a pool with a fresh UUID and print that",
+                                    "The UUID is a secret: whoever has it can use the pool.\n\n"
+                                    "Example: a pool for four licences, to be called vsim from now on\n"
+                                    "  semactl new --count 4 --save vsim");
+    add_number(command, "--count", options->count, "How many slots the pool has (1)");
+    add_text(command, "--save", options->save, "NAME",
+             "Save the UUID in the configuration file, under this alias");
+    on_chosen(command, [options, &chosen] {
+        chosen = [options](Session& session) { return run_new(*options, session); };
+    });
 }
 
 }  // namespace sema

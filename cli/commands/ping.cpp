@@ -38,12 +38,11 @@ int run_ping(Session& session) {
 }  // namespace
 
 void setup_ping(CLI::App& app, Invocation& chosen) {
-    CLI::App* command = app.add_subcommand("ping", "Check that the server answers");
-    command->footer(
-        "Prints the server's version and how long its answer took.\n\n"
-        "Example:\n"
-        "  semactl --server http://build-server:7717 ping");
-    command->callback([&chosen] { chosen = [](Session& session) { return run_ping(session); }; });
+    CLI::App& command = add_command(app, "ping", "Check that the server answers",
+                                    "Prints the server's version and how long its answer took.\n\n"
+                                    "Example:\n"
+                                    "  semactl --server http://build-server:7717 ping");
+    on_chosen(command, [&chosen] { chosen = [](Session& session) { return run_ping(session); }; });
 }
 
 }  // namespace sema

@@ -63,17 +63,15 @@ int run_pools(const PoolsOptions& options, Session& session) {
 
 void setup_pools(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<PoolsOptions>();
-    CLI::App* command = app.add_subcommand("pools", "Print all pools of the server, for its administrator");
-    command
-        ->add_option("--admin-token", options->admin_token,
-                     "The server's admin token: env:NAME or file:PATH ($SEMACTL_ADMIN_TOKEN)")
-        ->type_name("TOKEN");
-    command->footer(
+    CLI::App& command = add_command(
+        app, "pools", "Print all pools of the server, for its administrator",
         "The token is the one in the file that semad was given with --admin-token-file. The pools' UUIDs "
         "are printed, and whoever has one can use the pool.\n\n"
         "Example:\n"
         "  semactl pools --admin-token file:/etc/semad/admin-token");
-    command->callback([options, &chosen] {
+    add_optional_text(command, "--admin-token", options->admin_token, "TOKEN",
+                      "The server's admin token: env:NAME or file:PATH ($SEMACTL_ADMIN_TOKEN)");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_pools(*options, session); };
     });
 }

@@ -65,32 +65,26 @@ int run_register(const RegisterOptions& options, Session& session) {
 
 void setup_register(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<RegisterOptions>();
-    CLI::App* command = app.add_subcommand("register", "Make a pool, or change how many slots it has");
-    add_pool(*command, options->pool);
-    add_optional_number(*command, "--count", options->count,
-                        "How many slots the pool has (as many as there are --slot)");
-    command
-        ->add_option(
-            "--slot", options->slots,
-            "What the next slot's borrower is told, as the path of a device: a text, or a JSON object "
-            "if it begins with {. Once for each slot, or not at all")
-        ->type_name("PAYLOAD")
-        ->allow_extra_args(false);
-    add_duration(*command, "--cooldown", options->cooldown, "How long a slot rests before it is lent again");
-    command->add_option("--name", options->name, "What the pool is called, for people")->type_name("S");
-    command
-        ->add_option_function<std::string>(
-            "--renewable", [options](const std::string& word) { options->renewable = word == "yes"; },
-            "Whether its leases may be kept alive: yes or no")
-        ->check(CLI::IsMember({"yes", "no"}))
-        ->type_name("WORD");
-    command->footer(
+    CLI::App& command = add_command(
+        app, "register", "Make a pool, or change how many slots it has",
         "Leases that are held stay valid, however small the count becomes. What no option names stays as it "
         "was.\n\n"
         "Example: a pool for four licences, and one for two boards\n"
         "  semactl register vsim --count 4\n"
         "  semactl register boards --slot /dev/ttyUSB0 --slot /dev/ttyUSB1 --cooldown 5s");
-    command->callback([options, &chosen] {
+    add_pool(command, options->pool);
+    add_optional_number(command, "--count", options->count,
+                        "How many slots the pool has (as many as there are --slot)");
+    add_texts(command, "--slot", options->slots, "PAYLOAD",
+              "What the next slot's borrower is told, as the path of a device: a text, or a JSON object "
+              "if it begins with {. Once for each slot, or not at all");
+    add_duration(command, "--cooldown", options->cooldown, "How long a slot rests before it is lent again");
+    add_optional_text(command, "--name", options->name, "S", "What the pool is called, for people");
+    add_choice(
+        command, "--renewable", {"yes", "no"},
+        [options](const std::string& word) { options->renewable = word == "yes"; }, "WORD",
+        "Whether its leases may be kept alive: yes or no");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_register(*options, session); };
     });
 }

@@ -32,19 +32,17 @@ int run_resize(const ResizeOptions& options, Session& session) {
 
 void setup_resize(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<ResizeOptions>();
-    CLI::App* command = app.add_subcommand("resize", "Change how many slots a pool has by so many");
-    add_named_pool(*command, options->pool);
-    add_signed(*command, "N", options->by, "How many slots come (2 or +2) or go (-2)",
-               {-largest_step, largest_step})
-        ->required()
-        ->type_name("");
-    command->footer(
+    CLI::App& command = add_command(
+        app, "resize", "Change how many slots a pool has by so many",
         "Safe where several do it at once: each change counts. Leases that are held stay valid, however "
         "small "
         "the count becomes.\n\n"
         "Example: one licence is out of order\n"
         "  semactl resize vsim -1");
-    command->callback([options, &chosen] {
+    add_named_pool(command, options->pool);
+    add_signed(command, "N", options->by, "How many slots come (2 or +2) or go (-2)",
+               {-largest_step, largest_step});
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_resize(*options, session); };
     });
 }

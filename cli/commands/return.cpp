@@ -40,14 +40,13 @@ int run_return(const ReturnOptions& options, Session& session) {
 
 void setup_return(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<ReturnOptions>();
-    CLI::App* command = app.add_subcommand("return", "Return a slot before its lease ends");
-    add_named_pool(*command, options->pool);
-    add_lease(*command, options->lease);
-    command->footer(
-        "Exit status 1 means that the lease was held no longer.\n\n"
-        "Example: return what `semactl borrow --shell` borrowed\n"
-        "  semactl return vsim env:SEMA_LEASE");
-    command->callback([options, &chosen] {
+    CLI::App& command = add_command(app, "return", "Return a slot before its lease ends",
+                                    "Exit status 1 means that the lease was held no longer.\n\n"
+                                    "Example: return what `semactl borrow --shell` borrowed\n"
+                                    "  semactl return vsim env:SEMA_LEASE");
+    add_named_pool(command, options->pool);
+    add_lease(command, options->lease);
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_return(*options, session); };
     });
 }

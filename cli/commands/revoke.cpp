@@ -36,18 +36,16 @@ int run_revoke(const RevokeOptions& options, Session& session) {
 
 void setup_revoke(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<RevokeOptions>();
-    CLI::App* command = app.add_subcommand("revoke", "Take a slot from whoever holds it");
-    add_named_pool(*command, options->pool);
-    add_number(*command, "POSITION", options->position, "The slot's number, as `semactl holders` shows it")
-        ->required()
-        ->type_name("");
-    command->footer(
+    CLI::App& command = add_command(
+        app, "revoke", "Take a slot from whoever holds it",
         "The lease ends at once, with all its slots, and the next borrower is served: be sure that its "
         "holder "
         "does not use it any more. Exit status 1 means that nobody held it.\n\n"
         "Example: the machine that holds slot 2 has burnt down\n"
         "  semactl revoke vsim 2");
-    command->callback([options, &chosen] {
+    add_named_pool(command, options->pool);
+    add_number(command, "POSITION", options->position, "The slot's number, as `semactl holders` shows it");
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_revoke(*options, session); };
     });
 }

@@ -57,22 +57,20 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
 }
 
 void add_lease_options(CLI::App& run, RunOptions& options) {
-    add_duration(run, "--ttl", options.ttl,
-                 "How long the slot stays lent if this machine dies: the lease is renewed meanwhile (60s)");
+    add_ttl(run, options.ttl,
+            "How long the slot stays lent if this machine dies: the lease is renewed meanwhile (60s)");
     add_duration(run, "--wait", options.wait, "How long to wait for a slot (5m; 0 means one try)");
     add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)", {1});
     add_signed(run, "--priority", options.priority,
                "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
-    run.add_option("--holder", options.holder,
-                   "What `semactl holders` calls you (the CI job, or user@host:pid CMD)")
-        ->type_name("NAME");
-    run.add_flag("--no-keepalive", options.no_keepalive,
-                 "Do not renew the lease: the command is stopped before its ttl ends");
+    add_text(run, "--holder", options.holder, "NAME",
+             "What `semactl holders` calls you (the CI job, or user@host:pid CMD)");
+    add_flag(run, "--no-keepalive", options.no_keepalive,
+             "Do not renew the lease: the command is stopped before its ttl ends");
 }
 
 void add_command_options(CLI::App& run, RunOptions& options) {
-    run.add_option("-I", options.token, "Replace TOKEN with the slot's position in CMD's arguments")
-        ->type_name("TOKEN");
+    add_text(run, "-I", options.token, "TOKEN", "Replace TOKEN with the slot's position in CMD's arguments");
     options.conflict_status = exit_status::no_slot;
     add_number(run, "-E,--conflict-exit-code", options.conflict_status,
                "Exit status when there was no slot (75)", {1, 255});
@@ -81,44 +79,35 @@ void add_command_options(CLI::App& run, RunOptions& options) {
     add_duration(
         run, "--grace", options.grace,
         "Time between TERM and KILL for a command whose lease ends (5s; at most a third of the ttl)");
-    run.add_option(
-           "--on-lost", options.on_lost,
-           "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)")
-        ->type_name("WHAT");
-    run.add_flag("--hold-tree", options.hold_tree,
-                 "Hold the slot until the last of CMD's descendants has ended");
-    run.add_option("--teardown", options.teardown,
-                   "A shell command to run after CMD, while the slot is still held")
-        ->type_name("LINE");
-    run.add_option_function<std::string>(
-           "--fallback", [&options](const std::string& what) { options.fall_back = what == "run"; },
-           "When the server cannot be reached: fail, or run CMD without a slot (fail)")
-        ->check(CLI::IsMember({"fail", "run"}))
-        ->type_name("WHAT");
-    run.add_flag("--dry-run", options.dry_run, "Say what would be done, and do nothing");
+    add_text(
+        run, "--on-lost", options.on_lost, "WHAT",
+        "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)");
+    add_flag(run, "--hold-tree", options.hold_tree,
+             "Hold the slot until the last of CMD's descendants has ended");
+    add_text(run, "--teardown", options.teardown, "LINE",
+             "A shell command to run after CMD, while the slot is still held");
+    add_choice(
+        run, "--fallback", {"fail", "run"},
+        [&options](const std::string& what) { options.fall_back = what == "run"; }, "WHAT",
+        "When the server cannot be reached: fail, or run CMD without a slot (fail)");
+    add_flag(run, "--dry-run", options.dry_run, "Say what would be done, and do nothing");
 }
 
 }  // namespace
 
 void setup_run(CLI::App& app, Invocation& chosen, const std::vector<std::string>& command) {
     const auto options = std::make_shared<RunOptions>();
-    CLI::App* run = app.add_subcommand("run", "Run a command while it holds a slot");
-    run->add_option("POOL", options->pools, "Pools' UUIDs, aliases, env:NAME or file:PATH")
-        ->required()
-        ->envname("SEMACTL_POOL")
-        ->type_name("");
-    // For the help alone: the command's words never reach the parser (see part_command_line).
-    run->add_option("CMD", "The command and its arguments, behind --")->type_name("")->expected(0, 1);
-    add_lease_options(*run, *options);
-    add_command_options(*run, *options);
-    run->footer(
+    CLI::App& run = add_command(
+        app, "run", "Run a command while it holds a slot",
         "The command finds SEMA_POSITION, SEMA_SLOT, SEMA_FENCE and more in its environment.\n"
         "Exit status: the command's own; 128+N ended by signal N; 75 no slot; 69 server unreachable;\n"
         "66 no such pool; 79 lease lost; 125 other failure; 126 cannot be executed; 127 not found.\n\n"
         "Example: at most as many simulations at once as there are licences\n"
         "  semactl run vsim --wait 30m -- make sim");
-    run->callback([options, &command, &chosen] {
-        if (options->ttl && *options->ttl <= 0s) throw CLI::ValidationError("--ttl", "must be more than 0");
+    add_pools_and_command(run, options->pools);
+    add_lease_options(run, *options);
+    add_command_options(run, *options);
+    on_chosen(run, [options, &command, &chosen] {
         chosen = [options, &command](Session& session) { return run_run(*options, command, session); };
     });
 }

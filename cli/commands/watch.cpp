@@ -193,16 +193,15 @@ int run_watch(const WatchOptions& options, Session& session) {
 
 void setup_watch(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<WatchOptions>();
-    CLI::App* command =
-        app.add_subcommand("watch", "Show who holds a pool's slots and who waits, as it changes");
-    add_pool(*command, options->pool);
-    command->footer(
+    CLI::App& command = add_command(
+        app, "watch", "Show who holds a pool's slots and who waits, as it changes",
         "On a terminal it shows a table until Ctrl-C. Otherwise, and with --output json, it prints one line "
         "of "
         "JSON for each state: the answer of `semactl --output json holders`.\n\n"
         "Example: be told when a slot is free\n"
         "  semactl watch vsim | jq --unbuffered 'select(.available > 0) | .available'");
-    command->callback([options, &chosen] {
+    add_pool(command, options->pool);
+    on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_watch(*options, session); };
     });
 }

@@ -78,16 +78,14 @@ TEST_CASE("what is no command line of run stays whole, and ends at an unknown op
 
 namespace {
 
-// What `command VALUE --by VALUE` makes of its two numbers.
-std::pair<std::optional<std::int64_t>, std::optional<std::int64_t>> numbers_of(Words words) {
+// What a command makes of the words, whose only option or argument has this name.
+std::optional<std::int64_t> number_of(const std::string& name, Words words) {
     CLI::App app;
-    std::optional<std::int64_t> positional;
-    std::optional<std::int64_t> option;
-    sema::add_signed(app, "N", positional, "", {-100, 100});
-    sema::add_signed(app, "--by", option, "", {-100, 100});
+    std::optional<std::int64_t> number;
+    sema::add_signed(app, name, number, "", {-100, 100});
     std::reverse(words.begin(), words.end());
     app.parse(words);
-    return {positional, option};
+    return number;
 }
 
 }  // namespace
@@ -96,9 +94,9 @@ TEST_CASE("a number with a sign is taken as an argument and as an option's value
     for (const auto& [text, number] :
          {std::pair{"2", 2}, {"+2", 2}, {"-2", -2}, {"0", 0}, {"-100", -100}, {"+100", 100}, {"007", 7}}) {
         CAPTURE(text);
-        CHECK(numbers_of({text}).first == number);
-        CHECK(numbers_of({"--by", text}).second == number);
-        CHECK(numbers_of({std::string("--by=") + text}).second == number);
+        CHECK(number_of("N", {text}) == number);
+        CHECK(number_of("--by", {"--by", text}) == number);
+        CHECK(number_of("--by", {std::string("--by=") + text}) == number);
     }
 }
 
@@ -107,6 +105,11 @@ TEST_CASE("what is no number with a sign is refused") {
                              "-101", "99999999999999999999", "-99999999999999999999"}) {
         CAPTURE(text);
         CHECK_FALSE(sema::parse_signed(text, {-100, 100}));
-        CHECK_THROWS_AS(numbers_of({std::string("--by=") + text}), CLI::ParseError);
+        CHECK_THROWS_AS(number_of("--by", {std::string("--by=") + text}), CLI::ParseError);
     }
+}
+
+TEST_CASE("an argument must be there, an option need not") {
+    CHECK_THROWS_AS(number_of("N", {}), CLI::RequiredError);
+    CHECK_FALSE(number_of("--by", {}));
 }

@@ -33,5 +33,23 @@ build() {
         cat "$log" >&2
         die "the preset $preset could not be configured"
     }
-    cmake --build --preset "$preset" --parallel "$(build_jobs)" "${targets[@]}"
+    timed "build $preset" cmake --build --preset "$preset" --parallel "$(build_jobs)" "${targets[@]}"
 }
+
+# timed NAME COMMAND...: runs the command, and appends how long it took to the file that TIMES_FILE names, if any.
+timed() {
+    local began=$SECONDS status=0
+    "${@:2}" || status=$?
+    [[ -z ${TIMES_FILE:-} ]] || printf '%-24s %4d s\n' "$1" $((SECONDS - began)) >>"$TIMES_FILE"
+    return "$status"
+}
+
+# run_tests PRESET [CTEST_OPTION...]: most tests wait for something most of the time, so that many run at a
+# time; those that measure a time, or fill the machine by themselves, say so and run alone. The command in
+# $tests_under, if any, starts them.
+run_tests() {
+    timed "tests $1" "${tests_under[@]}" ctest --preset "$1" --output-on-failure \
+        --parallel "$(($(nproc) * tests_per_core))" "${@:2}"
+}
+tests_under=()
+tests_per_core=4

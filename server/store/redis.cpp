@@ -270,7 +270,7 @@ class RedisStore final : public SharedStore {
     Outcome<std::vector<Reply>> exchange_connected() {
         commands_.add({"ROLE"});
         const auto sent = SteadyClock::now();
-        auto replies = connection_.exchange(commands_, sent + redis::answer_limit);
+        auto replies = connection_.exchange(commands_, sent + options_.answer_limit);
         if (!replies) return lose(replies.error().message);
         used_at_ = SteadyClock::now();
         way_ = used_at_ - sent;

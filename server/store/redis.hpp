@@ -3,6 +3,7 @@
 #include "server/store/redis_address.hpp"
 #include "server/store/store.hpp"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,9 @@ struct RedisStoreOptions {
     std::string sentinel_password;
     /// On how many replicas a change has to be before it counts as committed.
     unsigned wait_replicas = 0;
+    /// How long an answer may take before the store counts as away. Longer than a disk or a network that is
+    /// busy needs, and short enough that waiters hear of it and another primary is looked for in time.
+    std::chrono::milliseconds answer_limit{700};
 };
 
 /// Opens the store in a database of a Redis (6.2 or later) or Valkey, which any number of servers may have

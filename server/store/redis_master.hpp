@@ -26,8 +26,6 @@ inline tl::unexpected<Trouble> trouble(std::string why, bool lasting = false) {
 
 /// How long one attempt to connect may take, the login included.
 inline constexpr std::chrono::milliseconds connect_limit{400};
-/// How long an answer may take.
-inline constexpr std::chrono::milliseconds answer_limit{700};
 
 /// A Redis's error as a reason; says what to do where that is known.
 Trouble explain(std::string_view error);

@@ -82,7 +82,7 @@ std::vector<std::string> redis_store_warnings(const RedisStoreOptions& options) 
     commands.add({"CONFIG", "GET", "append*"});
     commands.add({"CONFIG", "GET", "maxmemory*"});
     const auto replies =
-        connection.exchange(commands, std::chrono::steady_clock::now() + redis::answer_limit);
+        connection.exchange(commands, std::chrono::steady_clock::now() + options.answer_limit);
     if (!replies) return {unknown(replies.error().message)};
     std::vector<std::string> warnings;
     const auto disk = read_settings((*replies)[1]);

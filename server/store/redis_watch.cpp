@@ -297,7 +297,7 @@ Outcome<void> Watch::prepare() {
     commands.add({"SET", format_key, format, "NX"});
     commands.add({"GET", format_key});
     commands.add({"INFO", "server"});
-    const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
+    const auto replies = main_.exchange(commands, SteadyClock::now() + options_.answer_limit);
     if (!replies) return trouble(replies.error().message);
     // Before the others: what a replica says of them is beside the point.
     if (auto right = check_role((*replies)[0], 0); !right) return right;
@@ -355,7 +355,7 @@ Outcome<void> Watch::subscribe() {
         [&](const std::string& reason) { failed = reason; });
     subscriber_->send(commands.bytes());
     const bool in_time =
-        run_until([&] { return settled || !failed.empty(); }, SteadyClock::now() + answer_limit);
+        run_until([&] { return settled || !failed.empty(); }, SteadyClock::now() + options_.answer_limit);
     if (!in_time || !failed.empty()) {
         subscriber_.reset();
         return trouble("cannot subscribe: " + (failed.empty() ? "no answer in time" : failed));
@@ -405,7 +405,7 @@ Outcome<void> Watch::tick() {
             commands.word(key_of(server));
     }
     const Duration sent = boot_time();
-    const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
+    const auto replies = main_.exchange(commands, SteadyClock::now() + options_.answer_limit);
     const Duration received = boot_time();
     if (!replies) return trouble(replies.error().message);
     if (auto right = check(*replies); !right) return right;
@@ -494,7 +494,7 @@ Outcome<void> Watch::correct_clock(std::uint64_t epoch, std::uint64_t next_epoch
     const Duration timeline = boot_time() + clock_.lead();
     commands.add({"EVAL", clock_correct_script, "0", std::to_string(epoch), std::to_string(timeline.count()),
                   std::to_string(next_epoch)});
-    const auto replies = main_.exchange(commands, SteadyClock::now() + answer_limit);
+    const auto replies = main_.exchange(commands, SteadyClock::now() + options_.answer_limit);
     if (!replies) return trouble(replies.error().message);
     return check(*replies);
 }
@@ -543,7 +543,7 @@ void Watch::say_farewell() {
     commands.add({"DEL", heartbeat_key_});
     commands.add({"PUBLISH", servers_channel, hex(static_cast<std::uint64_t>(self_))});
     // Where that fails, the others find out by themselves.
-    (void)main_.exchange(commands, SteadyClock::now() + answer_limit);
+    (void)main_.exchange(commands, SteadyClock::now() + options_.answer_limit);
 }
 
 }  // namespace sema::redis

@@ -59,7 +59,10 @@ TEST_CASE("a file without a token in it is refused, and not quoted") {
     for (const std::string& text :
          {std::string("s3 cret"), std::string("s3cret\0", 7), std::string("s3cret:"), std::string(4097, 'x'),
           std::string(20'000, 'x')}) {
-        const std::string message = refusal(File(text).path());
+        const File file(text);
+        // The folder's random name may hold anything.
+        std::string message = refusal(file.path());
+        message.erase(message.find(file.path()), file.path().size());
         CHECK_THAT(message, has_text("its first line must be") && !has_text("s3") && !has_text("xx"));
     }
     CHECK_THAT(refusal("/dev/zero"), has_text("its first line must be"));

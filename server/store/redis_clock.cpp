@@ -21,6 +21,8 @@ std::optional<std::uint64_t> ClockEstimate::take(const ClockSample& sample) {
             doubt_ = Doubt{sample.received, sample.epoch, sample.seen};
         if (sample.received - doubt_->since < doubt_time) return std::nullopt;
         if (!is_witnessed(sample)) return sample.epoch + 1;
+        const bool is_quick = sample.received - sample.sent <= quick_enough;
+        if (!is_quick && sample.received - doubt_->since < patience) return std::nullopt;
         adopt(sample, fresh);
     } else if (sample.epoch != epoch_ || fresh.low > high || fresh.high < low) {
         // Where they contradict each other a little, the newest is right.

@@ -35,6 +35,11 @@ class ClockEstimate {
     static constexpr Duration least_step = std::chrono::milliseconds(500);
     /// By then every server that runs has looked at the clock once more.
     static constexpr Duration doubt_time = std::chrono::milliseconds(400);
+    /// An answer that was longer under way than this tells little: what is doubted waits for a quicker one,
+    /// up to `patience`, lest the leases of a server that was halted end too early by as much. Where the
+    /// store is so far away that none is quicker, that is the best there is.
+    static constexpr Duration quick_enough = std::chrono::milliseconds(50);
+    static constexpr Duration patience = std::chrono::seconds(2);
 
     /// Takes a sample into account. One that contradicts what is known is left out, and so are those that
     /// follow for the time of doubt, if they still do. Then it is the truth if others have found the clock

@@ -158,6 +158,26 @@ TEST_CASE("a machine that was halted goes by the clock that others find right me
     }
 }
 
+TEST_CASE("a machine that was halted waits for an answer that was quick, but not for ever") {
+    for (const Duration under_way : {50ms, 51ms}) {
+        ClockEstimate estimate;
+        StoreClock clock{1000s};
+        estimate.take(clock.sample(10s, 0us, 1ms));
+        clock = {1020s, 0us, 0, 100ms};
+        CHECK_FALSE(estimate.take(clock.sample(11s, 0us, 1ms)));
+        const auto take = [&](Duration received) {
+            CHECK_FALSE(estimate.take(clock.sample(received - under_way, 0us, under_way)));
+            return !estimate.is_in_doubt();
+        };
+        const Duration doubted = 11s + 1ms;
+        const bool is_quick = under_way == 50ms;
+        CHECK(take(doubted + doubt) == is_quick);
+        CHECK(take(doubted + ClockEstimate::patience - 1us) == is_quick);
+        CHECK(take(doubted + ClockEstimate::patience));
+        CHECK(estimate.lead() == 1020s - under_way);
+    }
+}
+
 TEST_CASE("a clock that nobody has found right since it is doubted, or not as it is now, was stepped") {
     StoreClock clock{1000s};
     ClockEstimate before;

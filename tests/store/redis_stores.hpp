@@ -20,10 +20,21 @@ inline RedisStoreOptions options_for(const std::string& url) {
     return options;
 }
 
-inline std::unique_ptr<SharedStore> open(const std::string& url) {
-    auto store = open_redis_store(options_for(url));
+inline std::unique_ptr<SharedStore> open(const RedisStoreOptions& options) {
+    auto store = open_redis_store(options);
     if (!store) throw std::runtime_error(store.error().message);
     return *std::move(store);
+}
+
+inline std::unique_ptr<SharedStore> open(const std::string& url) {
+    return open(options_for(url));
+}
+
+/// For tests that are not about how long a store takes to answer: a busy machine's disk may take seconds.
+inline std::unique_ptr<SharedStore> open_patiently(const std::string& url) {
+    RedisStoreOptions options = options_for(url);
+    options.answer_limit = std::chrono::seconds(20);
+    return open(options);
 }
 
 inline std::vector<CommitResult> commit(Store& store, const std::vector<PoolChange>& batch) {

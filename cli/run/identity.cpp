@@ -59,14 +59,25 @@ struct Job {
     std::string url;
 };
 
-Job ci_job(const std::function<std::string(const char*)>& variable) {
-    if (const std::string run = variable("GITHUB_RUN_ID"); !run.empty()) {
-        const std::string server = variable("GITHUB_SERVER_URL");
-        const std::string repository = variable("GITHUB_REPOSITORY");
-        const std::string url =
-            server.empty() || repository.empty() ? "" : server + "/" + repository + "/actions/runs/" + run;
-        return {joined(variable("GITHUB_JOB"), run), url};
-    }
+using Variable = std::function<std::string(const char*)>;
+
+// GitHub Actions, and what imitates it.
+Job actions_job(const Variable& variable) {
+    // Gitea and Forgejo know a run by its number in the repository.
+    const bool by_number = !variable("GITEA_ACTIONS").empty() || !variable("FORGEJO_ACTIONS").empty();
+    const std::string run = variable(by_number ? "GITHUB_RUN_NUMBER" : "GITHUB_RUN_ID");
+    std::string server = variable("GITHUB_SERVER_URL");
+    // Gitea's ends in a slash.
+    while (server.ends_with('/'))
+        server.pop_back();
+    const std::string repository = variable("GITHUB_REPOSITORY");
+    const bool is_known = !server.empty() && !repository.empty() && !run.empty();
+    return {joined(variable("GITHUB_JOB"), run),
+            is_known ? server + "/" + repository + "/actions/runs/" + run : ""};
+}
+
+Job ci_job(const Variable& variable) {
+    if (!variable("GITHUB_RUN_ID").empty()) return actions_job(variable);
     for (const CiSystem& system : ci_systems) {
         const std::string url = variable(system.url);
         if (url.empty()) continue;

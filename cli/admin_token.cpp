@@ -2,8 +2,8 @@
 
 #include "cli/secret_ref.hpp"
 #include "common/bearer_token.hpp"
+#include "common/given_text.hpp"
 
-#include <cstdlib>
 #include <utility>
 
 namespace sema {
@@ -32,9 +32,11 @@ Expected<AdminToken> resolve_admin_token(const std::string& option, const Config
                        "of the machine");
     }
     const std::string variable = "SEMACTL_ADMIN_TOKEN";
-    const char* value = std::getenv(variable.c_str());
-    if (value != nullptr && *value != '\0')
-        return is_secret_ref(value) ? fetched(value, variable) : checked(value, "the variable " + variable);
+    if (const auto value = environment_value(variable)) {
+        if (value->empty()) return failure("the variable " + variable + " is empty");
+        return is_secret_ref(*value) ? fetched(*value, variable)
+                                     : checked(*value, "the variable " + variable);
+    }
     if (config.admin_token) {
         const std::string place = "admin_token of " + config.path.string();
         return is_secret_ref(*config.admin_token) ? fetched(*config.admin_token, place)

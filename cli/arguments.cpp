@@ -1,5 +1,7 @@
 #include "cli/arguments.hpp"
 
+#include "cli/pool_ref.hpp"
+#include "common/given_text.hpp"
 #include "common/help_formatter.hpp"
 
 #include <CLI/App.hpp>
@@ -94,10 +96,9 @@ Duration duration_in(const std::string& names, const std::string& text) {
     return *duration;
 }
 
-CLI::Option& add_pool_text(CLI::App& app, std::string& target) {
-    CLI::Option& option = *app.add_option("POOL", target, "A pool's UUID, an alias, env:NAME or file:PATH");
-    finish(option, "");
-    return option;
+// Even where nothing stands in it: the parser would take that for a variable that is not set.
+bool pool_is_in_environment() {
+    return environment_value("SEMACTL_POOL").has_value();
 }
 
 }  // namespace
@@ -239,17 +240,21 @@ void add_signed(CLI::App& app, const std::string& names, std::optional<std::int6
 }
 
 void add_pool(CLI::App& app, std::string& target) {
-    add_pool_text(app, target).envname("SEMACTL_POOL");
+    CLI::Option& option =
+        *app.add_option("POOL", target, "A pool's UUID, an alias, env:NAME or file:PATH ($SEMACTL_POOL)");
+    if (pool_is_in_environment()) target = pool_of_environment;
+    option.type_name("")->required(!pool_is_in_environment());
 }
 
 void add_named_pool(CLI::App& app, std::string& target) {
-    add_pool_text(app, target);
+    add_text(app, "POOL", target, "", "A pool's UUID, an alias, env:NAME or file:PATH");
 }
 
 void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools) {
-    CLI::Option& option = *app.add_option("POOL", pools, "Pools' UUIDs, aliases, env:NAME or file:PATH");
-    finish(option, "");
-    option.envname("SEMACTL_POOL");
+    CLI::Option& option =
+        *app.add_option("POOL", pools, "Pools' UUIDs, aliases, env:NAME or file:PATH ($SEMACTL_POOL)");
+    if (pool_is_in_environment()) pools = {pool_of_environment};
+    option.type_name("")->required(!pool_is_in_environment());
     app.add_option("CMD", "The command and its arguments, behind --")->type_name("")->expected(0, 1);
 }
 

@@ -102,14 +102,15 @@ Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range);
 void add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
                 const std::string& help, SignedRange range);
 
-/// The argument POOL of a command that has no other; $SEMACTL_POOL stands in where it is left out.
+/// The argument POOL of a command that has no other. Where it is left out and $SEMACTL_POOL is set, the
+/// target is `pool_of_environment`.
 void add_pool(CLI::App& app, std::string& target);
 
 /// The argument POOL of a command that has others behind it.
 void add_named_pool(CLI::App& app, std::string& target);
 
-/// The arguments of `run`: its pools, and for the help alone CMD, whose words never reach the parser
-/// (see part_command_line).
+/// The arguments of `run`: its pools, which may be left out likewise, and for the help alone CMD, whose words
+/// never reach the parser (see part_command_line).
 void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools);
 
 /// The argument LEASE.

@@ -2,6 +2,7 @@
 
 #include "cli/secret_ref.hpp"
 #include "common/bearer_token.hpp"
+#include "common/given_text.hpp"
 #include "common/ids.hpp"
 
 #include <fcntl.h>
@@ -72,7 +73,7 @@ class Reader {
     Expected<void> read_string(std::string_view name, const toml::node& node, std::string& into) const {
         const auto* text = node.as_string();
         if (text == nullptr) return refuse(node, std::string(name) + " must be a text in quotes");
-        into = text->get();
+        into = trimmed(text->get());
         return {};
     }
 
@@ -87,7 +88,7 @@ class Reader {
         const auto* text = node.as_string();
         if (text == nullptr)
             return refuse(node, std::string(name) + " must be a number of seconds or a duration like \"5m\"");
-        const auto duration = parse_duration(text->get());
+        const auto duration = parse_duration(trimmed(text->get()));
         if (!duration) return refuse(node, std::string(name) + ": " + duration.error().message);
         into = *duration;
         return {};
@@ -155,7 +156,9 @@ Expected<std::optional<std::string>> read_file(const fs::path& path) {
     }
     std::ostringstream text;
     text << file.rdbuf();
-    if (fs::is_directory(path)) return failure("cannot read " + path.string() + ": " + text_of(EISDIR));
+    std::error_code unknown;
+    if (fs::is_directory(path, unknown))
+        return failure("cannot read " + path.string() + ": " + text_of(EISDIR));
     return std::optional<std::string>(text.str());
 }
 
@@ -274,10 +277,10 @@ fs::path default_config_path() {
 
 Expected<Config> load_config(const fs::path& path) {
     const auto text = read_file(path);
-    if (!text) return tl::unexpected(text.error());
     Config none;
     none.path = path;
-    if (!*text) return none;
+    if (!text) none.unreadable = text.error().message;
+    if (!text || !*text) return none;
     return parse_toml(**text, path).and_then([&](const toml::table& file) {
         return Reader(path).read(file).map([&](Config config) {
             struct stat info {};

@@ -35,14 +35,18 @@ struct Config {
     std::map<std::string, PoolDefaults> pools;
     /// The file holds secrets, and people other than its owner may read it.
     bool exposed = false;
+    /// Why the file, which is there, could not be read; empty where it was, or there is none. Then nothing is
+    /// known of what it says.
+    std::string unreadable;
 };
 
 /// `$XDG_CONFIG_HOME/semactl/config.toml`, or the same under `~/.config`. Empty where neither variable
 /// says anything.
 std::filesystem::path default_config_path();
 
-/// The file at `path`, or an empty configuration where there is none. What the file says must be right:
-/// a key that means nothing is an error, since it is most likely a mistyped one.
+/// The file at `path`, or an empty configuration where there is none, or where it cannot be read. What it
+/// says must be right: a key that means nothing is an error, since it is most likely a mistyped one. Texts
+/// are trimmed.
 Expected<Config> load_config(const std::filesystem::path& path);
 
 /// Writes the line `alias = "id"` into the file at `path`, which keeps everything else that it holds,

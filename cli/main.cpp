@@ -1,6 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/overloaded.hpp"
+#include "common/given_text.hpp"
 #include "common/version.hpp"
 
 #include <CLI/App.hpp>
@@ -13,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <sstream>
 #include <system_error>
 
@@ -20,12 +22,10 @@ namespace sema {
 namespace {
 
 void setup_globals(CLI::App& app, GlobalOptions& globals) {
-    app.add_option("--server", globals.server, "The server's URL, or unix:/path (http://127.0.0.1:7717)")
-        ->envname("SEMACTL_SERVER")
-        ->type_name("URL");
-    app.add_option("--config", globals.config, "The configuration file (~/.config/semactl/config.toml)")
-        ->envname("SEMACTL_CONFIG")
-        ->type_name("FILE");
+    add_optional_text(app, "--server", globals.server, "URL",
+                      "The server's URL, or unix:/path ($SEMACTL_SERVER, or http://127.0.0.1:7717)");
+    add_optional_text(app, "--config", globals.config, "FILE",
+                      "The configuration file ($SEMACTL_CONFIG, or ~/.config/semactl/config.toml)");
     add_choice(
         app, "--output", {"text", "json"},
         [&globals](const std::string& form) {
@@ -57,26 +57,71 @@ int print_what_was_asked(const CLI::App& app, const CLI::ParseError& request) {
     return exit_status::failed;
 }
 
+/// What somebody said, and where.
+struct Setting {
+    std::string value;
+    /// The option, the variable, or the place in the configuration file.
+    std::string source;
+};
+
+// What an option says, or else a variable; nothing where neither is there. One that is empty is a mistake: of
+// a variable that was to be put in, as a rule.
+Expected<std::optional<Setting>> setting(const std::optional<std::string>& option, const std::string& flag,
+                                         const std::string& variable) {
+    const auto value = option ? option : environment_value(variable);
+    if (!value) return std::nullopt;
+    if (value->empty())
+        return failure(option ? flag + " is empty" : "the variable " + variable + " is empty");
+    return Setting{*value, option ? flag : variable};
+}
+
+Expected<Config> default_config(Console& console) {
+    auto config = load_config(default_config_path());
+    if (config && !config->unreadable.empty()) console.note(config->unreadable + " (going on without it)");
+    return config;
+}
+
+Expected<Config> named_config(const Setting& named, bool may_be_new) {
+    const std::filesystem::path path = named.value;
+    const auto refuse = [&](const std::string& why) {
+        return failure(named.source == "SEMACTL_CONFIG" ? named.source + ": " + why : why);
+    };
+    // A file that somebody names and that is not there is one whose name is mistyped, or a new one.
+    std::error_code unknown;
+    const bool is_there =
+        std::filesystem::status(path, unknown).type() != std::filesystem::file_type::not_found;
+    if (!is_there && !may_be_new) return refuse("there is no configuration file " + path.string());
+    auto config = load_config(path);
+    if (config && !config->unreadable.empty()) return refuse(config->unreadable);
+    return config;
+}
+
+Expected<ServerAddress> server_address(const GlobalOptions& globals, const Config& config) {
+    const auto said = setting(globals.server, "--server", "SEMACTL_SERVER");
+    if (!said) return tl::unexpected(said.error());
+    Setting server{default_server, "the default"};
+    if (config.server) server = {*config.server, "server of " + config.path.string()};
+    if (*said) server = **said;
+    return parse_server_address(server.value).map_error([&](const Error& error) {
+        return Error{server.source + ": " + error.message};
+    });
+}
+
 // The configuration and the server's address, or why they are not to be had.
 int with_session(const std::function<int(Session&)>& command, const GlobalOptions& globals, Console& console,
                  const InheritedDescriptors& inherited, int usage_status) {
-    const auto refuse = [&](const std::string& why) {
-        console.error(why);
+    const auto refuse = [&](const Error& why) {
+        console.error(why.message);
         return usage_status;
     };
-    const std::filesystem::path path =
-        globals.config.empty() ? default_config_path() : std::filesystem::path(globals.config);
-    // A file that somebody names and that is not there is one whose name is mistyped, or a new one.
-    std::error_code unknown;
-    if (!globals.config.empty() && !globals.creates_config && !std::filesystem::exists(path, unknown))
-        return refuse("there is no configuration file " + path.string());
-    const auto config = load_config(path);
-    if (!config) return refuse(config.error().message);
-    if (config->exposed) console.note(path.string() + " holds secrets and others can read it (chmod 600 it)");
-
-    const auto server = parse_server_address(
-        !globals.server.empty() ? globals.server : config->server.value_or(default_server));
-    if (!server) return refuse(server.error().message);
+    const auto named = setting(globals.config, "--config", "SEMACTL_CONFIG");
+    if (!named) return refuse(named.error());
+    const auto config = *named ? named_config(**named, globals.creates_config) : default_config(console);
+    if (!config) return refuse(config.error());
+    if (config->exposed)
+        console.note(config->path.string() + " holds secrets and others can read it (chmod 600 it)");
+    const auto server = server_address(globals, *config);
+    if (!server) return refuse(server.error());
     Client client(*server);
     Session session{console, *config, client, inherited};
     return command(session);

@@ -1,6 +1,7 @@
 #include "cli/pool_ref.hpp"
 
 #include "cli/secret_ref.hpp"
+#include "common/given_text.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -22,17 +23,8 @@ bool resembles_uuid(const std::string& text) {
     return std::count_if(text.begin(), text.end(), is_hex) >= 16;
 }
 
-}  // namespace
-
-bool is_alias_name(const std::string& name) {
-    const auto allowed = [](unsigned char c) {
-        return c == '-' || c == '_' || (c < 0x80 && std::isalnum(c));
-    };
-    return !name.empty() && name.front() != '-' && !resembles_uuid(name) &&
-           std::all_of(name.begin(), name.end(), allowed);
-}
-
-Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
+// `called` is what messages call the text.
+Expected<PoolRef> resolve(const std::string& text, const std::string& called, const Config& config) {
     if (const auto id = PoolId::parse(text)) return PoolRef{*id, "the pool", "POOL", {}, {}};
     if (is_secret_ref(text)) {
         return fetch_id<PoolId>(text).map([&](PoolId id) { return PoolRef{id, text, text, {}, {}}; });
@@ -47,8 +39,29 @@ Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
         });
     }
     if (resembles_uuid(text)) return failure("the pool's UUID is mistyped: it is not one");
-    return failure("'" + text + "' is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
-                   (config.path.empty() ? "the configuration file" : config.path.string()));
+    return failure(called + " is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
+                   (config.path.empty() ? "the configuration file" : config.path.string()) +
+                   (config.unreadable.empty() ? "" : " (" + config.unreadable + ")"));
+}
+
+}  // namespace
+
+bool is_alias_name(const std::string& name) {
+    const auto allowed = [](unsigned char c) {
+        return c == '-' || c == '_' || (c < 0x80 && std::isalnum(c));
+    };
+    return !name.empty() && name.front() != '-' && !resembles_uuid(name) &&
+           std::all_of(name.begin(), name.end(), allowed);
+}
+
+Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
+    if (text != pool_of_environment) return resolve(text, "'" + text + "'", config);
+    const auto refuse = [](const std::string& why) { return Error{"SEMACTL_POOL: " + why}; };
+    const std::string value = environment_value("SEMACTL_POOL").value_or("");
+    if (value.empty()) return tl::unexpected(refuse("the variable is empty, and has to name a pool"));
+    return resolve(value, "what the variable holds", config).map_error([&](const Error& error) {
+        return refuse(error.message);
+    });
 }
 
 Expected<LeaseId> resolve_lease(const std::string& text) {

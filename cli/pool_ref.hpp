@@ -20,9 +20,13 @@ struct PoolRef {
     std::optional<Duration> wait;
 };
 
+/// Stands for whatever pool $SEMACTL_POOL names.
+inline constexpr const char* pool_of_environment = "$SEMACTL_POOL";
+
 /// Reads a pool as it is written on a command line: a UUID, an alias of the configuration file, `env:NAME`
-/// (the UUID stands in that environment variable) or `file:PATH` (on that file's first line). Error texts
-/// repeat no UUID, and nothing that looks like one that was mistyped.
+/// (the UUID stands in that environment variable) or `file:PATH` (on that file's first line); or
+/// `pool_of_environment`, where that is written in the variable. Error texts repeat no UUID, nothing that
+/// looks like one that was mistyped, and no variable's value.
 Expected<PoolRef> resolve_pool(const std::string& text, const Config& config);
 
 /// Reads a lease's UUID, given as it is, or as `env:NAME` or `file:PATH`.

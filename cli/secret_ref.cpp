@@ -1,7 +1,8 @@
 #include "cli/secret_ref.hpp"
 
+#include "common/given_text.hpp"
+
 #include <cerrno>
-#include <cstdlib>
 #include <fstream>
 #include <system_error>
 
@@ -10,17 +11,10 @@ namespace {
 
 constexpr std::string_view from_env = "env:";
 constexpr std::string_view from_file = "file:";
-constexpr std::size_t longest_line = 8192;
+constexpr std::streamsize longest_beginning = 8192;
 
 bool starts_with(std::string_view text, std::string_view prefix) {
     return text.substr(0, prefix.size()) == prefix;
-}
-
-std::string trimmed(const std::string& text) {
-    constexpr const char* blank = " \t\r";
-    const auto first = text.find_first_not_of(blank);
-    if (first == std::string::npos) return "";
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
 }  // namespace
@@ -32,23 +26,24 @@ bool is_secret_ref(std::string_view text) {
 Expected<std::string> fetch_secret(const std::string& text) {
     if (starts_with(text, from_env)) {
         const std::string name = text.substr(from_env.size());
-        const char* value = std::getenv(name.c_str());
-        if (value == nullptr || *value == '\0') return failure("the variable " + name + " is not set");
-        return trimmed(value);
+        auto value = environment_value(name);
+        if (!value) return failure("the variable " + name + " is not set");
+        if (value->empty()) return failure("the variable " + name + " is empty");
+        return *std::move(value);
     }
     const std::string path = text.substr(from_file.size());
     errno = 0;
-    std::ifstream file(path);
-    // One that is longer holds something else, and may have no end.
-    std::string line;
-    for (char c = 0; line.size() < longest_line && file.get(c) && c != '\n';)
-        line += c;
-    if (line.empty()) {
-        const int error = errno;
+    std::ifstream file(path, std::ios::binary);
+    // What is longer holds something else, and may have no end.
+    std::string beginning(longest_beginning, '\0');
+    file.read(beginning.data(), longest_beginning);
+    const int error = errno;
+    const std::string_view value =
+        first_value(std::string_view(beginning).substr(0, static_cast<std::size_t>(file.gcount())));
+    if (value.empty())
         return failure("cannot read " + path + ": " +
-                       (error != 0 ? std::generic_category().message(error) : "its first line is empty"));
-    }
-    return trimmed(line);
+                       (error != 0 ? std::generic_category().message(error) : "it is empty"));
+    return std::string(value);
 }
 
 }  // namespace sema

@@ -6,15 +6,16 @@
 #include "cli/pool_ref.hpp"
 #include "cli/run/child.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace sema {
 
-/// What the options before the subcommand say. Empty texts say nothing.
+/// What the options before the subcommand say.
 struct GlobalOptions {
-    std::string server;
-    std::string config;
+    std::optional<std::string> server;
+    std::optional<std::string> config;
     Output output = Output::text;
     Verbosity verbosity = Verbosity::normal;
     /// The subcommand may make a configuration file: a named one need not be there yet.

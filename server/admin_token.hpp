@@ -15,8 +15,8 @@ struct AdminToken {
     bool exposed = false;
 };
 
-/// The token on the first line of the file at `path`, white space around it aside; none where the path is
-/// empty. The error is one line that does not quote the file.
+/// The token in the file at `path`, as read_secret() reads it; none where the path is empty. The error is one
+/// line that does not quote the file.
 Expected<AdminToken> read_admin_token(const std::string& path);
 
 }  // namespace sema

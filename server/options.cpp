@@ -1,5 +1,6 @@
 #include "server/options.hpp"
 
+#include "common/given_text.hpp"
 #include "common/help_formatter.hpp"
 #include "common/version.hpp"
 
@@ -58,6 +59,14 @@ Expected<StoreOption> parse_store(const std::string& text) {
     return failure("'" + shown + "' is not a store: write sqlite:PATH, memory: or redis://HOST");
 }
 
+// Empty where the variable is not set. One that is set and empty was to have something put into it.
+Expected<std::string> password_in(const std::string& variable) {
+    auto value = environment_value(variable);
+    if (value && value->empty())
+        return failure("the variable " + variable + " is empty: it has to hold a password");
+    return std::move(value).value_or("");
+}
+
 // What other options say of a store on Redis.
 Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replicas,
                         const std::string& password_file) {
@@ -75,13 +84,21 @@ Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replica
     if (redis->password_shown && !password_file.empty())
         return failure("the password of the store is in --store and in --redis-password-file: write it once");
     std::string& password = redis->redis.address.password;
-    if (password.empty() && password_file.empty()) password = env("SEMAD_REDIS_PASSWORD");
+    if (password.empty() && password_file.empty()) {
+        auto found = password_in("SEMAD_REDIS_PASSWORD");
+        if (!found) return tl::unexpected(found.error());
+        password = *std::move(found);
+    }
     if (!redis->redis.address.user.empty() && password.empty() && password_file.empty()) {
         return failure(
             "--store names a user without a password: give that in --redis-password-file or "
             "SEMAD_REDIS_PASSWORD");
     }
-    redis->redis.sentinel_password = env("SEMAD_REDIS_SENTINEL_PASSWORD");
+    if (redis->redis.address.way == RedisAddress::Way::sentinel) {
+        auto found = password_in("SEMAD_REDIS_SENTINEL_PASSWORD");
+        if (!found) return tl::unexpected(found.error());
+        redis->redis.sentinel_password = *std::move(found);
+    }
     return {};
 }
 

@@ -1,5 +1,7 @@
 #include "server/secret_file.hpp"
 
+#include "common/given_text.hpp"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,8 +15,8 @@
 namespace sema {
 namespace {
 
-// More than any secret of ours has, with a line's end and some white space.
-constexpr std::size_t longest_line = 8192;
+// More than any secret of ours has, with some white space around it.
+constexpr std::size_t longest_beginning = 8192;
 
 class File {
   public:
@@ -27,10 +29,10 @@ class File {
 
     bool is_open() const { return descriptor_ >= 0; }
 
-    // The text up to the first line's end, or more. Nothing where it could not be read: errno tells why.
+    // Nothing where it could not be read: errno tells why.
     std::optional<std::string> beginning() const {
         std::string text;
-        while (text.find('\n') == text.npos && text.size() < longest_line) {
+        while (text.size() < longest_beginning) {
             std::array<char, 1024> bytes;
             const ssize_t size = ::read(descriptor_, bytes.data(), bytes.size());
             if (size == 0) break;
@@ -52,22 +54,15 @@ class File {
     int descriptor_;
 };
 
-std::string_view trimmed(std::string_view text) {
-    constexpr const char* blank = " \t\r";
-    const auto first = text.find_first_not_of(blank);
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
 }  // namespace
 
 Expected<Secret> read_secret(const std::string& path) {
     const File file(path);
     const auto text = file.is_open() ? file.beginning() : std::nullopt;
     if (!text) return failure(std::generic_category().message(errno));
-    const std::string_view line = trimmed(std::string_view(*text).substr(0, text->find('\n')));
-    if (line.empty()) return failure("its first line is empty");
-    return Secret{std::string(line), file.is_exposed()};
+    const std::string_view value = first_value(*text);
+    if (value.empty()) return failure("it is empty");
+    return Secret{std::string(value), file.is_exposed()};
 }
 
 }  // namespace sema

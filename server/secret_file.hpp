@@ -14,8 +14,8 @@ struct Secret {
     bool exposed = false;
 };
 
-/// The first line of the file at `path`, white space around it aside; more than 8 KiB of it may be cut off.
-/// The error is the reason alone, which does not quote the file.
+/// The first line of the file at `path` in which something stands, trimmed; what is behind the first 8 KiB is
+/// not seen. The error is the reason alone, which does not quote the file.
 Expected<Secret> read_secret(const std::string& path);
 
 }  // namespace sema

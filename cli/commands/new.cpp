@@ -40,6 +40,7 @@ int run_new(const NewOptions& options, Session& session) {
         if (!is_alias_name(options.save)) return refuse("--save: a name is made of letters, digits, - and _");
         if (session.config.path.empty())
             return refuse("--save: there is no place for a configuration file (give --config, or set HOME)");
+        if (!session.config.unreadable.empty()) return refuse("--save: " + session.config.unreadable);
         if (session.config.pools.count(options.save) != 0)
             return refuse(options.save + ": " + session.config.path.string() +
                           " has a pool of that name already");

@@ -5,12 +5,12 @@
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
+#include "common/given_text.hpp"
 
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <system_error>
 
 namespace sema {
@@ -30,8 +30,7 @@ constexpr Duration all_stopping = 5s;
 constexpr Duration least_teardown = 200ms;
 
 std::string environment_variable(const char* name) {
-    const char* const value = std::getenv(name);
-    return value != nullptr ? value : "";
+    return environment_value(name).value_or("");
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ TEST_CASE("an admin token is fetched from where it is, and messages call that by
     CHECK(source(file) == file);
     CHECK(source("", "s3cret==") == "admin_token of /home/me/.config/semactl/config.toml");
     CHECK(source("", file) == file);
-    setenv(variable, "s3cret==", 1);
+    setenv(variable, "\xEF\xBB\xBF's3cret=='\n", 1);
     CHECK(source("", "other") == "the variable SEMACTL_ADMIN_TOKEN");
     CHECK(source(file, "other") == file);
     setenv(variable, "env:SEMA_TEST_TOKEN", 1);
@@ -65,6 +65,8 @@ TEST_CASE("what is no admin token is refused without repeating it") {
           "admin_token of /home/me/.config/semactl/config.toml: the variable SEMA_TEST_NONE is not set");
     setenv("SEMA_TEST_TOKEN", "s3cret and more", 1);
     CHECK(refusal("env:SEMA_TEST_TOKEN") == "what env:SEMA_TEST_TOKEN holds is not an admin token");
+    setenv(variable, " \n", 1);
+    CHECK(refusal("", "s3cret==") == "the variable SEMACTL_ADMIN_TOKEN is empty");
     setenv(variable, "s3cret\nX-Header: 1", 1);
     CHECK(refusal("") == "what the variable SEMACTL_ADMIN_TOKEN holds is not an admin token");
     unsetenv(variable);

@@ -84,7 +84,37 @@ TEST_CASE("without a file there is an empty configuration") {
     CHECK(config->pools.empty());
     CHECK_FALSE(config->server);
     CHECK(load_config(""));
-    CHECK_FALSE(load_config(folder.path()));
+    CHECK(config->unreadable.empty());
+}
+
+TEST_CASE(
+    "a configuration file that cannot be read is told from one that is not there, and from an empty one") {
+    const test::TempDir folder;
+    const fs::path loop = folder.path() / "loop";
+    fs::create_symlink(loop, loop);
+    const auto trouble = [](const fs::path& path) {
+        const auto config = load_config(path);
+        REQUIRE(config);
+        CHECK(config->path == path);
+        CHECK_FALSE(config->server);
+        return config->unreadable;
+    };
+    CHECK(trouble(folder.path()) == "cannot read " + folder.path().string() + ": Is a directory");
+    CHECK(trouble(loop) == "cannot read " + loop.string() + ": Too many levels of symbolic links");
+    CHECK(trouble(folder.path() / "none") == "");
+    CHECK(trouble(File("").path()) == "");
+}
+
+TEST_CASE("texts of a configuration file are taken without white space and quotes around them") {
+    const File file("server = ' http://x:1 '\nadmin_token = '\"s3cret\"'\n[pools]\nvsim = ' " + id +
+                    "\t'\ngpu = { id = ' env:X', wait = ' 5m ' }\n");
+    const auto config = load_config(file.path());
+    REQUIRE(config);
+    CHECK(config->server == "http://x:1");
+    CHECK(config->admin_token == "s3cret");
+    CHECK(config->pools.at("vsim").id == id);
+    CHECK(config->pools.at("gpu").id == "env:X");
+    CHECK(config->pools.at("gpu").wait == Duration(5min));
 }
 
 TEST_CASE("what a configuration file says wrong is refused with its line") {

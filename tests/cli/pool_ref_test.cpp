@@ -54,8 +54,8 @@ TEST_CASE("a pool is named by an alias, which brings its defaults") {
 TEST_CASE("a pool's UUID is taken from a variable or from a file's first line") {
     const test::TempDir folder;
     const std::string file = folder.path() / "pool";
-    std::ofstream(file) << "  " << id << " \r\nmore\n";
-    setenv("SEMA_TEST_POOL", (" " + id + "\t").c_str(), 1);
+    std::ofstream(file) << "\xEF\xBB\xBF\n  '" << id << "' \r\nmore\n";
+    setenv("SEMA_TEST_POOL", (" \"" + id + "\"\t\n").c_str(), 1);
     CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->id.str() == id);
     CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->name == "env:SEMA_TEST_POOL");
     CHECK(resolve_pool("file:" + file, {})->id.str() == id);
@@ -69,15 +69,45 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
     const std::string empty = folder.path() / "empty";
     std::ofstream(empty).flush();
     setenv("SEMA_TEST_NONSENSE", "hunter2", 1);
+    setenv("SEMA_TEST_EMPTY", " \n", 1);
     CHECK(refusal("env:SEMA_TEST_NONE") == "the variable SEMA_TEST_NONE is not set");
+    CHECK(refusal("env:SEMA_TEST_EMPTY") == "the variable SEMA_TEST_EMPTY is empty");
     CHECK(refusal("env:SEMA_TEST_NONSENSE") == "what env:SEMA_TEST_NONSENSE holds is not a UUID");
     CHECK(refusal("file:/no/such/file") == "cannot read /no/such/file: No such file or directory");
-    CHECK(refusal("file:" + empty) == "cannot read " + empty + ": its first line is empty");
+    CHECK(refusal("file:" + empty) == "cannot read " + empty + ": it is empty");
     CHECK(refusal("vsim", config_with("vsim", {"env:SEMA_TEST_NONE", {}, {}})) ==
           "vsim: the variable SEMA_TEST_NONE is not set");
     CHECK(refusal(id + "0") == "the pool's UUID is mistyped: it is not one");
     CHECK(refusal(id.substr(3)) == "the pool's UUID is mistyped: it is not one");
     CHECK_THAT(resolve_lease(id + "0").error().message, !has_text(id));
+}
+
+TEST_CASE("the pool of the environment is read as one of the command line, and its value is told nobody") {
+    const std::string unset = "SEMACTL_POOL: the variable is empty, and has to name a pool";
+    const Config config = config_with("vsim", {id, Duration(10min), {}});
+    const auto found = [&](const std::string& value) {
+        setenv("SEMACTL_POOL", value.c_str(), 1);
+        return resolve_pool(pool_of_environment, config);
+    };
+    CHECK(found("\xEF\xBB\xBF" + id + "\n")->id.str() == id);
+    CHECK(found(" '" + id + "'")->name == "the pool");
+    CHECK(found("vsim\n")->ttl == Duration(10min));
+    CHECK(found("vsim")->name == "vsim");
+    CHECK(found("").error().message == unset);
+    CHECK(found(" \n").error().message == unset);
+    CHECK(found("hunter2").error().message ==
+          "SEMACTL_POOL: what the variable holds is no pool: write a UUID, env:NAME, file:PATH, or an alias "
+          "of /home/me/.config/semactl/config.toml");
+    CHECK(found(id + "0").error().message == "SEMACTL_POOL: the pool's UUID is mistyped: it is not one");
+    CHECK(found("env:SEMA_TEST_NONE").error().message ==
+          "SEMACTL_POOL: the variable SEMA_TEST_NONE is not set");
+    unsetenv("SEMACTL_POOL");
+}
+
+TEST_CASE("an alias that may stand in a file that cannot be read is refused with the reason") {
+    Config config = config_with("gpu", {id, {}, {}});
+    config.unreadable = "cannot read it: Permission denied";
+    CHECK_THAT(refusal("vsim", config), has_text("config.toml (cannot read it: Permission denied)"));
 }
 
 TEST_CASE("an alias is a simple word that cannot be taken for something else") {

@@ -172,7 +172,7 @@ TEST_CASE("an admin token that cannot be had is refused in one line, and not quo
     };
     CHECK_THAT(refused(file), has_text(file + ": No such file or directory"));
     std::ofstream(file) << "\n";
-    CHECK_THAT(refused(file), has_text(file + ": its first line is empty"));
+    CHECK_THAT(refused(file), has_text(file + ": it is empty"));
     std::ofstream(file) << "hunter2 hunter3\n";
     CHECK_THAT(refused(file), has_text(file) && !has_text("hunter"));
     CHECK_THAT(refused(""), has_text("--admin-token-file"));

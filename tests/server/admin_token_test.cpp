@@ -33,8 +33,9 @@ std::string refusal(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("the admin token is the first line of its file, without white space around it") {
-    for (const char* text : {"s3cret", "s3cret\n", "s3cret\r\n", " \ts3cret \nmore\n\n"}) {
+TEST_CASE("the admin token is the first line of its file, without what an editor puts around it") {
+    for (const char* text : {"s3cret", "s3cret\n", "s3cret\r\n", " \ts3cret \nmore\n\n", "\ns3cret\n",
+                             "\xEF\xBB\xBFs3cret\r\n", "\"s3cret\"\n"}) {
         CAPTURE(text);
         CHECK(read_admin_token(File(text).path())->token == "s3cret");
     }
@@ -52,9 +53,9 @@ TEST_CASE("a file without a token in it is refused, and not quoted") {
     CHECK(refusal("/no/such/file") ==
           "cannot take the admin token from /no/such/file: No such file or directory");
     CHECK_THAT(refusal(test::TempDir().path().parent_path().string()), has_text("Is a directory"));
-    for (const char* text : {"", "\n", " \t\r\n", "\ns3cret\n"}) {
+    for (const char* text : {"", "\n", " \t\r\n", "\xEF\xBB\xBF\n"}) {
         CAPTURE(text);
-        CHECK_THAT(refusal(File(text).path()), has_text("its first line is empty"));
+        CHECK_THAT(refusal(File(text).path()), has_text("it is empty"));
     }
     for (const std::string& text :
          {std::string("s3 cret"), std::string("s3cret\0", 7), std::string("s3cret:"), std::string(4097, 'x'),

@@ -176,6 +176,19 @@ TEST_CASE("a store on Redis has its password from one place, and shows it nowher
     CHECK(redis({"--store", "redis://me:sesame@db"}).redis.address.password == "sesame");
     CHECK(redis({"--store", "redis://db", "--redis-password-file", "/x"}).redis.address.password.empty());
     CHECK(redis({"--store", "redis+sentinel://s/m"}).redis.sentinel_password == "of-sentinels");
+    setenv("SEMAD_REDIS_PASSWORD", "\xEF\xBB\xBF'from environment'\n", 1);
+    CHECK(redis({"--store", "redis://db"}).redis.address.password == "from environment");
+    setenv("SEMAD_REDIS_SENTINEL_PASSWORD", " of-sentinels\r\n", 1);
+    CHECK(redis({"--store", "redis+sentinel://s/m"}).redis.sentinel_password == "of-sentinels");
+    setenv("SEMAD_REDIS_PASSWORD", " \n", 1);
+    setenv("SEMAD_REDIS_SENTINEL_PASSWORD", "", 1);
+    CHECK(refusal({"--store", "redis://db"}) ==
+          "the variable SEMAD_REDIS_PASSWORD is empty: it has to hold a password");
+    CHECK(refusal({"--store", "redis+sentinel://:p@s/m"}).find("SEMAD_REDIS_SENTINEL_PASSWORD is empty") !=
+          std::string::npos);
+    // Where they are not looked at.
+    CHECK(redis({"--store", "redis://:sesame@db"}).redis.address.password == "sesame");
+    CHECK(describe(options({"--store", "memory:"}).store) == "memory:");
     unsetenv("SEMAD_REDIS_PASSWORD");
     unsetenv("SEMAD_REDIS_SENTINEL_PASSWORD");
 

@@ -44,11 +44,16 @@ bool is_temporary(long status) {
     return status == 429 || status == 500 || (status >= 502 && status <= 504);
 }
 
+// Who may have answered in the server's place.
+std::string by_way_of(const HttpAnswer& answer) {
+    return answer.proxy.empty() ? "" : ", through " + answer.proxy;
+}
+
 // What every call makes of an answer that isn't the one it hopes for.
 template <class Result>
 Result unexpected(const HttpAnswer& answer) {
     const auto reason = error_reason(answer);
-    const std::string status = "status " + std::to_string(answer.status);
+    const std::string status = "status " + std::to_string(answer.status) + (reason ? "" : by_way_of(answer));
     if (is_temporary(answer.status))
         return Unavailable{status + (reason ? ", " + *reason : ""), answer.retry_after};
     if (reason) return Rejected{"refused: " + *reason + " (" + status + ")"};
@@ -58,7 +63,8 @@ Result unexpected(const HttpAnswer& answer) {
 template <class Result, class Parse>
 Result parsed(const HttpAnswer& answer, Parse parse) {
     auto value = parse(answer.body);
-    if (!value) return Rejected{"gave an answer that no semad gives: " + value.error().message};
+    if (!value)
+        return Rejected{"gave an answer that no semad gives: " + value.error().message + by_way_of(answer)};
     return std::move(*value);
 }
 

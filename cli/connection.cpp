@@ -1,11 +1,13 @@
 #include "cli/connection.hpp"
 
+#include "common/given_text.hpp"
 #include "common/version.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -43,7 +45,9 @@ void Connection::set(CURLoption option, Value value) {
         throw std::runtime_error("this libcurl lacks what semactl needs");
 }
 
-Connection::Connection(ServerAddress server) : server_(std::move(server)) {
+Connection::Connection(ServerAddress server)
+    : server_(std::move(server)),
+      proxy_(proxy_for(server_, [](const char* name) { return environment_value(name).value_or(""); })) {
     curl_global_init(CURL_GLOBAL_NOTHING);
     multi_ = curl_multi_init();
     easy_ = curl_easy_init();
@@ -145,8 +149,9 @@ void Connection::prepare(const Request& request) {
     heard_ = BootClock::now();
     set(CURLOPT_URL, (server_.base_url + request.path).c_str());
     if (!server_.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, server_.unix_socket.c_str());
-    // The environment's proxies are honoured, but none can reach a server on this machine for us.
-    if (server_.local) set(CURLOPT_PROXY, "");
+    // What libcurl would find out of the environment itself, it would not tell.
+    set(CURLOPT_PROXY, proxy_ ? proxy_->url.c_str() : "");
+    set(CURLOPT_NOPROXY, "");
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
     set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -266,6 +271,7 @@ Exchange Connection::answer_of(const Finish& finish) {
     HttpAnswer answer;
     answer.date = header_.date;
     answer.unanswered = finish.unanswered;
+    if (proxy_) answer.proxy = proxy_->name;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_off_t retry_after = 0;
     curl_easy_getinfo(easy_, CURLINFO_RETRY_AFTER, &retry_after);
@@ -283,7 +289,7 @@ Exchange Connection::trouble(CURLcode code) const {
             return Rejected{"gave an answer that no semad gives: it is too long"};
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
-            return Rejected{"does not speak HTTP"};
+            return Rejected{"does not speak HTTP" + (proxy_ ? ", through " + proxy_->name : "")};
         case CURLE_URL_MALFORMAT:
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CACERT_BADFILE:
@@ -298,17 +304,40 @@ Exchange Connection::trouble(CURLcode code) const {
 #endif
             return Rejected{"gave an answer that does not fit in memory"};
         default:
-            return Unavailable{reason(code), std::nullopt};
+            return Unavailable{reason(code), std::nullopt, advice(code)};
     }
 }
 
+int Connection::system_error() const {
+    long number = 0;
+    curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &number);
+    return static_cast<int>(number);
+}
+
+std::string Connection::advice(CURLcode code) const {
+    if (code != CURLE_COULDNT_CONNECT || proxy_) return "";
+    const int error = system_error();
+    if (error == ECONNREFUSED || error == ENOENT) return "is semad running there? --server names another";
+    if (error == EACCES && !server_.unix_socket.empty())
+        return "this user may not use the socket: semad's --socket-mode and --socket-group say who may";
+    return "";
+}
+
 std::string Connection::reason(CURLcode code) const {
+    if (!proxy_) return own_reason(code);
+    // libcurl's own words may have its password.
+    if (code == CURLE_COULDNT_RESOLVE_PROXY) return "cannot find " + proxy_->name;
+    long status = 0;
+    curl_easy_getinfo(easy_, CURLINFO_HTTP_CONNECTCODE, &status);
+    return (status >= 300 ? "status " + std::to_string(status) : own_reason(code)) + ", through " +
+           proxy_->name;
+}
+
+std::string Connection::own_reason(CURLcode code) const {
     switch (code) {
         case CURLE_COULDNT_CONNECT: {
-            long number = 0;
-            curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &number);
-            return number != 0 ? std::generic_category().message(static_cast<int>(number))
-                               : "connection failed";
+            const int number = system_error();
+            return number != 0 ? std::generic_category().message(number) : "connection failed";
         }
         case CURLE_OPERATION_TIMEDOUT:
             return "no answer came in time";

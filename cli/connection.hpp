@@ -3,6 +3,7 @@
 #include "cli/boot_clock.hpp"
 #include "cli/events.hpp"
 #include "cli/outcome.hpp"
+#include "cli/proxy.hpp"
 #include "cli/server_address.hpp"
 
 #include <curl/curl.h>
@@ -25,6 +26,8 @@ struct HttpAnswer {
     Moment unanswered;
     /// When it was made, by the clock of the server or of a proxy.
     std::optional<std::time_t> date;
+    /// What messages call the proxy that it came through; empty where there is none.
+    std::string proxy;
 };
 
 using Exchange = std::variant<HttpAnswer, Left, Unavailable, Rejected>;
@@ -116,6 +119,9 @@ class Connection {
     Exchange answer_of(const Finish& finish);
     Exchange trouble(CURLcode code) const;
     std::string reason(CURLcode code) const;
+    std::string own_reason(CURLcode code) const;
+    std::string advice(CURLcode code) const;
+    int system_error() const;
 
     bool receive(std::string_view bytes);
     void receive_header(std::string_view line);
@@ -128,6 +134,7 @@ class Connection {
     void set(CURLoption option, Value value);
 
     ServerAddress server_;
+    std::optional<Proxy> proxy_;
     CURLM* multi_ = nullptr;
     CURL* easy_ = nullptr;
     curl_slist* headers_ = nullptr;

@@ -13,6 +13,8 @@ struct Unavailable {
     std::string reason;
     /// How long the server asked to be left alone, where it did.
     std::optional<Duration> retry_after;
+    /// What to look at, where that is plain.
+    std::string advice{};
 };
 
 /// What came back is an answer that trying again would not change: the request was refused, or the answer

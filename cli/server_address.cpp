@@ -1,7 +1,12 @@
 #include "cli/server_address.hpp"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 
+#include <cctype>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -22,8 +27,38 @@ std::optional<std::string> part(const Url& url, CURLUPart what) {
     return copy;
 }
 
-bool is_loopback(const std::string& host) {
-    return host == "localhost" || host == "[::1]" || host.rfind("127.", 0) == 0;
+// An address that leads to the machine that asks for it: a loopback one, or the one that stands for all of a
+// server's own.
+bool is_own(const in_addr& address) {
+    const std::uint32_t number = ntohl(address.s_addr);
+    return number >> 24 == IN_LOOPBACKNET || number == INADDR_ANY;
+}
+
+bool is_own(const in6_addr& address) {
+    if (!IN6_IS_ADDR_V4MAPPED(&address))
+        return IN6_IS_ADDR_LOOPBACK(&address) || IN6_IS_ADDR_UNSPECIFIED(&address);
+    in_addr mapped{};
+    std::memcpy(&mapped, address.s6_addr + 12, sizeof mapped);
+    return is_own(mapped);
+}
+
+// RFC 6761, section 6.3: so are all names that end in localhost.
+bool is_local(std::string_view host) {
+    in_addr v4{};
+    in6_addr v6{};
+    const std::string text(host);
+    if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return is_own(v4);
+    if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return is_own(v6);
+    if (host.ends_with('.')) host.remove_suffix(1);
+    return host == "localhost" || host.ends_with(".localhost");
+}
+
+// In lower case, and without brackets and zone.
+std::string plain_host(std::string host) {
+    if (host.starts_with('[')) host = host.substr(1, host.find_first_of("%]") - 1);
+    for (char& c : host)
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return host;
 }
 
 }  // namespace
@@ -37,7 +72,7 @@ Expected<ServerAddress> parse_server_address(std::string_view text) {
     if (text.substr(0, unix_scheme.size()) == unix_scheme) {
         const std::string path(text.substr(unix_scheme.size()));
         if (path.empty() || path.front() != '/') return refuse("names no absolute path after unix:");
-        return ServerAddress{"http://localhost", path, std::string(text), true};
+        return ServerAddress{"http://localhost", path, std::string(text), "localhost", true};
     }
 
     const Url url(curl_url());
@@ -56,7 +91,8 @@ Expected<ServerAddress> parse_server_address(std::string_view text) {
     };
     ServerAddress address;
     address.base_url = without_end_slash(part(url, CURLUPART_URL).value_or(""));
-    address.local = is_loopback(part(url, CURLUPART_HOST).value_or(""));
+    address.host = plain_host(part(url, CURLUPART_HOST).value_or(""));
+    address.local = is_local(address.host);
     curl_url_set(url.get(), CURLUPART_USER, nullptr, 0);
     curl_url_set(url.get(), CURLUPART_PASSWORD, nullptr, 0);
     address.name = without_end_slash(part(url, CURLUPART_URL).value_or(""));

@@ -17,6 +17,8 @@ struct ServerAddress {
     std::string unix_socket;
     /// The address for messages. Holds no password, even where the URL does.
     std::string name;
+    /// Of the URL: a name in lower case, or an address, without brackets.
+    std::string host;
     /// The server is on this machine, so that no proxy may stand between.
     bool local = false;
 };

@@ -11,7 +11,7 @@ namespace {
 
 int fail(Session& session, const std::string& about, const Unavailable& why) {
     session.console.error(about + session.client.server().name + " is not available: " + why.reason +
-                          " (is semad running there? --server names another)");
+                          (why.advice.empty() ? "" : " (" + why.advice + ")"));
     return exit_status::unreachable;
 }
 

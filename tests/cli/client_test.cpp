@@ -2,7 +2,12 @@
 
 #include "cli/connection.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/forked_child.hpp"
 #include "tests/support/scripted_server.hpp"
+#include "tests/support/temp_dir.hpp"
+
+#include <sys/stat.h>
+#include <sys/un.h>
 
 using namespace sema;
 using namespace sema::test;
@@ -108,6 +113,35 @@ TEST_CASE("a server that never answers is given up on soon after the wait") {
     const auto answer = client_of(server.url()).borrow(pool, {60s, 100ms}, patient);
     CHECK(as<Unavailable>(answer).reason == "no answer came in time");
     CHECK(BootClock::now() - begin < 10s);
+}
+
+TEST_CASE("a socket that this user may not use is told from one behind which nobody is") {
+    const TempDir folder;
+    const std::string path = (folder.path() / "semad.sock").string();
+    const auto trouble = [&] {
+        const auto answer = client_of("unix:" + path).version();
+        const auto& why = std::get<Unavailable>(answer);
+        return why.reason + " (" + why.advice + ")";
+    };
+    const std::string nobody = " (is semad running there? --server names another)";
+    CHECK(trouble() == "No such file or directory" + nobody);
+    const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    CHECK(trouble() == "Connection refused" + nobody);
+    REQUIRE(listen(socket, 1) == 0);
+    ::chmod(path.c_str(), 0);
+    ForkedChild other([&](const ForkedChild::Report& report) {
+        // Root may use any.
+        if (::geteuid() == 0 && ::seteuid(65534) != 0) report("seteuid");
+        report(trouble());
+    });
+    CHECK(other.next_line() ==
+          "Permission denied (this user may not use the socket: semad's --socket-mode and --socket-group say "
+          "who may)");
+    close(socket);
 }
 
 TEST_CASE("yes and no are told apart") {

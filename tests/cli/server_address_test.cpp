@@ -15,11 +15,20 @@ TEST_CASE("a server is addressed by a URL") {
     CHECK(parse_server_address("HTTP://host/")->base_url == "http://host");
 }
 
-TEST_CASE("a server on this machine is known as such") {
-    for (const char* url : {"http://127.0.0.1:1", "http://127.8.9.1", "http://localhost:1", "http://[::1]:1"})
+TEST_CASE("a server on this machine is known as such, however it is written") {
+    for (const char* url : {"http://127.0.0.1:1", "http://127.8.9.1", "http://127.1", "http://2130706433",
+                            "http://0.0.0.0", "http://0", "http://localhost:1", "http://LocalHost",
+                            "http://localhost.", "http://a.b.localhost", "http://A.LOCALHOST.:1",
+                            "http://[::1]:1", "http://[0:0::1]", "http://[::]", "http://[::ffff:127.0.0.1]",
+                            "http://[::FFFF:7f00:1]", "http://[::ffff:0.0.0.0]", "http://[::1%25lo]:1"}) {
+        CAPTURE(url);
         CHECK(parse_server_address(url)->local);
-    for (const char* url : {"http://128.0.0.1", "http://localhost.example", "http://[::2]"})
+    }
+    for (const char* url : {"http://128.0.0.1", "http://0.0.0.1", "http://localhost.example",
+                            "http://notlocalhost", "http://[::2]", "http://[::ffff:10.0.0.1]"}) {
+        CAPTURE(url);
         CHECK_FALSE(parse_server_address(url)->local);
+    }
 }
 
 TEST_CASE("a password in a URL is used and not named") {

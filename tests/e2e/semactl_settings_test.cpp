@@ -131,3 +131,44 @@ TEST_CASE("a configuration file that is named and cannot be read is refused") {
     CHECK(by_variable.status == 2);
     CHECK(by_variable.err == "semactl: SEMACTL_CONFIG: cannot read " + folder + ": Is a directory\n");
 }
+
+TEST_CASE("a proxy that stands between is named where something is wrong, without its password") {
+    const Semactl semactl("http://seats.example.net:7717");
+    const auto told_by = [&](const std::string& proxy) {
+        ProgramOptions options = with("http_proxy", proxy);
+        options.environment["no_proxy"] = "";
+        options.environment["NO_PROXY"] = "";
+        const Finished run = semactl({"ping"}, options);
+        CHECK_THAT(run.err, !has_text("sesame"));
+        return run.err;
+    };
+    CHECK(told_by("http://me:sesame@127.0.0.1:1") ==
+          "semactl: http://seats.example.net:7717 is not available: Connection refused, through the proxy "
+          "http://127.0.0.1:1 of http_proxy\n");
+    CHECK(told_by("http://me:sesame@no-such-host.invalid") ==
+          "semactl: http://seats.example.net:7717 is not available: cannot find the proxy "
+          "http://no-such-host.invalid of http_proxy\n");
+    CHECK_THAT(told_by("gopher://me:sesame@proxy"), has_text("gopher://proxy of http_proxy"));
+    const auto answers = [](const std::string& status) {
+        return std::vector<Scene>{{Scene::Wait::for_request, http(status, "<html>")}};
+    };
+    {
+        const ScriptedServer proxy(answers("503 Service Unavailable"));
+        CHECK_THAT(told_by(proxy.url()), has_text("is not available: status 503, through the proxy " +
+                                                  proxy.url() + " of http_proxy"));
+    }
+    const ScriptedServer proxy(answers("200 OK"));
+    CHECK_THAT(told_by(" " + proxy.url() + "\n"), has_text(", through the proxy " + proxy.url()));
+}
+
+TEST_CASE("a server on this machine is spoken to without the proxy, however it is written") {
+    const RunningServer server;
+    const std::string port = std::to_string(server.port());
+    for (const std::string host : {"127.0.0.1", "0.0.0.0", "localhost", "LOCALHOST", "seats.localhost",
+                                   "127.1", "[::ffff:127.0.0.1]"}) {
+        CAPTURE(host);
+        ProgramOptions options = with("http_proxy", "http://127.0.0.1:1");
+        options.environment["all_proxy"] = "http://127.0.0.1:1";
+        CHECK(Semactl("http://" + host + ":" + port)({"ping"}, options).status == 0);
+    }
+}

@@ -69,9 +69,10 @@ Expected<OpenStore> open_redis(const RedisStoreOption& option) {
 Expected<OpenStore> open_store(const StoreOption& option) {
     if (const auto* redis = std::get_if<RedisStoreOption>(&option)) return open_redis(*redis);
     if (std::holds_alternative<MemoryStoreOption>(option)) return OpenStore{make_memory_store(), {}};
-    auto store = open_sqlite_store(std::get<SqliteStoreOption>(option).path);
+    const auto& file = std::get<SqliteStoreOption>(option);
+    auto store = open_sqlite_store(file.path, file.missing_folder);
     if (!store) return tl::unexpected(store.error());
-    return OpenStore{*std::move(store), {}};
+    return OpenStore{*std::move(store), sqlite_store_warnings(file.path)};
 }
 
 // Raises the soft limit to the hard one: every waiter holds a descriptor.
@@ -156,6 +157,8 @@ Expected<void> serve(const Options& options) {
     server.start();
     log.notice(std::string("semad ") + version + " listening on " + joined(server.addresses()) + ", store " +
                describe(options.store));
+    if (std::holds_alternative<SqliteStoreOption>(options.store) && !*anchor)
+        log.info("the store is new: it has no pools yet");
     if (connections < options.max_connections) {
         log.warn("--max-connections " + std::to_string(options.max_connections) +
                  " is more than the file descriptors allow: taking " + std::to_string(connections));

@@ -24,15 +24,11 @@ std::string env(const char* name) {
 
 // systemd's StateDirectory= comes first, then the XDG base directory.
 Expected<StoreOption> default_store() {
-    if (const std::string states = env("STATE_DIRECTORY"); !states.empty()) {
-        return SqliteStoreOption{states.substr(0, states.find(':')) + "/semad.db"};
-    }
-    if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) {
-        return SqliteStoreOption{state + "/semad/semad.db"};
-    }
-    if (const std::string home = env("HOME"); !home.empty()) {
-        return SqliteStoreOption{home + "/.local/state/semad/semad.db"};
-    }
+    const auto at = [](const std::string& path) { return SqliteStoreOption{path, MissingFolder::make}; };
+    if (const std::string states = env("STATE_DIRECTORY"); !states.empty())
+        return at(states.substr(0, states.find(':')) + "/semad.db");
+    if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) return at(state + "/semad/semad.db");
+    if (const std::string home = env("HOME"); !home.empty()) return at(home + "/.local/state/semad/semad.db");
     return failure("there is no HOME to keep the data in: name a file with --store sqlite:PATH");
 }
 

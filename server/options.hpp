@@ -3,6 +3,7 @@
 #include "server/http/listen_address.hpp"
 #include "server/service.hpp"
 #include "server/store/redis.hpp"
+#include "server/store/sqlite.hpp"
 
 #include <string>
 #include <variant>
@@ -14,6 +15,7 @@ enum class LogFormat { text, json };
 
 struct SqliteStoreOption {
     std::string path;
+    MissingFolder missing_folder = MissingFolder::refuse;
 };
 struct MemoryStoreOption {};
 struct RedisStoreOption {

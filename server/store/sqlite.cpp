@@ -1,5 +1,6 @@
 #include "server/store/sqlite.hpp"
 
+#include "server/store/network_file_system.hpp"
 #include "server/store/schema.hpp"
 #include "server/store/sqlite_handle.hpp"
 
@@ -60,9 +61,14 @@ std::vector<std::string> from_lines(const std::string& lines) {
 
 constexpr const char* no_database = "it is not an SQLite database: name another file";
 
-// SQLite's words, and what to do about it.
-std::string describe(const sqlite::Failure& error) {
-    std::string what = error.what();
+// SQLite's words about the file at `path`, and what to do about it.
+std::string describe(const sqlite::Failure& error, const fs::path& path) {
+    const std::string what = error.what();
+    if (error.lock_error() != 0) {
+        return "no lock on it can be had (" + std::generic_category().message(error.lock_error()) +
+               "): a network file system, as NFS or CIFS, may give none, or another machine has it: keep the "
+               "store on a disk of this machine";
+    }
     switch (error.code()) {
         case SQLITE_FULL:
             return what + ": free space on its disk";
@@ -75,6 +81,11 @@ std::string describe(const sqlite::Failure& error) {
         case SQLITE_PERM:
             return what + ": make the file and its folder writable for this user";
         case SQLITE_BUSY:
+            if (const std::string network = network_file_system(path); !network.empty()) {
+                return "it is locked, and on a network file system (" + network +
+                       "): a process here or on another machine has it open, or the file server has kept the "
+                       "lock of one that is gone: stop that one, or keep the store on a disk of this machine";
+            }
             return "another process has it open: stop that one or name another file";
         case SQLITE_NOTADB:
             return no_database;
@@ -332,7 +343,7 @@ class SqliteStore : public Store {
 
     StoreFailure failed_to(const char* attempt, const sqlite::Failure& error) const {
         return {std::string("the store ") + path_.string() + " could not " + attempt + ": " +
-                describe(error)};
+                describe(error, path_)};
     }
 
     Database database_;
@@ -505,12 +516,15 @@ std::optional<Error> take_over(Database& database, const fs::path& path) {
     return std::nullopt;
 }
 
-Expected<Database> open_database(const fs::path& path) {
+Expected<Database> open_database(const fs::path& path, MissingFolder missing) {
     std::error_code error;
     const fs::file_type type = fs::status(path, error).type();
     if (type == fs::file_type::none) throw std::system_error(error, "cannot look at it");
     if (type == fs::file_type::not_found) {
-        make_folder(path.parent_path());
+        const fs::path folder = path.parent_path();
+        if (missing == MissingFolder::make) make_folder(folder);
+        if (!fs::is_directory(folder, error))
+            return failure("there is no folder " + folder.string() + ": make it, or name another file");
         make_private_file(path);
     } else if (auto objection = objection_to(path, type)) {
         return tl::unexpected(*std::move(objection));
@@ -525,21 +539,30 @@ Expected<Database> open_database(const fs::path& path) {
 
 }  // namespace
 
-Expected<std::unique_ptr<Store>> open_sqlite_store(const fs::path& path) {
+Expected<std::unique_ptr<Store>> open_sqlite_store(const fs::path& path, MissingFolder missing) {
     const auto refuse = [&](const std::string& reason) {
         return failure("cannot use " + path.string() + " as a store: " + reason);
     };
     if (path.empty()) return failure("a store needs the path of a file");
     try {
         const fs::path absolute = fs::absolute(path);
-        auto database = open_database(absolute);
+        auto database = open_database(absolute, missing);
         if (!database) return refuse(database.error().message);
         return std::make_unique<SqliteStore>(*std::move(database), absolute);
     } catch (const sqlite::Failure& error) {
-        return refuse(describe(error));
+        return refuse(describe(error, path));
     } catch (const std::system_error& error) {
         return refuse(std::string(error.what()) + ": name a file in a folder where this user may write");
     }
+}
+
+std::vector<std::string> sqlite_store_warnings(const fs::path& path) {
+    const std::string network = network_file_system(path);
+    if (network.empty()) return {};
+    return {
+        "the store is on a network file system (" + network +
+        "): whether its locks keep a second semad out, and whether it keeps what was answered, is up to the "
+        "file server: a slot may be lent twice (keep the store on a disk of this machine)"};
 }
 
 }  // namespace sema

@@ -3,24 +3,49 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <utility>
 
 namespace sema::sqlite {
 namespace {
 
-[[noreturn]] void fail(sqlite3* database) {
+// `last_error` is errno as the call left it, which had set out with 0.
+[[noreturn]] void fail(sqlite3* database, int last_error) {
     const int code = sqlite3_extended_errcode(database);
     std::string message = sqlite3_errmsg(database);
     // After other errors SQLite may still hold the system's reason for an earlier one.
     const int reason = sqlite3_system_errno(database);
     if ((code & 0xff) == SQLITE_CANTOPEN && reason != 0) message += std::string(": ") + std::strerror(reason);
-    throw Failure(code, message);
+    throw Failure(code, message, last_error);
+}
+
+// What stands behind a code, where that is about a lock. SQLite takes these errors of fcntl(2) for a lock
+// that somebody else has, and forgets which it was; Linux says EAGAIN of such a one.
+int lock_error_of(int extended_code, int system_error) {
+    switch (extended_code) {
+        case SQLITE_BUSY: {
+            constexpr int other_errors[] = {ENOLCK, EACCES, ETIMEDOUT, EBUSY};
+            const bool is_other =
+                std::count(std::begin(other_errors), std::end(other_errors), system_error) > 0;
+            return is_other ? system_error : 0;
+        }
+        case SQLITE_PERM:
+            return system_error == EPERM ? EPERM : 0;
+        case SQLITE_IOERR_LOCK:
+        case SQLITE_IOERR_RDLOCK:
+        case SQLITE_IOERR_UNLOCK:
+        case SQLITE_IOERR_CHECKRESERVEDLOCK:
+            return system_error != 0 ? system_error : ENOLCK;
+        default:
+            return 0;
+    }
 }
 
 void check(int code, sqlite3* database) {
-    if (code != SQLITE_OK) fail(database);
+    if (code != SQLITE_OK) fail(database, 0);
 }
 
 [[noreturn]] void fail_on_column(int column) {
@@ -51,9 +76,10 @@ std::string escape_for_uri(const std::string& path) {
 
 }  // namespace
 
-Failure::Failure(int extended_code, const std::string& message)
+Failure::Failure(int extended_code, const std::string& message, int system_error)
     : std::runtime_error(message + " (SQLite code " + std::to_string(extended_code) + ")"),
-      code_(extended_code & 0xff) {}
+      extended_code_(extended_code),
+      lock_error_(lock_error_of(extended_code, system_error)) {}
 
 Database Database::open(const std::filesystem::path& path) {
     return {path.string(), SQLITE_OPEN_READWRITE};
@@ -83,7 +109,8 @@ Database::~Database() {
 }
 
 void Database::execute(const char* sql) {
-    check(sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr), handle_);
+    errno = 0;
+    if (sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail(handle_, errno);
 }
 
 bool Database::read_only() const {
@@ -156,9 +183,10 @@ void Statement::bind(int index, const boost::uuids::uuid& value) {
 }
 
 bool Statement::step() {
+    errno = 0;
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) return true;
-    if (code != SQLITE_DONE) fail(database_);
+    if (code != SQLITE_DONE) fail(database_, errno);
     return false;
 }
 

@@ -20,12 +20,16 @@ namespace sema::sqlite {
 /// be opened, and the extended result code. It never holds a value that was bound or read.
 class Failure : public std::runtime_error {
   public:
-    Failure(int extended_code, const std::string& message);
+    Failure(int extended_code, const std::string& message, int system_error = 0);
     /// The primary result code: SQLITE_FULL, SQLITE_BUSY, ...
-    int code() const { return code_; }
+    int code() const { return extended_code_ & 0xff; }
+    /// What the operating system said where it gave no lock, and not for the reason that another process has
+    /// it. 0 in all other cases.
+    int lock_error() const { return lock_error_; }
 
   private:
-    int code_;
+    int extended_code_;
+    int lock_error_;
 };
 
 /// An open database. One thread at a time.

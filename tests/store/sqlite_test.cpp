@@ -88,7 +88,7 @@ TEST_CASE("a new database is its owner's alone, and so are the folders made for 
     const TempDir folder;
     const fs::path made = folder.path() / "state";
     const fs::path path = made / "semad" / "semad.db";
-    const auto store = open_store(path);
+    const auto store = open_sqlite_store(path, MissingFolder::make).value();
     put_pool(*store, 4);
     CHECK(mode(made) == 0700);
     CHECK(mode(made / "semad") == 0700);
@@ -243,10 +243,16 @@ TEST_CASE("a path where no database can be is refused with the reason") {
     write_file(file, "text");
     CHECK_THAT(refusal(folder.path()), has_text("it is a folder: name a file in it"));
     CHECK_THAT(refusal("/dev/null"), has_text("it is not a regular file"));
-    CHECK_THAT(refusal(file / "semad.db"), has_text("cannot make the file: Not a directory"));
-    CHECK_THAT(refusal(file / "folder" / "semad.db"),
+    CHECK_THAT(refusal(file / "semad.db"),
+               has_text("there is no folder " + file.string() + ": make it, or name another file"));
+    CHECK_THAT(refusal(folder.path() / "none" / "semad.db"),
+               has_text("there is no folder " + (folder.path() / "none").string()));
+    const auto not_made = [](const fs::path& path) {
+        return open_sqlite_store(path, MissingFolder::make).error().message;
+    };
+    CHECK_THAT(not_made(file / "folder" / "semad.db"),
                has_text("cannot make the folder " + (file / "folder").string() + ": Not a directory"));
-    CHECK_THAT(refusal("/proc/sema-no-such-folder/semad.db"),
+    CHECK_THAT(not_made("/proc/sema-no-such-folder/semad.db"),
                has_text("cannot make the folder /proc/sema-no-such-folder: No such file or directory: name a "
                         "file in a folder where this user may write"));
     CHECK(refusal("") == "a store needs the path of a file");

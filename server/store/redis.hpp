@@ -23,7 +23,7 @@ struct RedisStoreOptions {
 
 /// Opens the store in a database of a Redis (6.2 or later) or Valkey, which any number of servers may have
 /// open, and tries to for 3 seconds. Errors, each saying what to do: it cannot be reached; it refuses the
-/// password; it is too old; it holds data of a newer format.
+/// password; it is too old; it lacks a command, or has it not for this user; it holds data of a newer format.
 ///
 /// What is `Committed` was applied by Redis, and is on `wait_replicas` replicas. Whether it outlives a killed
 /// Redis, a power cut or a failover is a matter of Redis's settings: redis_store_warnings() tells what is

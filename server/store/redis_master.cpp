@@ -28,7 +28,7 @@ Deadline from_now(std::chrono::milliseconds time) {
 
 Trouble explain(std::string_view error) {
     // Redis quotes commands that it does not know, and may quote keys.
-    for (const char* quote : {" with args", "sema:{"})
+    for (const char* quote : {", with args", " with args", "sema:{"})
         error = error.substr(0, error.find(quote));
     const std::string quoted = "it says \"" + std::string(error) + "\"";
     const auto lasting = [&](const char* advice) { return Trouble{quoted + ": " + advice, true}; };
@@ -38,6 +38,9 @@ Trouble explain(std::string_view error) {
         starts_with(error, "ERR invalid password") || starts_with(error, "ERR Client sent AUTH"))
         return lasting("check the user and the password");
     if (starts_with(error, "NOPERM")) return lasting("let this user do it (ACL SETUSER)");
+    if (starts_with(error, "ERR unknown command") || starts_with(error, "ERR unknown subcommand") ||
+        starts_with(error, "ERR Unknown subcommand"))
+        return lasting("semad needs that command: allow it (rename-command), or give semad another Redis");
     if (starts_with(error, "ERR DB index")) return lasting("name a database that there is");
     if (is_of_kind(error, "MOVED") || is_of_kind(error, "CLUSTERDOWN"))
         return lasting(

@@ -14,7 +14,8 @@ using redis::Reply;
 /// Settings by their names; those that there are.
 using Settings = std::map<std::string, std::string, std::less<>>;
 
-// Nothing where the answer is no list of names and values: this user may not ask.
+// Nothing where the answer is no list of names and values: some services have no CONFIG, or not for every
+// user.
 std::optional<Settings> read_settings(const Reply& answer) {
     if (!answer.is_array()) return std::nullopt;
     Settings settings;
@@ -91,7 +92,7 @@ std::vector<std::string> redis_store_warnings(const RedisStoreOptions& options) 
         judge_disk(*disk, warnings);
         judge_memory(*memory, warnings);
     } else {
-        warnings.push_back(unknown("this user may not read its settings"));
+        warnings.push_back(unknown("CONFIG GET is not to be had there"));
     }
     judge_replicas(options, (*replies)[0], warnings);
     return warnings;

@@ -280,7 +280,8 @@ Outcome<void> Watch::look_further() {
     main_.close();
     auto endpoint = finder_.find();
     if (!endpoint) return tl::unexpected(endpoint.error());
-    const auto logged_in = log_in(main_, *endpoint, options_, {});
+    // The scripts too: without them it is of no use.
+    const auto logged_in = log_in(main_, *endpoint, options_, {commit_script, reload_script});
     if (!logged_in) return tl::unexpected(logged_in.error());
     auto done = prepare();
     if (done) done = subscribe();
@@ -297,6 +298,8 @@ Outcome<void> Watch::prepare() {
     commands.add({"SET", format_key, format, "NX"});
     commands.add({"GET", format_key});
     commands.add({"INFO", "server"});
+    // For no replica, which takes no time.
+    if (options_.wait_replicas > 0) commands.add({"WAIT", "0", "0"});
     const auto replies = main_.exchange(commands, SteadyClock::now() + options_.answer_limit);
     if (!replies) return trouble(replies.error().message);
     // Before the others: what a replica says of them is beside the point.
@@ -315,8 +318,8 @@ Outcome<void> Watch::prepare() {
         if (major && minor && (*major < 6 || (*major == 6 && *minor < 2)))
             return trouble("it is Redis " + std::string(version) + ": use 6.2 or later", true);
     }
-    for (std::size_t i = 1; i < 3; ++i) {
-        if (const auto error = (*replies)[i].error()) return tl::unexpected(explain(*error));
+    for (std::size_t i = 1; i < replies->size(); ++i) {
+        if (const auto error = (*replies)[i].error(); error && i != 3) return tl::unexpected(explain(*error));
     }
     const auto found = (*replies)[2].text();
     if (!found || *found != format) {

@@ -311,7 +311,36 @@ TEST_CASE("a user with no more rights than are named can do everything") {
     }
     const auto warnings = redis_store_warnings(options_for(url));
     REQUIRE(warnings.size() == 1);
-    CHECK_THAT(warnings[0], has_text("may not read its settings"));
+    CHECK_THAT(warnings[0], has_text("CONFIG GET is not to be had there"));
+}
+
+TEST_CASE("a Redis that lacks a command which is needed is refused at once, and the command is named") {
+    for (const std::string command : {"SCRIPT", "EVAL", "WAIT"}) {
+        CAPTURE(command);
+        RedisOptions lacking;
+        lacking.config = {"rename-command " + command + " \"\""};
+        const RedisServer redis(lacking);
+        RedisStoreOptions options = options_for(redis.url());
+        if (command == "WAIT") options.wait_replicas = 1;
+        CHECK(time_of([&] {
+                  CHECK_THAT(refusal(options), has_text("unknown command") && has_text(command + "'") &&
+                                                   has_text("allow it (rename-command)"));
+              }) < 2s);
+    }
+    RedisServer redis;
+    redis.command({"ACL", "SETUSER", "semad", "on", ">p", "~sema:*", "&sema:*", "+@all", "-script"});
+    CHECK_THAT(refusal("redis://semad:p@" + redis.url().substr(8)),
+               has_text("let this user do it (ACL SETUSER)"));
+}
+
+TEST_CASE("a Redis without CONFIG is used, and nobody is blamed for what cannot be looked at") {
+    RedisOptions lacking;
+    lacking.config = {"rename-command CONFIG \"\""};
+    const RedisServer redis(lacking);
+    CHECK(open(redis.url())->reachable());
+    const auto warnings = redis_store_warnings(options_for(redis.url()));
+    REQUIRE(warnings.size() == 1);
+    CHECK_THAT(warnings[0], has_text("CONFIG GET is not to be had there") && has_text("appendfsync always"));
 }
 
 TEST_CASE("data of a newer format is refused and left alone") {

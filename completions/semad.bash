@@ -34,12 +34,15 @@ _semad() {
             mapfile -t found < <(compgen -f -- "${typed#"$prefix"}")
             compopt -o filenames 2> /dev/null
             ;;
-        --listen | --redis-wait-replicas | --max-* | --rejoin | --threads) return 0 ;;
+        --socket-group)
+            mapfile -t found < <(compgen -g -- "${typed#"$prefix"}")
+            ;;
+        --listen | --socket-mode | --redis-wait-replicas | --max-* | --rejoin | --threads) return 0 ;;
         *)
             [[ -z $prefix ]] || return 0
-            found=(migrate --listen --store --redis-wait-replicas --redis-password-file --admin-token-file --max-ttl --max-wait
-                --max-hold --rejoin --max-count --max-pools --max-waiters --max-connections --threads --log-format
-                --log-level -h --help --version)
+            found=(migrate --listen --socket-mode --socket-group --store --redis-wait-replicas --redis-password-file
+                --admin-token-file --max-ttl --max-wait --max-hold --rejoin --max-count --max-pools --max-waiters
+                --max-connections --threads --log-format --log-level -h --help --version)
             ;;
     esac
     for word in "${found[@]/#/"$prefix"}"; do

@@ -14,6 +14,8 @@ complete -c semad -f
 complete -c semad -n __fish_use_subcommand -a migrate -d 'Copy all pools from one store to another'
 complete -c semad -n '__fish_seen_subcommand_from migrate' -a '(__semad_stores)'
 complete -c semad -l listen -x -d 'Where to listen: HOST:PORT, [IPV6]:PORT or unix:/PATH'
+complete -c semad -l socket-mode -x -d 'Mode of the socket files'
+complete -c semad -l socket-group -x -a '(__fish_complete_groups)' -d 'Group of the socket files'
 complete -c semad -l store -x -a '(__semad_stores)' -d 'Where pools are kept'
 complete -c semad -l redis-wait-replicas -x -d 'On how many replicas a change is before it is answered'
 complete -c semad -l redis-password-file -r -F -d 'A file with the password for the Redis'

@@ -12,6 +12,8 @@ _semad_store() {
 _semad() {
     _arguments \
         '*--listen=[where to listen]:address (HOST\:PORT, [IPV6]\:PORT, unix\:/PATH):' \
+        '--socket-mode=[mode of the socket files]:mode (0660):' \
+        '--socket-group=[group of the socket files]:group:_groups' \
         '--store=[where pools are kept]:store:_semad_store' \
         '--redis-wait-replicas=[on how many replicas a change is before it is answered]:number:' \
         '--redis-password-file=[a file with the password for the Redis]:file:_files' \

@@ -139,6 +139,7 @@ Expected<void> serve(const Options& options) {
     http::Routes routes(service, *clock, options.limits.max_count, std::move(admin_token->token));
     http::HttpOptions http_options;
     http_options.listen = options.listen;
+    http_options.socket_access = options.socket_access;
     http_options.threads = options.threads > 0 ? options.threads : default_threads();
     const std::size_t connections = connection_limit(options.max_connections);
     http_options.max_connections = connections;
@@ -154,11 +155,16 @@ Expected<void> serve(const Options& options) {
         if (!told && shared->reachable()) warnings.push_back(told.error().message);
     }
     service.start();
+    // Twice as often as is asked for: one message may be late.
+    if (const auto patience = supervisor_patience())
+        server.report_life(*patience / 2, [] { tell_supervisor_alive(); });
     server.start();
     log.notice(std::string("semad ") + version + " listening on " + joined(server.addresses()) + ", store " +
                describe(options.store));
     if (std::holds_alternative<SqliteStoreOption>(options.store) && !*anchor)
         log.info("the store is new: it has no pools yet");
+    for (const std::string& missing : server.missing_addresses())
+        log.info("not listening on " + missing);
     if (connections < options.max_connections) {
         log.warn("--max-connections " + std::to_string(options.max_connections) +
                  " is more than the file descriptors allow: taking " + std::to_string(connections));

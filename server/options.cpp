@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -98,6 +99,29 @@ Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replica
     return {};
 }
 
+Expected<http::SocketAccess> socket_access(const std::optional<std::string>& mode,
+                                           const std::optional<std::string>& group,
+                                           const std::vector<http::ListenAddress>& listen) {
+    const char* const given = mode ? "--socket-mode" : group ? "--socket-group" : nullptr;
+    const bool has_socket = std::any_of(listen.begin(), listen.end(), [](const http::ListenAddress& address) {
+        return std::holds_alternative<http::UnixAddress>(address);
+    });
+    if (given && !has_socket)
+        return failure(std::string(given) + " is for a Unix socket: name one with --listen unix:/PATH");
+    http::SocketAccess access;
+    if (mode) {
+        const auto parsed = http::parse_socket_mode(*mode);
+        if (!parsed) return failure("--socket-mode: " + parsed.error().message);
+        access.mode = *parsed;
+    }
+    if (group) {
+        const auto found = http::find_group(*group);
+        if (!found) return failure("--socket-group: " + found.error().message);
+        access.group = *found;
+    }
+    return access;
+}
+
 std::string is_positive_duration(const std::string& text) {
     const auto duration = parse_duration(text);
     if (!duration) return duration.error().message;
@@ -135,6 +159,8 @@ std::string one_line(std::string text) {
 Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc, const char* const* argv) {
     Options options;
     std::vector<std::string> listen = {default_listen};
+    std::optional<std::string> socket_mode;
+    std::optional<std::string> socket_group;
     std::string store;
     std::optional<unsigned> redis_wait_replicas;
     std::string redis_password_file;
@@ -156,6 +182,11 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
                    "HOST:PORT or unix:/PATH to listen on; may be repeated (127.0.0.1:7717)")
         ->type_name("ADDRESS")
         ->allow_extra_args(false);
+    app.add_option("--socket-mode", socket_mode,
+                   "Who may use the Unix sockets: the mode of their files, as 0660 (what the umask leaves)")
+        ->type_name("MODE");
+    app.add_option("--socket-group", socket_group, "The group of the Unix sockets' files (semad's own)")
+        ->type_name("GROUP");
     app.add_option("--store", store,
                    "Where pools are kept: sqlite:PATH, memory:, redis://HOST (sqlite: in your state folder)")
         ->type_name("STORE");
@@ -241,6 +272,9 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         if (!address) return tl::unexpected(address.error());
         options.listen.push_back(std::move(*address));
     }
+    auto access = socket_access(socket_mode, socket_group, options.listen);
+    if (!access) return tl::unexpected(access.error());
+    options.socket_access = *access;
     if (migrate.parsed()) {
         if (!store.empty()) return failure("semad migrate takes two stores, and no --store");
         auto source = parse_store(from);

@@ -30,6 +30,7 @@ using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption, RedisStor
 /// What `semad` was told to do.
 struct Options {
     std::vector<http::ListenAddress> listen;
+    http::SocketAccess socket_access;
     StoreOption store;
     /// The path; empty where there is no administrator.
     std::string admin_token_file;

@@ -279,8 +279,11 @@ void Connection::show(const Answer& answer) {
 void Connection::begin_stream() {
     if (worker_.draining() || end_of_input_) return close();
     state_ = State::streaming;
-    output_ = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nDate: " +
-              worker_.date() + "\r\nConnection: close\r\n\r\n";
+    // The field that is nginx's own keeps it from holding events back until it has many.
+    output_ =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+        "X-Accel-Buffering: no\r\nDate: " +
+        worker_.date() + "\r\nConnection: close\r\n\r\n";
     read();
     if (!head_only_) return;
     is_last_event_ = true;

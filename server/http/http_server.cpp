@@ -6,8 +6,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -42,6 +44,16 @@ Expected<void> cannot_listen(const std::string& where, const error_code& error) 
         advice = " (choose a port above 1023, or a folder you may write to)";
     }
     return failure("cannot listen on " + where + ": " + error.message() + advice);
+}
+
+// Its family of addresses, or this one of them.
+bool is_lacked_by_machine(const error_code& error) {
+    return error == asio::error::address_family_not_supported ||
+           error == boost::system::errc::address_not_available;
+}
+
+error_code last_error() {
+    return {errno, boost::system::system_category()};
 }
 
 /// The file of a Unix socket that was bound just now.
@@ -89,7 +101,7 @@ class HttpServer::ProtocolListener final : public Listener {
 
     ~ProtocolListener() override { close(); }
 
-    error_code listen(const Endpoint& endpoint) {
+    error_code bind(const Endpoint& endpoint) {
         error_code error;
         acceptor_.open(endpoint.protocol(), error);
         if (error) return error;
@@ -101,7 +113,13 @@ class HttpServer::ProtocolListener final : public Listener {
         if constexpr (std::is_same_v<Protocol, Local>) {
             if (!error) socket_file_ = SocketFile(endpoint.path());
         }
-        if (!error) acceptor_.listen(backlog, error);
+        return error;
+    }
+
+    /// Until then nobody can connect. REQUIRES: it is bound.
+    error_code listen() {
+        error_code error;
+        acceptor_.listen(backlog, error);
         return error;
     }
 
@@ -143,6 +161,39 @@ class HttpServer::ProtocolListener final : public Listener {
     std::optional<SocketFile> socket_file_;
 };
 
+/// Goes round all workers, again and again: one that hangs stops it.
+class HttpServer::Pulse {
+  public:
+    Pulse(const std::vector<std::unique_ptr<Worker>>& workers, std::chrono::microseconds interval,
+          std::function<void()> alive)
+        : workers_(workers),
+          interval_(interval),
+          alive_(std::move(alive)),
+          timer_(workers.front()->context()) {}
+
+    /// From the first worker's thread, or before that runs.
+    void rest() {
+        timer_.expires_after(interval_);
+        timer_.async_wait([this](const error_code& stopped) {
+            if (!stopped) visit(0);
+        });
+    }
+
+  private:
+    void visit(std::size_t worker) {
+        asio::post(workers_[worker]->context(), [this, worker] {
+            if (worker + 1 < workers_.size()) return visit(worker + 1);
+            alive_();
+            asio::post(workers_.front()->context(), [this] { rest(); });
+        });
+    }
+
+    const std::vector<std::unique_ptr<Worker>>& workers_;
+    const std::chrono::microseconds interval_;
+    const std::function<void()> alive_;
+    asio::steady_timer timer_;
+};
+
 HttpServer::HttpServer(Routes& routes, const HttpOptions& options) : options_(options) {
     for (unsigned i = 0; i < std::max(1U, options.threads); ++i) {
         workers_.push_back(std::make_unique<Worker>(routes, options.limits, connections_));
@@ -178,13 +229,22 @@ Expected<void> HttpServer::listen(const TcpAddress& address) {
             endpoints.push_back(entry.endpoint());
         }
     }
+    const std::size_t before = listeners_.size();
+    error_code lacked;
     for (const tcp::endpoint& endpoint : endpoints) {
         auto listener = std::make_unique<ProtocolListener<tcp>>(*this);
-        error = listener->listen(endpoint);
+        error = listener->bind(endpoint);
+        if (is_lacked_by_machine(error)) {
+            lacked = error;
+            missing_addresses_.push_back(url(endpoint) + ": " + error.message());
+            continue;
+        }
+        if (!error) error = listener->listen();
         if (error) return cannot_listen(where, error);
         addresses_.push_back(url(listener->endpoint()));
         listeners_.push_back(std::move(listener));
     }
+    if (listeners_.size() == before) return cannot_listen(where, lacked);
     return {};
 }
 
@@ -202,14 +262,26 @@ Expected<void> HttpServer::listen(const UnixAddress& address) {
         if (refused == asio::error::connection_refused) std::filesystem::remove(address.path, ignored);
     }
     auto listener = std::make_unique<ProtocolListener<Local>>(*this);
-    const error_code error = listener->listen(endpoint);
-    if (error) return cannot_listen(where, error);
+    if (const error_code error = listener->bind(endpoint)) return cannot_listen(where, error);
+    const auto& [mode, group] = options_.socket_access;
+    constexpr uid_t same_owner = static_cast<uid_t>(-1);
+    if (group && ::chown(address.path.c_str(), same_owner, *group) != 0)
+        return failure("cannot give " + where + " to the group " + std::to_string(*group) + ": " +
+                       last_error().message() + " (semad has to be a member of it)");
+    if (mode && ::chmod(address.path.c_str(), *mode) != 0)
+        return failure("cannot set the mode of " + where + ": " + last_error().message());
+    if (const error_code error = listener->listen()) return cannot_listen(where, error);
     addresses_.push_back(where);
     listeners_.push_back(std::move(listener));
     return {};
 }
 
+void HttpServer::report_life(std::chrono::microseconds interval, std::function<void()> alive) {
+    pulse_ = std::make_unique<Pulse>(workers_, interval, std::move(alive));
+}
+
 void HttpServer::start() {
+    if (pulse_) pulse_->rest();
     for (const auto& listener : listeners_)
         listener->start();
     for (const auto& worker : workers_)

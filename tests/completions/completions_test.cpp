@@ -191,6 +191,9 @@ TEST_CASE("a shell offers the values of flags") {
         {"semad --store sqlite:no", {"sqlite:notes.txt"}},
         {"semad --store=sqlite:no", {"--store=sqlite:notes.txt"}},
         {"semad --listen localhost:", {}},
+        {"semad --socket-group roo", {"root"}},
+        {"semad --socket-group=roo", {"--socket-group=root"}},
+        {"semad --socket-mode ", {}},
         {"semad --threads ", {}}};
     check(shell, expectations);
 }

@@ -26,6 +26,7 @@ TEST_CASE("a watcher is told the state at once, in the words of holders") {
     EventStream watcher(pool);
     CHECK(watcher.head().header("content-type") == "text/event-stream");
     CHECK(watcher.head().header("connection") == "close");
+    CHECK(watcher.head().header("x-accel-buffering") == "no");
     CHECK_FALSE(watcher.head().has("content-length"));
     CHECK_FALSE(watcher.head().has("transfer-encoding"));
     const EventStream::Event event = watcher.next();

@@ -135,6 +135,37 @@ TEST_CASE("a supervisor is told when semad is ready and when it stops") {
     CHECK(socket.receive() == "STOPPING=1");
 }
 
+TEST_CASE("a supervisor that wants signs of life gets them") {
+    const TempDir folder;
+    const NotifySocket socket(folder.path() / "notify");
+    ProgramOptions options;
+    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()},
+                           {"WATCHDOG_USEC", "20000"}};
+    RunningServer server({}, options);
+    int signs = 0;
+    for (bool ready = false; !ready || signs < 3;) {
+        const std::string message = socket.receive();
+        REQUIRE((message == "READY=1" || message == "WATCHDOG=1"));
+        ready = ready || message == "READY=1";
+        signs += message == "WATCHDOG=1" ? 1 : 0;
+    }
+    server.kill9();
+}
+
+TEST_CASE("signs of life that another process is to give are left to it") {
+    const TempDir folder;
+    const NotifySocket socket(folder.path() / "notify");
+    ProgramOptions options;
+    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()},
+                           {"WATCHDOG_USEC", "2"},
+                           {"WATCHDOG_PID", std::to_string(getpid())}};
+    RunningServer server({}, options);
+    CHECK(call(server.port(), "GET", "/healthz").status == 200);
+    CHECK(server.terminate() == 0);
+    CHECK(socket.receive() == "READY=1");
+    CHECK(socket.receive() == "STOPPING=1");
+}
+
 TEST_CASE("help and version go to stdout") {
     const Finished help = run_program({SEMAD, "--help"});
     CHECK(help.status == 0);

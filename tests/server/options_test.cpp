@@ -132,7 +132,7 @@ TEST_CASE("help and version are text for stdout") {
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
     CHECK(help.find("Example:") != std::string::npos);
     CHECK(flags().count("--listen") == 1);
-    CHECK(flags().size() == 18);
+    CHECK(flags().size() == 20);
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {

@@ -42,7 +42,8 @@ constexpr std::string_view guard_life_s = "86400";
 constexpr std::size_t most_guards = 10'000;
 // Redis takes a million words in one command.
 constexpr std::size_t most_rows = 500'000;
-constexpr std::string_view wait_ms = "500";
+// How much of the time for an answer is left for the answer itself where replicas are waited for.
+constexpr std::chrono::milliseconds answer_share{200};
 // Whose change was overtaken so often gets a turn.
 constexpr unsigned patience = 3;
 
@@ -298,7 +299,7 @@ class RedisStore final : public SharedStore {
             commands_.clear();
             scripts_at_.clear();
             ask();
-            if (waits) commands_.add({"WAIT", wait_replicas_, wait_ms});
+            if (waits) commands_.add({"WAIT", wait_replicas_, wait_ms_});
             auto replies = exchange_connected();
             if (!replies) return replies;
             std::vector<Reply> answers;
@@ -321,8 +322,8 @@ class RedisStore final : public SharedStore {
     }
 
     std::string unconfirmed(std::int64_t replicas) const {
-        return std::to_string(replicas) + " of " + wait_replicas_ + " replicas had it within " +
-               std::string(wait_ms) + " ms";
+        return std::to_string(replicas) + " of " + wait_replicas_ + " replicas had it within " + wait_ms_ +
+               " ms";
     }
 
     Commands& begin_script(const std::string& name, const std::string& key, std::size_t words) {
@@ -495,6 +496,7 @@ class RedisStore final : public SharedStore {
 
     const RedisStoreOptions options_;
     const std::string wait_replicas_ = std::to_string(options_.wait_replicas);
+    const std::string wait_ms_ = std::to_string((options_.answer_limit - answer_share).count());
     const std::string name_;
     redis::Watch watch_;
     const std::string self_text_;

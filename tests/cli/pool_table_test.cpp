@@ -165,8 +165,8 @@ TEST_CASE("a table for a terminal is no wider and no longer than that") {
     wire::PoolView view = view_of(somebody(std::string(200, 'n'), "https://ci.example/7"));
     for (unsigned i = 0; i < 30; ++i)
         view.queue.push_back({i + 1, 1, 0, somebody("\xe6\xbc\xa2\xe5\xad\x97 \xc3\xa9t\xc3\xa9"), 5});
-    for (const std::size_t columns : {1, 2, 5, 20, 40, 79, 80, 300}) {
-        for (const std::size_t rows : {1, 2, 10, 100}) {
+    for (const std::size_t columns : {1U, 2U, 5U, 20U, 40U, 79U, 80U, 300U}) {
+        for (const std::size_t rows : {1U, 2U, 10U, 100U}) {
             const Lines lines = pool_table(view, "vsim", 0s, {hyperlinks, columns, rows});
             CHECK(lines.size() <= rows);
             for (const std::string& line : lines)

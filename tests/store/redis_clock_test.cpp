@@ -210,7 +210,7 @@ TEST_CASE("a store that has lost its last correction is told it again at once") 
     clock.epoch = 3;
     estimate.take(clock.sample(10s, 0us, 0us));
     clock.seen_ago = 100ms;
-    for (const std::uint64_t epoch : {0, 2}) {
+    for (const std::uint64_t epoch : {0U, 2U}) {
         for (const auto offset : {0s, -400s, 70s}) {
             clock.epoch = epoch;
             clock.offset = offset;

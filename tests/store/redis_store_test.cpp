@@ -384,10 +384,10 @@ TEST_CASE(
     const auto near = open(redis.url());
     const PoolId pool = PoolId::random();
     const auto set_count = [&](SharedStore& store, Version base, unsigned count, unsigned overtaken) {
-        PoolChange change{pool, base, base + 1, {}, overtaken};
-        if (base == 0) change.next = 10;
-        change.changes.count = count;
-        return store.commit({change}, std::nullopt);
+        PoolChange made{pool, base, base + 1, {}, overtaken};
+        if (base == 0) made.next = 10;
+        made.changes.count = count;
+        return store.commit({made}, std::nullopt);
     };
     REQUIRE(committed(set_count(*near, 0, 1, 0)));
     // Who was overtaken less often has no turn.

@@ -285,22 +285,22 @@ void Service::cancel(const PoolId& pool, const LeaseId& lease, Reply reply) {
     });
 }
 
-void Service::undelivered(const PoolId& pool, const LeaseId& lease) {
+void Service::undelivered(const PoolId& pool, const Pool::Grant& grant) {
     const Reply nobody = [](const Answer&) {};
-    if (!shared_) return perform(pool, Ticket{}, nobody, giving_up(pool, lease));
+    if (!shared_) return perform(pool, Ticket{}, nobody, giving_up(pool, grant));
     Shard& shard = shard_of(pool);
     const MutexLock lock(shard.mutex);
     Entry& entry = shard.entries.try_emplace(pool).first->second;
-    entry.deferred.push_back({Ticket{}, nobody, giving_up(pool, lease), false, true});
+    entry.deferred.push_back({Ticket{}, nobody, giving_up(pool, grant), false, true});
     mark_dirty(shard, pool, entry);
 }
 
-/// The answer that told of the lease does not arrive.
-Service::Act Service::giving_up(const PoolId& pool, const LeaseId& lease) {
-    return [this, pool, lease](Entry& entry, const Reply&, Ready& ready) {
+/// The answer that told of the grant does not arrive.
+Service::Act Service::giving_up(const PoolId& pool, const Pool::Grant& grant) {
+    return [this, pool, grant](Entry& entry, const Reply&, Ready& ready) {
         if (!entry.pool) return;
         Outcome outcome;
-        entry.pool->undelivered(clock_.now(), lease, entry.changes, outcome);
+        entry.pool->undelivered(clock_.now(), grant, entry.changes, outcome);
         tell(pool, entry, outcome, ready);
     };
 }

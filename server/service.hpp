@@ -173,8 +173,8 @@ class Service : private StoreListener {
     void revoke(const PoolId& pool, Position position, Reply reply);
     /// Takes the waiter for `lease` out of the queue. Answer: BorrowCancelled. Never no_such_pool.
     void cancel(const PoolId& pool, const LeaseId& lease, Reply reply);
-    /// An answer that told of the lease did not arrive: see Pool::undelivered().
-    void undelivered(const PoolId& pool, const LeaseId& lease);
+    /// An answer that told of the grant did not arrive: see Pool::undelivered().
+    void undelivered(const PoolId& pool, const Pool::Grant& grant);
 
     /// Answer: a PoolView now, and one again and again after changes, until leave(). The last of several
     /// quick changes is always shown, those before it perhaps not. Ends with no_such_pool when the pool is
@@ -216,7 +216,7 @@ class Service : private StoreListener {
     void finish(Shard& shard, const PoolId& pool, Entry& entry);
     void wake_at(Shard& shard, const PoolId& pool, Entry& entry, TimePoint time);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
-    Act giving_up(const PoolId& pool, const LeaseId& lease);
+    Act giving_up(const PoolId& pool, const Pool::Grant& grant);
     void tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready);
     void bring_up_to_date(const PoolId& pool, Entry& entry, Ready& ready);
     void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);

@@ -302,8 +302,9 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
             ready.add(waiter.mapped().reply, in_time(answer));
         } else if (const auto* granted = std::get_if<LeaseGranted>(&answer)) {
             // It gave up, or left, while its grant was at the store.
+            const Pool::Grant grant{granted->lease.id, granted->lease.fence};
             entry.deferred.push_back(
-                {Ticket{}, [](const Answer&) {}, giving_up(change.pool, granted->lease.id), false, true});
+                {Ticket{}, [](const Answer&) {}, giving_up(change.pool, grant), false, true});
         }
     }
     for (const LeaseId& lease : std::exchange(entry.freed_ids, {})) {
@@ -379,7 +380,7 @@ void Service::take_failure(Entry& entry, const std::vector<Answered>& answers, R
         const auto* granted = std::get_if<LeaseGranted>(&answer);
         if (!granted || granted->lease.fence <= shared.fence) continue;
         // Once for each lease, however often its grant was tried.
-        const Pool::Withdrawn orphan{granted->lease.id, granted->lease.fence};
+        const Pool::Grant orphan{granted->lease.id, granted->lease.fence};
         if (std::find(shared.orphans.begin(), shared.orphans.end(), orphan) == shared.orphans.end())
             shared.orphans.push_back(orphan);
     }

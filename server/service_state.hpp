@@ -73,8 +73,8 @@ struct Service::Entry {
         std::set<std::pair<TimePoint, Ticket>> give_ups;
         /// Waiters who left, and whose places are still in the queue.
         std::vector<Ticket> gone;
-        /// Leases that were granted to calls which were answered that they failed.
-        std::vector<Pool::Withdrawn> orphans;
+        /// Grants to calls which were answered that they failed.
+        std::vector<Pool::Grant> orphans;
         /// The store is not known to have all of the last round, or nothing of it.
         bool outcome_unknown = false;
         /// How many rounds in a row other servers were first.

@@ -129,12 +129,18 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     return kept;
 }
 
-void Pool::withdraw(TimePoint now, const std::vector<Withdrawn>& leases, Changes& changes, Outcome& outcome) {
+/// Nothing where the lease of that grant is over.
+Pool::Leases::iterator Pool::find(const Grant& grant) {
+    const auto live = leases_.find(grant.lease);
+    return live != leases_.end() && live->second.lease.fence == grant.fence ? live : leases_.end();
+}
+
+void Pool::withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome) {
     // All of them before anything else is granted: where such a grant was not stored, its fence is given
     // again.
-    for (const auto& [lease, fence] : leases) {
-        const auto live = leases_.find(lease);
-        if (live == leases_.end() || live->second.lease.fence != fence) continue;
+    for (const Grant& grant : grants) {
+        const auto live = find(grant);
+        if (live == leases_.end()) continue;
         if (live->second.server != limits_->server || live->second.full_end) continue;
         // So that it is not done twice, where the store did not tell whether it was done.
         live->second.full_end = live->second.lease.expires_at;
@@ -150,12 +156,12 @@ bool Pool::is_told(Live& live, Changes& changes) const {
     return live.told > 0;
 }
 
-void Pool::undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome) {
+void Pool::undelivered(TimePoint now, const Grant& grant, Changes& changes, Outcome& outcome) {
     settle(now, changes, outcome);
-    const auto live = leases_.find(lease);
+    const auto live = find(grant);
     if (live == leases_.end() || live->second.told == 0 || is_told(live->second, changes)) return;
     if (!live->second.lease.chosen) {
-        give_back(now, lease, changes, outcome);
+        give_back(now, grant.lease, changes, outcome);
         return;
     }
     const TimePoint full_end = live->second.lease.expires_at;

@@ -155,19 +155,21 @@ class Pool {
     KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
                          Outcome& outcome);
 
-    /// An answer that told of the lease did not arrive: for once each. If it was the last that could, a lease
-    /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
-    void undelivered(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
-
-    struct Withdrawn {
+    /// What became of a grant may turn out late. By then its borrower may have another lease with the same
+    /// id, if it chose that: only with the fence a grant is named.
+    struct Grant {
         LeaseId lease;
         std::uint64_t fence = 0;
 
-        bool operator==(const Withdrawn&) const = default;
+        bool operator==(const Grant&) const = default;
     };
-    /// This server granted these leases to calls that were answered that they failed. Those that no other
+    /// An answer that told of the grant did not arrive: for once each. If it was the last that could, a lease
+    /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
+    void undelivered(TimePoint now, const Grant& grant, Changes& changes, Outcome& outcome);
+
+    /// This server made these grants to calls that were answered that they failed. The leases that no other
     /// call told of since end now. REQUIRES: nothing was granted since the pool was restored.
-    void withdraw(TimePoint now, const std::vector<Withdrawn>& leases, Changes& changes, Outcome& outcome);
+    void withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome);
 
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
     void set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome);
@@ -271,6 +273,7 @@ class Pool {
     void serve(TimePoint now, Changes& changes, Outcome& outcome);
     Borrowed rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
     Lease grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
+    Leases::iterator find(const Grant& grant);
     void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
     static void write(const Live& live, Changes& changes);
     bool has_row(const Waiter& waiter) const { return is_shared() || waiter.claim.chosen; }

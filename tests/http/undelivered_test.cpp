@@ -266,6 +266,32 @@ TEST_CASE("a waiter that is cancelled is told, and its connection serves on") {
     CHECK(waiter.receive().status == 200);
 }
 
+TEST_CASE(
+    "a borrower that goes while its answer is being stored does not take a later lease of its id along") {
+    Server server;
+    const std::string id = LeaseId::random().str();
+    RawClient first = server.connect();
+    RawClient revoker = server.connect();
+    RawClient second = server.connect();
+    server.slow_down();
+    {
+        StoreFaults::Gate gate(server.faults());
+        first.send(server.request("POST", "/borrow", keyed_body(id)));
+        gate.await_commit();
+        revoker.send(http_request("GET", "/") + server.request("POST", "/revoke", R"({"position":0})"));
+        revoker.receive();
+        second.send(http_request("GET", "/") + server.request("POST", "/borrow", keyed_body(id)));
+        second.receive();
+        first.abort();
+    }
+    CHECK(revoker.receive().body == R"({"revoked":true})");
+    CHECK(second.receive().status == 200);
+    // More than the time to rejoin.
+    const auto holders = nlohmann::json::parse(server.call("GET", "/holders").body).at("holders");
+    REQUIRE(holders.size() == 1);
+    CHECK(holders[0].at("expires_in") > 20);
+}
+
 TEST_CASE("a lease that its borrower asked for twice is not given back with the first connection") {
     Server server;
     const std::string id = LeaseId::random().str();

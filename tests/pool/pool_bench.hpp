@@ -62,9 +62,10 @@ struct Bench {
         REQUIRE(std::holds_alternative<Lease>(kept));
         return std::get<Lease>(kept).expires_at;
     }
-    void undelivered(TimePoint now, const LeaseId& lease) {
+    /// An answer that told of that grant is lost.
+    void undelivered(TimePoint now, const Lease& lease) {
         outcome = {};
-        pool.undelivered(now, lease, changes, outcome);
+        pool.undelivered(now, {lease.id, lease.fence}, changes, outcome);
     }
     void set_count(TimePoint now, unsigned count) {
         outcome = {};

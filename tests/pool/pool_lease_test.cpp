@@ -286,7 +286,7 @@ TEST_CASE("a lease that its borrower was not told of ends at once, and serves wh
     Bench bench(1);
     const Lease lease = bench.granted(start);
     const Ticket waiter = bench.queued(start, 300s);
-    bench.undelivered(start + 1s, lease.id);
+    bench.undelivered(start + 1s, lease);
     CHECK(bench.served() == Tickets{waiter});
     CHECK_FALSE(bench.give_back(start + 1s, lease.id));
 }
@@ -294,8 +294,7 @@ TEST_CASE("a lease that its borrower was not told of ends at once, and serves wh
 TEST_CASE("a lease with a chosen id is kept for its borrower to ask again, and then ends") {
     Bench bench(1);
     const LeaseId id = LeaseId::random();
-    bench.granted(start, chosen(id));
-    bench.undelivered(start + 1s, id);
+    bench.undelivered(start + 1s, bench.granted(start, chosen(id)));
     // A restart must not give it more.
     CHECK(bench.changes.slots.at(0)->expires_at == start + 16s);
     CHECK(bench.pool.next_change() == start + 16s);
@@ -307,8 +306,7 @@ TEST_CASE("a lease with a chosen id is kept for its borrower to ask again, and t
 TEST_CASE("a lease that nobody asked for does not outlive its ttl by the time to ask") {
     Bench bench(1);
     const LeaseId id = LeaseId::random();
-    bench.granted(start, chosen(id, 10s));
-    bench.undelivered(start + 1s, id);
+    bench.undelivered(start + 1s, bench.granted(start, chosen(id, 10s)));
     CHECK(bench.in_use(start + 10s - 1ms) == 1);
     CHECK(bench.in_use(start + 10s) == 0);
 }
@@ -317,7 +315,7 @@ TEST_CASE("who asks again in time has its lease to the end") {
     Bench bench(1);
     const LeaseId id = LeaseId::random();
     const Lease lease = bench.granted(start, chosen(id));
-    bench.undelivered(start, id);
+    bench.undelivered(start, lease);
     const Lease again = bench.granted(start + 15s - 1ms, chosen(id));
     CHECK(again.expires_at == lease.expires_at);
     CHECK(again.fence == lease.fence);
@@ -331,8 +329,7 @@ TEST_CASE("who asks again in time has its lease to the end") {
 TEST_CASE("an undelivered lease that is kept alive is known to its borrower") {
     Bench bench(1);
     const LeaseId id = LeaseId::random();
-    bench.granted(start, chosen(id));
-    bench.undelivered(start, id);
+    bench.undelivered(start, bench.granted(start, chosen(id)));
     bench.kept_alive(start + 5s, id, 30s);
     CHECK(bench.in_use(start + 35s - 1ms) == 1);
     CHECK(bench.in_use(start + 35s) == 0);
@@ -341,24 +338,42 @@ TEST_CASE("an undelivered lease that is kept alive is known to its borrower") {
 TEST_CASE("a lease is not lost with its first answer when another has told of it") {
     Bench bench(1);
     const LeaseId id = LeaseId::random();
-    bench.granted(start, chosen(id));
+    const Lease lease = bench.granted(start, chosen(id));
     SECTION("to who repeated the call before the loss was noticed") {
         bench.granted(start + 1s, chosen(id));
-        bench.undelivered(start + 2s, id);
+        bench.undelivered(start + 2s, lease);
         CHECK(bench.in_use(start + 60s - 1ms) == 1);
     }
     SECTION("to who kept it alive before the loss was noticed") {
         bench.kept_alive(start + 1s, id, 60s);
-        bench.undelivered(start + 2s, id);
+        bench.undelivered(start + 2s, lease);
         CHECK(bench.in_use(start + 61s - 1ms) == 1);
     }
     SECTION("unless that was lost too") {
         bench.granted(start + 1s, chosen(id));
-        bench.undelivered(start + 2s, id);
-        bench.undelivered(start + 3s, id);
+        bench.undelivered(start + 2s, lease);
+        bench.undelivered(start + 3s, lease);
         CHECK(bench.in_use(start + 18s - 1ms) == 1);
         CHECK(bench.in_use(start + 18s) == 0);
     }
+}
+
+TEST_CASE("an answer that turns out lost late ends no later lease of the same id") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    const Lease first = bench.granted(start, chosen(id));
+    if (GENERATE(true, false)) {
+        REQUIRE(bench.revoke(start + 1s, 0));
+    } else {
+        REQUIRE(bench.give_back(start + 1s, id));
+    }
+    const Lease second = bench.granted(start + 1s, chosen(id));
+    bench.changes = {};
+    bench.undelivered(start + 2s, first);
+    CHECK(bench.changes.empty());
+    CHECK(bench.in_use(start + 61s - 1ms) == 1);
+    CHECK(bench.in_use(start + 61s) == 0);
+    CHECK(second.expires_at == start + 61s);
 }
 
 TEST_CASE("that an answer was lost is not forgotten when a change cannot be stored") {
@@ -367,7 +382,7 @@ TEST_CASE("that an answer was lost is not forgotten when a change cannot be stor
     const Lease lease = bench.granted(start, chosen(id));
     PoolRecord record{2, 1, bench.pool.fence()};
     record.slots.push_back(*bench.changes.slots.at(0));
-    bench.undelivered(start, id);
+    bench.undelivered(start, lease);
     bench.restore(start + 1s, record);
     CHECK(bench.in_use(start + 15s - 1ms) == 1);
     CHECK(bench.in_use(start + 15s) == 0);

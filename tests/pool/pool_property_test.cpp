@@ -236,10 +236,10 @@ class Model {
         lease->full_end.reset();
         return 0;
     }
-    void undelivered(TimePoint now, const LeaseId& id) {
+    void undelivered(TimePoint now, const Pool::Grant& grant) {
         settle(now);
-        const auto lease = find(id);
-        if (lease == held.end() || lease->told == 0) return;
+        const auto lease = find(grant.lease);
+        if (lease == held.end() || lease->fence != grant.fence || lease->told == 0) return;
         if (--lease->told > 0) return;
         if (lease->chosen) {
             lease->full_end = lease->expires_at;
@@ -474,8 +474,11 @@ class Run {
     }
     void undelivered() {
         const LeaseId lease = some_lease();
-        pool_->undelivered(now_, lease, changes_, outcome_);
-        model_.undelivered(now_, lease);
+        const auto held = model_.find(lease);
+        // That of the lease, mostly, or of one that had the id before.
+        const std::uint64_t fence = held != model_.held.end() && pick(3) != 0 ? held->fence : pick(1000);
+        pool_->undelivered(now_, {lease, fence}, changes_, outcome_);
+        model_.undelivered(now_, {lease, fence});
     }
     void set_count() {
         const unsigned count = pick(8);

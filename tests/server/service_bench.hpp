@@ -106,6 +106,9 @@ struct Calls {
         return call;
     }
 
+    /// An answer that told of that grant is lost.
+    void lose_answer_of(const Lease& lease) { service->undelivered(pool, {lease.id, lease.fence}); }
+
     void flush() {
         int rounds = 0;
         // Nothing may make it try again and again.

@@ -249,8 +249,7 @@ TEST_CASE("a lease that was told of twice is not lost with the first answer") {
     bench.borrow(id);
     const auto second = bench.borrow(id);
     bench.flush();
-    CHECK(second.answered());
-    bench.service->undelivered(bench.pool, id);
+    bench.lose_answer_of(lease_of(second));
     bench.flush();
     bench.pass(60s - 1us);
     CHECK(bench.in_use() == 1);
@@ -263,7 +262,7 @@ TEST_CASE("a lease that its borrower does not ask for again is free after the ti
     bench.give_back(bench.held.id);
     bench.flush();
     CHECK(lease_of(lost).id == bench.id);
-    bench.service->undelivered(bench.pool, bench.id);
+    bench.lose_answer_of(lease_of(lost));
     bench.flush();
     bench.pass(15s - 1us);
     CHECK_FALSE(next.answered());
@@ -275,9 +274,9 @@ TEST_CASE("a lease that nobody asked for again ends though nobody looks: in the 
     Bench bench;
     bench.made(1);
     const LeaseId id = LeaseId::random();
-    bench.borrow(id, {}, 1h);
+    const auto lost = bench.borrow(id, {}, 1h);
     bench.flush();
-    bench.service->undelivered(bench.pool, id);
+    bench.lose_answer_of(lease_of(lost));
     bench.flush();
     bench.pass(15s);
     const PoolId first = std::exchange(bench.pool, PoolId::random());
@@ -293,7 +292,7 @@ TEST_CASE("a lease that nobody asked for again ends though nobody looks: in the 
 TEST_CASE("a lease without a chosen id ends at once when its borrower was not told") {
     Taken bench;
     const auto next = bench.borrow(60s, 300s);
-    bench.service->undelivered(bench.pool, bench.held.id);
+    bench.lose_answer_of(bench.held);
     bench.flush();
     CHECK(lease_of(next).position() == 0);
 }

@@ -1,5 +1,4 @@
-#include "tests/server/service_bench.hpp"
-#include "tests/support/shared_memory.hpp"
+#include "tests/server/shared_bench.hpp"
 
 #include <algorithm>
 #include <random>
@@ -8,79 +7,12 @@
 using namespace std::chrono_literals;
 using namespace sema;
 using sema::test::Calls;
+using sema::test::lease_of;
+using sema::test::Server;
 using sema::test::SharedMemory;
 using sema::test::SharedMemoryStore;
-
-namespace {
-
-/// One of several servers of the same pools.
-struct Server : Calls {
-    Server(SharedMemory& memory, const PoolId& id, const ServiceLimits& limits = {}) : store(memory) {
-        pool = id;
-        service = std::make_unique<Service>(store, memory.clock(), limits,
-                                            [this](const std::string& text) { trouble.push_back(text); });
-    }
-    ~Server() { service.reset(); }
-    Server(const Server&) = delete;
-    Server& operator=(const Server&) = delete;
-
-    /// A waiter, in the queue of the store.
-    Call waiting(Duration wait = 60s) {
-        const Call call = borrow(60s, wait);
-        flush();
-        REQUIRE_FALSE(call.answered());
-        return call;
-    }
-
-    SharedMemoryStore store;
-    std::vector<std::string> trouble;
-};
-
-/// Three servers of one pool.
-struct World {
-    explicit World(unsigned count = 1, const ServiceLimits& limits = {})
-        : a(memory, id, limits), b(memory, id, limits), c(memory, id, limits) {
-        a.made(count);
-    }
-    /// Everything that follows of itself, without any time passing.
-    void settle() {
-        for (int i = 0; i < 4; ++i) {
-            a.flush();
-            b.flush();
-            c.flush();
-        }
-    }
-    void pass(Duration time) {
-        memory.clock().pass(time);
-        for (int i = 0; i < 4; ++i) {
-            for (Server* server : {&a, &b, &c}) {
-                server->service->advance();
-                server->flush();
-            }
-        }
-    }
-
-    SharedMemory memory;
-    const PoolId id = PoolId::random();
-    Server a;
-    Server b;
-    Server c;
-};
-
-const Lease& lease_of(const Calls::Call& call) {
-    REQUIRE(call.answered());
-    const auto* granted = std::get_if<LeaseGranted>(&**call.answer);
-    REQUIRE(granted);
-    return granted->lease;
-}
-
-std::shared_ptr<const PoolView> view_of(Server& server) {
-    const auto call = server.holders();
-    server.flush();
-    return call.as<std::shared_ptr<const PoolView>>();
-}
-
-}  // namespace
+using sema::test::view_of;
+using sema::test::World;
 
 TEST_CASE("what one server was told, the others know") {
     World world(2);
@@ -474,12 +406,12 @@ TEST_CASE("a lease that another server has told of is not cut short when the fir
     SECTION("told again, and then lost once") {
         world.b.borrow(id, {}, 60s);
         world.b.flush();
-        world.a.service->undelivered(world.id, id);
+        world.a.lose_answer_of(lease_of(first));
         world.a.flush();
         CHECK(world.memory.record(world.id).slots.front().expires_at == end);
     }
     SECTION("lost, and then told again") {
-        world.a.service->undelivered(world.id, id);
+        world.a.lose_answer_of(lease_of(first));
         world.a.flush();
         CHECK(world.memory.record(world.id).slots.front().expires_at < end);
         const auto again = world.b.borrow(id, {}, 60s);
@@ -637,7 +569,7 @@ TEST_CASE("a lease whose answer does not arrive while the store is away is given
     World world;
     const Lease lease = world.a.granted();
     world.memory.be_away();
-    world.a.service->undelivered(world.id, lease.id);
+    world.a.lose_answer_of(lease);
     world.a.flush();
     world.memory.heal();
     world.settle();

@@ -43,8 +43,13 @@ class RawClient {
     /// Makes the system keep no more than about this many bytes that were not received yet.
     void receive_at_most(int bytes);
 
+    /// From now on the network loses whatever the server sends, and that it got what was sent to it.
+    void lose_input();
+
     /// False where the server has closed the connection before it took everything.
     bool send(std::string_view bytes);
+    /// Sends these bytes, which must be few, and says in the same packet that no more will be sent.
+    void send_last(std::string_view bytes);
 
     /// Says that no more will be sent; answers can still be received.
     void half_close();

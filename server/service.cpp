@@ -285,17 +285,17 @@ void Service::cancel(const PoolId& pool, const LeaseId& lease, Reply reply) {
     });
 }
 
-void Service::undelivered(const PoolId& pool, const Pool::Grant& grant) {
+void Service::undelivered(const PoolId& pool, const Lease& lease) {
     const Reply nobody = [](const Answer&) {};
-    if (!shared_) return perform(pool, Ticket{}, nobody, giving_up(pool, grant));
+    if (!shared_) return perform(pool, Ticket{}, nobody, giving_up(pool, {lease.id, lease.fence}));
     Shard& shard = shard_of(pool);
     const MutexLock lock(shard.mutex);
     Entry& entry = shard.entries.try_emplace(pool).first->second;
-    entry.deferred.push_back({Ticket{}, nobody, giving_up(pool, grant), false, true});
+    give_up_later(pool, entry, lease, std::nullopt);
     mark_dirty(shard, pool, entry);
 }
 
-/// The answer that told of the grant does not arrive.
+/// The answer that told of that grant does not arrive.
 Service::Act Service::giving_up(const PoolId& pool, const Pool::Grant& grant) {
     return [this, pool, grant](Entry& entry, const Reply&, Ready& ready) {
         if (!entry.pool) return;
@@ -465,7 +465,7 @@ void Service::tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Rea
     // Nothing where a waiter of a shared pool left just now.
     const auto waiter = [&](Ticket ticket) {
         auto node = entry.waiters.extract(ticket);
-        if (entry.shared) end_call(entry, ticket);
+        if (node && entry.shared) end_wait(pool, entry, ticket, node.mapped());
         return node ? std::optional(std::move(node.mapped())) : std::nullopt;
     };
     std::optional<Forecast> forecast;

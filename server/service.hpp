@@ -173,8 +173,8 @@ class Service : private StoreListener {
     void revoke(const PoolId& pool, Position position, Reply reply);
     /// Takes the waiter for `lease` out of the queue. Answer: BorrowCancelled. Never no_such_pool.
     void cancel(const PoolId& pool, const LeaseId& lease, Reply reply);
-    /// An answer that told of the grant did not arrive: see Pool::undelivered().
-    void undelivered(const PoolId& pool, const Pool::Grant& grant);
+    /// An answer that told of that grant of the lease did not arrive: see Pool::undelivered().
+    void undelivered(const PoolId& pool, const Lease& lease);
 
     /// Answer: a PoolView now, and one again and again after changes, until leave(). The last of several
     /// quick changes is always shown, those before it perhaps not. Ends with no_such_pool when the pool is
@@ -217,6 +217,7 @@ class Service : private StoreListener {
     void wake_at(Shard& shard, const PoolId& pool, Entry& entry, TimePoint time);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry);
     Act giving_up(const PoolId& pool, const Pool::Grant& grant);
+    void give_up_later(const PoolId& pool, Entry& entry, const Lease& lease, std::optional<ServerId> server);
     void tell(const PoolId& pool, Entry& entry, const Outcome& outcome, Ready& ready);
     void bring_up_to_date(const PoolId& pool, Entry& entry, Ready& ready);
     void borrow(const PoolId& id, Entry& entry, const Claim& claim, const WaitingCall& call, Ready& ready);
@@ -256,7 +257,7 @@ class Service : private StoreListener {
     static bool is_asked(const Entry& entry);
     static bool is_followed(const Entry& entry);
     static bool is_behind(const Entry& entry);
-    static void end_call(Entry& entry, Ticket ticket);
+    void end_wait(const PoolId& pool, Entry& entry, Ticket ticket, const WaitingCall& waiter);
     void do_round();
     void count_pools();
     void begin_round(Shard& shard, Round& round);
@@ -270,7 +271,8 @@ class Service : private StoreListener {
                     Ready& ready);
     void take_record(const PoolId& pool, Entry& entry, std::uint64_t generation, const LoadResult& found,
                      Ready& ready);
-    void take_failure(Entry& entry, const std::vector<Answered>& answers, Ready& ready);
+    void take_failure(const PoolId& pool, Entry& entry, const std::vector<Answered>& answers, Ready& ready);
+    void add_orphan(Entry& entry, const Lease& lease) const;
     static void fail_deferred(Entry& entry, Ready& ready);
     template <class Calls>
     static void forget_queued(Entry& entry, const Calls& calls);

@@ -181,7 +181,7 @@ void Service::load_for_round(Round& round) {
         Entry& entry = shard.entries.at(id);
         if (const auto* failure = std::get_if<StoreFailure>(&found)) {
             report(failure->message);
-            take_failure(entry, {}, ready);
+            take_failure(id, entry, {}, ready);
             fail_deferred(entry, ready);
             plan(shard, id, entry);
             continue;
@@ -266,7 +266,7 @@ void Service::end_round(Round& round) {
             // Where the store answered all the same, nothing of it comes later.
             entry.shared->outcome_unknown =
                 !shared_->reachable() || shared_->generation() != round.generation;
-            take_failure(entry, round.answers[i], ready);
+            take_failure(id, entry, round.answers[i], ready);
             if (!shared_->reachable()) fail_deferred(entry, ready);
         }
         plan(shard, id, entry);
@@ -302,9 +302,7 @@ void Service::take_committed(const PoolChange& change, Entry& entry, const std::
             ready.add(waiter.mapped().reply, in_time(answer));
         } else if (const auto* granted = std::get_if<LeaseGranted>(&answer)) {
             // It gave up, or left, while its grant was at the store.
-            const Pool::Grant grant{granted->lease.id, granted->lease.fence};
-            entry.deferred.push_back(
-                {Ticket{}, [](const Answer&) {}, giving_up(change.pool, grant), false, true});
+            give_up_later(change.pool, entry, granted->lease, std::nullopt);
         }
     }
     for (const LeaseId& lease : std::exchange(entry.freed_ids, {})) {
@@ -357,7 +355,8 @@ void Service::take_record(const PoolId& pool, Entry& entry, std::uint64_t genera
         return;
     }
     std::vector<Waiter> here;
-    for (const auto& [ticket, call] : entry.waiters) {
+    for (auto& [ticket, call] : entry.waiters) {
+        call.granted.reset();
         if (call.stored) here.push_back(*call.stored);
     }
     if (!entry.pool) entry.pool.emplace(PoolRecord{}, now, limits_.pool);
@@ -369,20 +368,26 @@ void Service::take_record(const PoolId& pool, Entry& entry, std::uint64_t genera
 }
 
 /// The store does not tell whether it has what was done in the round. `answers` are those that rest on it.
-void Service::take_failure(Entry& entry, const std::vector<Answered>& answers, Ready& ready) {
+void Service::take_failure(const PoolId& pool, Entry& entry, const std::vector<Answered>& answers,
+                           Ready& ready) {
     Entry::Shared& shared = *entry.shared;
     undo(entry);
     entry.loaded = false;
     entry.retry_at = clock_.now() + retry_interval;
     for (const auto& [reply, answer, ticket] : answers) {
-        if (ticket != Ticket{}) continue;
-        ready.add(reply, Refusal::store_failed);
         const auto* granted = std::get_if<LeaseGranted>(&answer);
-        if (!granted || granted->lease.fence <= shared.fence) continue;
-        // Once for each lease, however often its grant was tried.
-        const Pool::Grant orphan{granted->lease.id, granted->lease.fence};
-        if (std::find(shared.orphans.begin(), shared.orphans.end(), orphan) == shared.orphans.end())
-            shared.orphans.push_back(orphan);
+        const auto waiter = entry.waiters.find(ticket);
+        if (ticket == Ticket{}) {
+            ready.add(reply, Refusal::store_failed);
+            if (granted && granted->lease.fence > shared.fence) add_orphan(entry, granted->lease);
+        } else if (granted && waiter == entry.waiters.end()) {
+            give_up_later(pool, entry, granted->lease, limits_.pool.server);
+        } else if (granted && waiter->second.stored) {
+            waiter->second.granted = granted->lease;
+        } else if (granted) {
+            // It is told of the failure below.
+            add_orphan(entry, granted->lease);
+        }
     }
     auto calls = std::exchange(shared.calls, {});
     for (const auto& call : calls) {
@@ -392,9 +397,29 @@ void Service::take_failure(Entry& entry, const std::vector<Answered>& answers, R
         if (entry.watch) stop_watching(entry, call.ticket);
     }
     forget_queued(entry, calls);
-    std::erase_if(calls, [](const auto& call) { return !call.is_duty; });
+    std::erase_if(
+        calls, [&](const auto& call) { return !call.is_duty || (call.is_once && shared.outcome_unknown); });
     std::move(entry.deferred.begin(), entry.deferred.end(), std::back_inserter(calls));
     entry.deferred = std::move(calls);
+}
+
+/// Once for each grant, however often it was tried.
+void Service::add_orphan(Entry& entry, const Lease& lease) const {
+    auto& orphans = entry.shared->orphans;
+    const Pool::Grant orphan{lease.id, lease.fence, limits_.pool.server};
+    if (std::find(orphans.begin(), orphans.end(), orphan) == orphans.end()) orphans.push_back(orphan);
+}
+
+/// In the next round, the answer that told of that grant counts as lost. `server`: as in Pool::Grant.
+void Service::give_up_later(const PoolId& pool, Entry& entry, const Lease& lease,
+                            std::optional<ServerId> server) {
+    // Several answers may tell of a lease with a chosen id. Were a lost one counted twice, whoever got
+    // another would lose the lease; not to count it costs at most that nobody has the lease for its ttl.
+    const bool is_once = lease.chosen;
+    // Before any call: where the grant turns out not to be stored, its fence is given again.
+    entry.deferred.insert(entry.deferred.begin(),
+                          {Ticket{}, [](const Answer&) {}, giving_up(pool, {lease.id, lease.fence, server}),
+                           false, true, is_once});
 }
 
 /// The store is away: nothing can be done for who asks.
@@ -484,18 +509,20 @@ void Service::advance_shared(Shard& shard, const PoolId& pool, Entry& entry, Rea
     if (!entry.dirty) plan(shard, pool, entry);
 }
 
-/// Not to be queued again if the round does not count.
-void Service::end_call(Entry& entry, Ticket ticket) {
+/// It has left or is refused: not to be queued again if the round does not count, and to be granted nothing.
+void Service::end_wait(const PoolId& pool, Entry& entry, Ticket ticket, const WaitingCall& waiter) {
     for (auto& call : entry.shared->calls) {
         if (call.ticket == ticket) call.is_over = true;
     }
+    if (waiter.granted) give_up_later(pool, entry, *waiter.granted, limits_.pool.server);
 }
 
 bool Service::leave_shared(Shard& shard, const PoolId& pool, Entry& entry, Ticket ticket)
     REQUIRES(shard.mutex) {
     if (stop_watching(entry, ticket)) return true;
-    if (!entry.waiters.extract(ticket)) return false;
-    end_call(entry, ticket);
+    const auto waiter = entry.waiters.extract(ticket);
+    if (!waiter) return false;
+    end_wait(pool, entry, ticket, waiter.mapped());
     entry.shared->gone.push_back(ticket);
     mark_dirty(shard, pool, entry);
     return true;
@@ -506,7 +533,7 @@ void Service::drain_shared(Shard& shard, const PoolId& pool, Entry& entry, Ready
     if (!entry.shared || entry.waiters.empty()) return;
     for (const auto& [ticket, call] : entry.waiters) {
         ready.add(call.reply, Refusal::shutting_down);
-        end_call(entry, ticket);
+        end_wait(pool, entry, ticket, call);
         entry.shared->gone.push_back(ticket);
     }
     entry.waiters.clear();

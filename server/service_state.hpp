@@ -40,6 +40,8 @@ struct Service::WaitingCall {
     bool is_extended = false;
     /// In a shared pool: as it was stored last; nothing before that.
     std::optional<Waiter> stored{};
+    /// In a shared pool: what it was granted, while it is not known whether that was stored.
+    std::optional<Lease> granted{};
 };
 
 /// A pool, or the knowledge that there is none, with what goes on around it.
@@ -58,6 +60,8 @@ struct Service::Entry {
         bool left = false;
         /// Nobody waits for it, and it is done even if the store is away for long.
         bool is_duty = false;
+        /// It is not done again where the store may have it.
+        bool is_once = false;
         /// In a shared pool: its borrower was queued, and has left or got its answer. It is not done again.
         bool is_over = false;
     };

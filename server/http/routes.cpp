@@ -362,7 +362,7 @@ std::string Routes::deleted_event() {
 
 void Routes::undelivered(const PoolId& pool, const Answer& answer) {
     const auto* granted = std::get_if<LeaseGranted>(&answer);
-    if (granted) service_.undelivered(pool, {granted->lease.id, granted->lease.fence});
+    if (granted) service_.undelivered(pool, granted->lease);
 }
 
 }  // namespace sema::http

@@ -132,7 +132,9 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
 /// Nothing where the lease of that grant is over.
 Pool::Leases::iterator Pool::find(const Grant& grant) {
     const auto live = leases_.find(grant.lease);
-    return live != leases_.end() && live->second.lease.fence == grant.fence ? live : leases_.end();
+    const bool is_it = live != leases_.end() && live->second.lease.fence == grant.fence &&
+                       live->second.server == grant.server.value_or(live->second.server);
+    return is_it ? live : leases_.end();
 }
 
 void Pool::withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome) {
@@ -140,8 +142,7 @@ void Pool::withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& ch
     // again.
     for (const Grant& grant : grants) {
         const auto live = find(grant);
-        if (live == leases_.end()) continue;
-        if (live->second.server != limits_->server || live->second.full_end) continue;
+        if (live == leases_.end() || live->second.full_end) continue;
         // So that it is not done twice, where the store did not tell whether it was done.
         live->second.full_end = live->second.lease.expires_at;
         if (!is_told(live->second, changes)) end(live, now, true, changes, outcome);

@@ -155,11 +155,13 @@ class Pool {
     KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
                          Outcome& outcome);
 
-    /// What became of a grant may turn out late. By then its borrower may have another lease with the same
-    /// id, if it chose that: only with the fence a grant is named.
+    /// What became of a grant may turn out late, when a borrower that chose its lease's id has another lease
+    /// with that: only the fence tells them apart.
     struct Grant {
         LeaseId lease;
         std::uint64_t fence = 0;
+        /// Where it may not have been stored, the server that made it: another may have given the fence then.
+        std::optional<ServerId> server{};
 
         bool operator==(const Grant&) const = default;
     };
@@ -167,8 +169,8 @@ class Pool {
     /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
     void undelivered(TimePoint now, const Grant& grant, Changes& changes, Outcome& outcome);
 
-    /// This server made these grants to calls that were answered that they failed. The leases that no other
-    /// call told of since end now. REQUIRES: nothing was granted since the pool was restored.
+    /// These grants were made to calls that were answered that they failed. The leases that no other call
+    /// told of since end now. REQUIRES: nothing was granted since the pool was restored.
     void withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome);
 
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);

@@ -107,7 +107,7 @@ struct Calls {
     }
 
     /// An answer that told of that grant is lost.
-    void lose_answer_of(const Lease& lease) { service->undelivered(pool, {lease.id, lease.fence}); }
+    void lose_answer_of(const Lease& lease) { service->undelivered(pool, lease); }
 
     void flush() {
         int rounds = 0;

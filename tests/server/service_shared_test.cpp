@@ -624,11 +624,11 @@ namespace {
 /// Random calls on three servers of one pool, with whatever can go wrong between them and the store.
 class Chaos {
   public:
-    explicit Chaos(unsigned seed) : random_(seed), world_(2) {}
+    explicit Chaos(unsigned seed) : random_(seed), world_(2, limits()) {}
 
     void step() {
         Server& server = *servers_[draw(3)];
-        switch (draw(16)) {
+        switch (draw(17)) {
             case 0:
             case 1:
             case 2:
@@ -667,6 +667,9 @@ class Chaos {
                 for (Server* each : servers_)
                     each->service->advance();
                 break;
+            case 14:
+                lose_answer();
+                break;
             default:
                 server.service->flush();
                 break;
@@ -696,6 +699,8 @@ class Chaos {
         Calls::Call call;
         LeaseId id;
         TimePoint give_up_at;
+        /// What it is granted may have been given back by the time that its answer is seen.
+        bool may_be_over = false;
         bool left = false;
         bool seen = false;
     };
@@ -703,6 +708,13 @@ class Chaos {
         Position position;
         TimePoint until;
     };
+
+    /// A lease that is wrongly taken for unclaimed is missed before its time.
+    static ServiceLimits limits() {
+        ServiceLimits limits;
+        limits.pool.rejoin = 1s;
+        return limits;
+    }
 
     unsigned draw(unsigned below) { return static_cast<unsigned>(random_() % below); }
 
@@ -715,14 +727,19 @@ class Chaos {
         if (borrows_.empty()) return;
         const LeaseId id = borrows_[draw(static_cast<unsigned>(borrows_.size()))].id;
         const Duration wait(draw(3) * 2'000'000);
-        borrows_.push_back({&server, server.borrow(id, wait, 5s), id, world_.memory.clock().now() + wait});
+        const bool may_be_over = std::any_of(returns_.begin(), returns_.end(), [&](const auto& call) {
+            return call.first == id && !call.second.answered();
+        });
+        borrows_.push_back(
+            {&server, server.borrow(id, wait, 5s), id, world_.memory.clock().now() + wait, may_be_over});
     }
     void give_back(Server& server) {
         if (held_.empty()) return;
         auto lease = held_.begin();
         std::advance(lease, draw(static_cast<unsigned>(held_.size())));
-        server.give_back(lease->first);
-        returned_.insert(lease->first);
+        returns_.emplace_back(lease->first, server.give_back(lease->first));
+        for (Borrow& borrow : borrows_)
+            borrow.may_be_over = borrow.may_be_over || borrow.id == lease->first;
         held_.erase(lease);
     }
     void keep_alive(Server& server) {
@@ -735,6 +752,13 @@ class Chaos {
         Borrow& borrow = borrows_[draw(static_cast<unsigned>(borrows_.size()))];
         if (!borrow.call.answered() && borrow.server->service->leave(world_.id, borrow.call.ticket))
             borrow.left = true;
+    }
+    /// An answer that came some time ago turns out not to have arrived.
+    void lose_answer() {
+        if (lost_.empty()) return;
+        const auto lost = lost_.begin() + draw(static_cast<unsigned>(lost_.size()));
+        lost->first->lose_answer_of(lost->second);
+        lost_.erase(lost);
     }
 
     void check() {
@@ -749,7 +773,11 @@ class Chaos {
             const Lease& lease = granted->lease;
             // What it rests on may have ended since it was said, but nobody else may have the slot before.
             // One that was given back may have been asked for again before that.
-            if (lease.expires_at <= now || returned_.contains(lease.id)) continue;
+            if (lease.expires_at <= now || borrow.may_be_over) continue;
+            if (draw(4) == 0) {
+                lost_.emplace_back(borrow.server, lease);
+                continue;
+            }
             for (const auto& [id, holding] : held_)
                 REQUIRE((id == lease.id || holding.position != lease.position()));
             held_[lease.id] = {lease.position(), lease.expires_at};
@@ -769,7 +797,8 @@ class Chaos {
     std::vector<Server*> servers_{&world_.a, &world_.b, &world_.c};
     std::vector<Borrow> borrows_;
     std::map<LeaseId, Holding> held_;
-    std::set<LeaseId> returned_;
+    std::vector<std::pair<LeaseId, Calls::Call>> returns_;
+    std::vector<std::pair<Server*, Lease>> lost_;
 };
 
 }  // namespace

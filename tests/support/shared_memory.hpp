@@ -21,7 +21,7 @@ class SharedMemory {
   public:
     /// The store is away, for every handle, until heal().
     void be_away();
-    /// The next `n` commits of any handle are applied, and report a failure.
+    /// The next `n` commits of any handle are applied, and report a failure; the store is found anew at once.
     void leave_commits_unconfirmed(unsigned n) { unconfirmed_ = n; }
     /// The next `n` commits of any handle are not applied, and report a failure.
     void fail_commits(unsigned n) { failing_ = n; }

@@ -148,6 +148,8 @@ class Borrower : public Waiter {
     void give_back(HeldLease& lease) {
         lease.give_back();
         may_be_older_ = false;
+        // A return whose answer was lost may yet arrive, and must not meet the next lease.
+        if (request_.lease) request_.lease = LeaseId::random();
         console_.note(pool_.name + ": the slot came too late to be used");
     }
 

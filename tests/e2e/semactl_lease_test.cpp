@@ -199,6 +199,13 @@ TEST_CASE("a grant that the network held back is not taken for a fresh lease") {
     CHECK_THAT(requests[2], has_text("GET /version "));
     CHECK_THAT(requests[3], has_text("/return "));
     CHECK_THAT(requests[4], has_text("/borrow "));
+    const auto id_in = [](const std::string& request) {
+        const std::string key = R"("lease":")";
+        return request.substr(request.find(key) + key.size(), 36);
+    };
+    CHECK(id_in(requests[1]) == id_in(requests[0]));
+    // The return, should it arrive twice or late, is none of that lease.
+    CHECK(id_in(requests[4]) != id_in(requests[1]));
 }
 
 TEST_CASE("a grant that the network held back is renewed before a command starts with it") {

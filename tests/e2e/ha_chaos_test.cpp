@@ -116,6 +116,7 @@ class Lines {
 struct Notes {
     std::vector<Holding> holdings;
     std::vector<Revocation> revocations;
+    std::vector<Stray> strays;
     std::vector<Call> calls;
     std::vector<Wait> waits;
     std::vector<Sighting> sightings;
@@ -216,6 +217,8 @@ class Client {
             notes.waits.push_back(wait);
             if (holding) return holding;
             if (wait.answer == Answer::no) return std::nullopt;
+            if (wait.answer == Answer::none && !wish.lease.empty())
+                notes.strays.push_back({wish.pool, wish.lease, wait.asked});
             if (wait.answered - wait.asked < 50ms) world_.pause(dice_.time(20, 60));
             if (wish.lease.empty() || dice_.chance(0.2)) return std::nullopt;
             if (!world_.over) notes.waits.back().repeated = true;
@@ -629,6 +632,7 @@ void check_chaos(const Scene& scene) {
     for (const Notes* notes : crowd.notes()) {
         append(history.holdings, notes->holdings);
         append(history.revocations, notes->revocations);
+        append(history.strays, notes->strays);
         append(account.calls, notes->calls);
         append(account.waits, notes->waits);
         append(account.sightings, notes->sightings);
@@ -647,7 +651,14 @@ void check_chaos(const Scene& scene) {
                              " by server " + std::to_string(wait.server));
     }
     const bool is_all_free = eventually([&] { return all_free(onlooker); }, longest_ttl + 1s);
-    CAPTURE(undead);
+    const auto found = first_of(breaches(history));
+    const auto lapsed = first_of(lapses(account));
+    std::string history_file;
+    if (!undead.empty() || !is_all_free || !found.empty() || !lapsed.empty() || !nonsense.empty()) {
+        history_file = keep("ha-chaos-" + engine + '-' + std::to_string(seed) + ".txt",
+                            driver.story + to_text(history) + to_text(account));
+    }
+    CAPTURE(history_file, undead);
     CHECK(undead.empty());
     CHECK(is_all_free);
     CHECK(cluster.all_ready());
@@ -660,10 +671,8 @@ void check_chaos(const Scene& scene) {
         std::cout << ", " << times << ' ' << what;
     std::cout << std::endl;
 
-    const auto found = first_of(breaches(history));
     CAPTURE(found);
     CHECK(found.empty());
-    const auto lapsed = first_of(lapses(account));
     CAPTURE(lapsed);
     CHECK(lapsed.empty());
     CAPTURE(nonsense);

@@ -1,7 +1,10 @@
 #include "tests/e2e/history.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <utility>
 
@@ -45,6 +48,45 @@ int largest_count(const History& history, std::size_t pool, Moment from, Moment 
 bool may_meet(const Revocation& revocation, const Holding& holding) {
     return revocation.outcome != Outcome::no && revocation.pool == holding.pool &&
            has_position(holding, revocation.position) && revocation.answered > holding.asked;
+}
+
+/// Adds to what was tried with a lease what was tried with another of its id, and may have met it.
+void add_attempts(const Holding& other, Holding& holding) {
+    for (Attempt attempt : other.attempts) {
+        if (attempt.answered <= holding.asked || attempt.asked >= holding.answered ||
+            attempt.outcome == Outcome::no)
+            continue;
+        attempt.outcome = Outcome::unknown;
+        holding.attempts.push_back(attempt);
+    }
+    std::stable_sort(holding.attempts.begin(), holding.attempts.end(),
+                     [](const Attempt& a, const Attempt& b) { return a.asked < b.asked; });
+}
+
+/// What a borrow was answered may have been granted to a stray one before it was sent.
+void mark_strays(History& history) {
+    const std::vector<Holding> before = history.holdings;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        Holding& holding = history.holdings[i];
+        bool may_be_strays = false;
+        for (const Stray& stray : history.strays) {
+            if (stray.pool != holding.pool || stray.lease != holding.lease) continue;
+            if (stray.until > holding.answered)
+                holding.strayed_at = std::min(stray.asked, holding.strayed_at.value_or(Moment::max()));
+            if (stray.asked >= holding.answered) continue;
+            may_be_strays = true;
+            holding.asked = std::min(holding.asked, stray.asked);
+        }
+        for (std::size_t j = 0; may_be_strays && j < before.size(); ++j) {
+            if (j != i && before[j].pool == holding.pool && before[j].lease == holding.lease)
+                add_attempts(before[j], holding);
+        }
+    }
+}
+
+/// Whether the attempt may have met another lease of the same id, if this one was over.
+bool may_meet_another(const Holding& holding, const Attempt& attempt) {
+    return holding.strayed_at && *holding.strayed_at < attempt.answered;
 }
 
 void mark_revocations(History& history) {
@@ -147,21 +189,23 @@ void find_bad_positions(const Holding& holding, std::vector<std::string>& found)
 
 /// What is known of a lease's end as one goes through what was tried with it.
 struct Life {
-    explicit Life(const Holding& holding)
-        : earliest_end(holding.asked + holding.ttl), latest_end(holding.answered + holding.ttl) {}
+    explicit Life(const Holding& lease)
+        : holding(lease), earliest_end(lease.asked + lease.ttl), latest_end(lease.answered + lease.ttl) {}
 
     void keepalive(const Attempt& attempt) {
         const Moment earliest = attempt.asked + attempt.ttl;
         const Moment latest = attempt.answered + attempt.ttl;
-        if (attempt.outcome == Outcome::yes) {
+        const bool is_of_this = attempt.answered <= earliest_end || !may_meet_another(holding, attempt);
+        if (attempt.outcome == Outcome::yes && is_of_this) {
             earliest_end = earliest;
             latest_end = latest;
-        } else if (attempt.outcome == Outcome::unknown) {
+        } else if (attempt.outcome != Outcome::no) {
             earliest_end = std::min(earliest_end, earliest);
             latest_end = std::max(latest_end, latest);
         }
     }
 
+    const Holding& holding;
     Moment earliest_end;
     Moment latest_end;
 };
@@ -177,9 +221,9 @@ void find_bad_attempts(const Holding& holding, Moment lateness, std::vector<std:
         if (attempt.outcome == Outcome::no && !may_be_returned && !may_be_revoked &&
             attempt.answered < life.earliest_end)
             found.push_back("lost before its time: " + describe(holding));
-        if (attempt.outcome == Outcome::yes && has_ended)
-            found.push_back(done + " after its end: " + describe(holding));
-        if (attempt.outcome == Outcome::yes && attempt.asked > life.latest_end + lateness)
+        const bool is_found = attempt.outcome == Outcome::yes && !may_meet_another(holding, attempt);
+        if (is_found && has_ended) found.push_back(done + " after its end: " + describe(holding));
+        if (is_found && attempt.asked > life.latest_end + lateness)
             found.push_back(done + " after its time: " + describe(holding));
         if (!is_return) life.keepalive(attempt);
         if (is_return && attempt.outcome != Outcome::no) may_be_returned = true;
@@ -205,7 +249,8 @@ void find_bad_revocations(const History& history, const Revocation& revocation,
             found.push_back("not found to be revoked: " + describe(holding));
         if (revocation.outcome != Outcome::yes || holding.answered > revocation.asked) continue;
         if (std::any_of(holding.attempts.begin(), holding.attempts.end(), [&](const Attempt& attempt) {
-                return attempt.outcome == Outcome::yes && attempt.asked > revocation.answered;
+                return attempt.outcome == Outcome::yes && attempt.asked > revocation.answered &&
+                       !may_meet_another(holding, attempt);
             }))
             found.push_back("outlived its revocation: " + describe(holding));
     }
@@ -241,6 +286,49 @@ void find_low_fences(const History& history, std::vector<std::string>& found) {
     }
 }
 
+/// One line of a kept history, which is sorted by the first time in it.
+using Line = std::pair<Moment, std::string>;
+
+std::string time_of(Moment time) {
+    return time == Moment::min() ? "-" : time == Moment::max() ? "..." : std::to_string(time.count());
+}
+
+Line line(Moment from, Moment until, const std::string& text) {
+    return {from, time_of(from) + ' ' + time_of(until) + ' ' + text};
+}
+
+const char* name_of(Outcome outcome) {
+    return outcome == Outcome::yes ? "yes" : outcome == Outcome::no ? "no" : "unknown";
+}
+
+std::string slots_of(std::size_t pool, const std::vector<int>& positions, std::optional<std::int64_t> fence) {
+    std::string text = "pool " + std::to_string(pool) + " position";
+    for (const int position : positions)
+        text += ' ' + std::to_string(position);
+    return fence ? text + " fence " + std::to_string(*fence) : text;
+}
+
+void add_lines(const Holding& holding, std::vector<Line>& lines) {
+    const std::string lease = ' ' + holding.lease + ' ';
+    lines.push_back(line(holding.asked, holding.answered,
+                         (holding.chosen ? "borrow, id chosen" : "borrow") + lease + "ttl " +
+                             std::to_string(holding.ttl.count()) + ' ' +
+                             slots_of(holding.pool, holding.positions, holding.fence)));
+    for (const Attempt& attempt : holding.attempts) {
+        const bool is_return = attempt.kind == Kind::give_back;
+        lines.push_back(
+            line(attempt.asked, attempt.answered,
+                 (is_return ? "return" + lease
+                            : "keepalive" + lease + "ttl " + std::to_string(attempt.ttl.count()) + ' ') +
+                     name_of(attempt.outcome)));
+    }
+    for (const Repeat& repeat : holding.repeats) {
+        lines.push_back(
+            line(repeat.asked, repeat.answered,
+                 "borrow again" + lease + slots_of(holding.pool, repeat.positions, repeat.fence)));
+    }
+}
+
 }  // namespace
 
 Moment boot_time() {
@@ -265,7 +353,46 @@ Moment Holding::certain_until() const {
     return std::min(life.earliest_end, end_asked);
 }
 
+std::string to_text(const History& history) {
+    std::vector<Line> lines;
+    for (std::size_t pool = 0; pool < history.counts.size(); ++pool) {
+        for (const CountSpan& span : history.counts[pool])
+            lines.push_back(line(span.from, span.until,
+                                 "count of pool " + std::to_string(pool) + ' ' + std::to_string(span.count)));
+    }
+    for (const Holding& holding : history.holdings)
+        add_lines(holding, lines);
+    for (const Revocation& revocation : history.revocations) {
+        lines.push_back(line(revocation.asked, revocation.answered,
+                             "revoke " + slots_of(revocation.pool, {revocation.position}, {}) + ' ' +
+                                 name_of(revocation.outcome)));
+    }
+    for (const Stray& stray : history.strays)
+        lines.push_back(line(
+            stray.asked, stray.until,
+            "borrow without an answer, id chosen " + stray.lease + " pool " + std::to_string(stray.pool)));
+    std::stable_sort(lines.begin(), lines.end(),
+                     [](const Line& a, const Line& b) { return a.first < b.first; });
+    std::string text;
+    for (const auto& [at, content] : lines)
+        text += content + '\n';
+    return text;
+}
+
+std::string keep(const std::string& name, const std::string& text) {
+    const char* wanted = std::getenv("SEMA_TEST_ARTIFACTS");
+    const std::filesystem::path folder = wanted != nullptr && *wanted != '\0' ? wanted : HISTORIES_FOLDER;
+    const std::filesystem::path path = folder / name;
+    std::error_code ignored;
+    std::filesystem::create_directories(folder, ignored);
+    std::ofstream file(path);
+    file << text;
+    file.close();
+    return (file ? "" : "not written: ") + path.string();
+}
+
 std::vector<std::string> breaches(History history) {
+    mark_strays(history);
     mark_revocations(history);
     std::vector<std::string> found;
     for (const Holding& holding : history.holdings) {

@@ -58,12 +58,26 @@ struct Holding {
     std::vector<Repeat> repeats{};
     /// When somebody first asked for a revocation that may have met it. breaches() sees to this.
     std::optional<Moment> revoked_at{};
+    /// When the first of the stray borrows of its id was sent that may be taken in after it. breaches() sees
+    /// to this.
+    std::optional<Moment> strayed_at{};
 
     /// The lease is live from here...
     Moment certain_from() const { return answered; }
     /// ...until here, at least: when its time is up, counted from the earliest moment at which it can have
     /// begun, or when somebody first asks to end it.
     Moment certain_until() const;
+};
+
+/// A borrow with an id that its borrower chose and no answer. The server may take it in at any later time,
+/// when the lease that a repeat was answered is long over: then there is another one with the id, of which
+/// nobody knows, and what is tried with the id meets that.
+struct Stray {
+    std::size_t pool = 0;
+    std::string lease;
+    Moment asked{};
+    /// By then the server that it was sent to was dead.
+    Moment until = Moment::max();
 };
 
 /// An attempt to revoke whatever holds a position.
@@ -89,6 +103,7 @@ struct History {
     std::vector<std::vector<CountSpan>> counts;
     std::vector<Holding> holdings;
     std::vector<Revocation> revocations{};
+    std::vector<Stray> strays{};
     /// How much later than at its time a lease may end, where the clock that decides is another machine's.
     Moment lateness{};
 };
@@ -103,10 +118,20 @@ struct History {
 /// - A lease lives until its ttl is over, or that of its last keepalive: no return or keepalive of it is
 ///   answered `false` before that, unless an earlier return or a revocation may have ended it.
 /// - Nothing of a lease succeeds after its end: a return, a revocation, its time, or an answer that told it.
+///   Unless a stray borrow may have made another lease of its id.
 /// - A revocation finds who holds the position.
 /// - A borrow that is repeated while its lease lives is answered that lease.
 /// - No two leases have the same UUID; those of a UUID that the borrower chose do not live at the same time.
 /// - A lease's fence is above those of all leases of the pool that were granted before.
 std::vector<std::string> breaches(History history);
+
+/// All of it, a line for each call and size, in the order of when they began: when that was and when it
+/// ended, in microseconds of boot_time(), and what it was.
+std::string to_text(const History& history);
+
+/// Writes a file that outlives the test, for whoever looks into its failure: in the folder that
+/// SEMA_TEST_ARTIFACTS names, or else in `histories` in the build's folder. Returns its path, or that it
+/// could not be written.
+std::string keep(const std::string& name, const std::string& text);
 
 }  // namespace sema::test

@@ -1,7 +1,11 @@
 #include "tests/e2e/history.hpp"
 
 #include "tests/support/catch.hpp"
+#include "tests/support/temp_dir.hpp"
 
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 using namespace sema::test;
@@ -303,4 +307,79 @@ TEST_CASE("a pool that changes its size has at each grant what was its largest m
     check_breach(changing({on(held("a", 6s), {1, 2}), held("b", 9s, 0)}, 5s, 8s),
                  "granted beyond a count of 1");
     check_clean(changing({returned(held("a", 6s, 1), 9s, Outcome::unknown), held("b", 9s, 0)}, 5s, 8s));
+}
+
+namespace {
+
+/// A lease that is revoked; its id is lent to a stray borrow that was sent first, and is kept alive for 2 s
+/// from 3 s on; and then that is told to who repeats the borrow, and does not last for the ttl.
+History with_a_late_grant() {
+    const Holding first = repeated(kept(chosen(fenced(held("a", 1s), 6)), 3s, Outcome::yes, 2s), 4s, {0}, 9);
+    const Holding second = returned(chosen(fenced(held("a", 4s), 9)), 6s, Outcome::no);
+    return with(of({first, second}), {revoked(0, 2s, Outcome::yes)});
+}
+
+History strayed(History history, Moment asked, std::string lease = "a", std::size_t pool = 0) {
+    history.strays.push_back({pool, std::move(lease), asked, Moment::max()});
+    return history;
+}
+
+}  // namespace
+
+TEST_CASE("a borrow without an answer may be taken in late, and make another lease of its id") {
+    const auto found = breaches(with_a_late_grant());
+    REQUIRE(found.size() == 2);
+    CHECK_THAT(found[0], StartsWith("lost before its time"));
+    CHECK_THAT(found[1], StartsWith("outlived its revocation"));
+    check_clean(strayed(with_a_late_grant(), 0s));
+    CHECK(breaches(strayed(with_a_late_grant(), 0s, "b")).size() == 2);
+    CHECK(breaches(strayed(with_a_late_grant(), 0s, "a", 1)).size() == 2);
+    // Sent after all that.
+    CHECK(breaches(strayed(with_a_late_grant(), 7s)).size() == 2);
+}
+
+TEST_CASE("what is tried with an id after its lease's end may meet what a stray borrow was granted") {
+    const auto twice = returned(returned(chosen(held("a", 1s)), 3s, Outcome::yes), 5s, Outcome::yes);
+    check_breach(of({twice}), "returned after its end");
+    check_clean(strayed(of({twice}), 0s));
+    check_clean(strayed(of({twice}), 4s));
+    History with_a_kill = strayed(of({twice}), 0s);
+    with_a_kill.strays.front().until = 1s + 10ms;
+    check_breach(with_a_kill, "returned after its end");
+    with_a_kill.strays.front().until = 1s + 10ms + 1us;
+    check_clean(with_a_kill);
+    check_breach(strayed(of({twice}), 5s + 10ms), "returned after its end");
+    // From its own end on the slot was free.
+    const auto late = kept(chosen(held("a", 1s)), 14s, Outcome::yes);
+    check_breach(of({late}), "kept alive after its time");
+    check_clean(strayed(of({late, held("b", 11s)}), 0s));
+    const auto twice_kept = returned(kept(chosen(held("a", 1s)), 5s, Outcome::yes), 13s, Outcome::no);
+    check_breach(strayed(of({twice_kept}), 0s), "lost before its time");
+}
+
+TEST_CASE("a stray borrow takes nothing from a lease that lives") {
+    check_breach(strayed(of({returned(chosen(held("a", 1s)), 5s, Outcome::no)}), 0s), "lost before its time");
+    check_breach(strayed(of({chosen(held("a", 1s)), held("b", 5s)}), 0s), "two holders");
+    check_breach(strayed(of({chosen(held("a", 1s)), chosen(held("a", 5s, 1))}), 0s),
+                 "two leases of one name");
+    check_breach(strayed(of({repeated(chosen(fenced(held("a", 1s), 7)), 5s, {0}, 8)}), 0s),
+                 "another lease for a repeated borrow");
+}
+
+TEST_CASE("a history is kept as text, in the order of time") {
+    const TempDir folder;
+    setenv("SEMA_TEST_ARTIFACTS", (folder.path() / "new").c_str(), 1);
+    const std::string path = keep("some.txt", to_text(strayed(with_a_late_grant(), 0s)));
+    unsetenv("SEMA_TEST_ARTIFACTS");
+    CHECK(path == (folder.path() / "new" / "some.txt").string());
+    std::ifstream file(path);
+    CHECK(std::string(std::istreambuf_iterator<char>(file), {}) ==
+          "- ... count of pool 0 4\n"
+          "0 ... borrow without an answer, id chosen a pool 0\n"
+          "1000000 1010000 borrow, id chosen a ttl 10000000 pool 0 position 0 fence 6\n"
+          "2000000 2010000 revoke pool 0 position 0 yes\n"
+          "3000000 3010000 keepalive a ttl 2000000 yes\n"
+          "4000000 4010000 borrow again a pool 0 position 0 fence 9\n"
+          "4000000 4010000 borrow, id chosen a ttl 10000000 pool 0 position 0 fence 9\n"
+          "6000000 6010000 return a no\n");
 }

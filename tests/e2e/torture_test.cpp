@@ -157,6 +157,7 @@ bool is_return(const Attempt& attempt) {
 struct Tally {
     std::vector<Holding> holdings;
     std::vector<Revocation> revocations;
+    std::vector<Stray> strays;
     int unknown_borrows = 0;
     int retried_borrows = 0;
     int refused = 0;
@@ -212,6 +213,7 @@ class Client {
     /// Who chose the lease's id asks again where no answer came. `asked` is when it first did.
     std::optional<Holding> borrow(const Wish& wish, Moment asked) {
         while (line_.connect()) {
+            const Moment sent = boot_time();
             const auto response = line_.exchange(pools_[wish.pool].borrow_request(fields_of(wish)));
             if (response && response->status == 200) return holding_of(wish, *response, asked);
             if (response) {
@@ -223,6 +225,7 @@ class Client {
                 return std::nullopt;
             } else {
                 ++tally.retried_borrows;
+                tally.strays.push_back({wish.pool, wish.lease, sent});
             }
         }
         return std::nullopt;
@@ -280,9 +283,10 @@ class Client {
 
     /// Goes away before the answer. Who chose the lease's id may come back for it.
     void hang_up(const Wish& wish) {
-        const Moment asked = boot_time();
+        Moment asked = boot_time();
         try {
             RawClient client(port_);
+            asked = boot_time();
             client.send(pools_[wish.pool].borrow_request(fields_of(wish)));
             if (dice_.chance(0.5)) line_.pause(dice_.time(0, 20));
             dice_.chance(0.5) ? client.close() : client.abort();
@@ -290,7 +294,9 @@ class Client {
         } catch (const std::exception&) {
             line_.pause(5ms);
         }
-        if (wish.lease.empty() || dice_.chance(0.5)) return;
+        if (wish.lease.empty()) return;
+        tally.strays.push_back({wish.pool, wish.lease, asked});
+        if (dice_.chance(0.5)) return;
         if (auto holding = borrow(wish, asked)) use(wish, std::move(*holding));
     }
 
@@ -454,6 +460,11 @@ TEST_CASE("no lease is lost or lent twice, however often semad is killed") {
         }
         history.revocations.insert(history.revocations.end(), tally.revocations.begin(),
                                    tally.revocations.end());
+        for (Stray stray : tally.strays) {
+            const auto kill = std::upper_bound(kills.begin(), kills.end(), stray.asked);
+            if (kill != kills.end()) stray.until = *kill;
+            history.strays.push_back(std::move(stray));
+        }
         all.unknown_borrows += tally.unknown_borrows;
         all.retried_borrows += tally.retried_borrows;
         all.refused += tally.refused;
@@ -473,7 +484,9 @@ TEST_CASE("no lease is lost or lent twice, however often semad is killed") {
               << " hang-ups\n";
 
     const auto found = breaches(history);
-    CAPTURE(found);
+    const std::string history_file =
+        found.empty() ? "" : keep("torture-" + std::to_string(seed) + ".txt", to_text(history));
+    CAPTURE(found, history_file);
     CHECK(found.empty());
 
     CHECK(kills.size() >= 20);

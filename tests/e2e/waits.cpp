@@ -170,4 +170,22 @@ std::vector<std::string> lapses(const Account& account) {
     return Judge(account).found();
 }
 
+std::string to_text(const Account& account) {
+    std::string text;
+    for (const Wait& wait : account.waits)
+        text += describe(wait) + '\n';
+    for (const Sighting& seen : account.sightings) {
+        text += "seen on server " + std::to_string(seen.server) + time_of(seen.asked, seen.answered) +
+                ": pool " + std::to_string(seen.pool) + ", available " + std::to_string(seen.available) +
+                ", holders";
+        for (const std::string& name : seen.holders)
+            text += ' ' + name;
+        text += ", queue";
+        for (const std::string& name : seen.queue)
+            text += ' ' + name;
+        text += '\n';
+    }
+    return text;
+}
+
 }  // namespace sema::test

@@ -91,4 +91,7 @@ struct Account {
 /// - No slot is free for longer than a second while somebody waits for it.
 std::vector<std::string> lapses(const Account& account);
 
+/// The borrows and the looks at the pools, a line each.
+std::string to_text(const Account& account);
+
 }  // namespace sema::test

@@ -1,5 +1,6 @@
 #include "common/durations.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -7,6 +8,28 @@
 #include <utility>
 
 namespace sema {
+namespace {
+
+struct Unit {
+    double seconds;
+    std::array<std::string_view, 4> names;
+};
+constexpr std::array<Unit, 5> units = {{{0.001, {"ms"}},
+                                        {1, {"s", "sec", "second", "seconds"}},
+                                        {60, {"m", "min", "minute", "minutes"}},
+                                        {3600, {"h", "hr", "hour", "hours"}},
+                                        {86400, {"d", "day", "days"}}}};
+
+// 0 where there is no such unit.
+double seconds_in(std::string_view name) {
+    if (name.empty()) return 0;
+    for (const Unit& unit : units) {
+        if (std::find(unit.names.begin(), unit.names.end(), name) != unit.names.end()) return unit.seconds;
+    }
+    return 0;
+}
+
+}  // namespace
 
 Duration from_seconds(double seconds) {
     const double longest = std::chrono::duration<double>(longest_duration).count();
@@ -23,19 +46,27 @@ std::int64_t whole_seconds(Duration duration) {
 
 Expected<Duration> parse_duration(std::string_view text) {
     const auto refuse = [&] {
-        return failure("'" + std::string(text) + "' is not a duration: write 90, 1.5, 30s, 5m, 12h or 1d");
+        return failure("'" + std::string(text) + "' is not a duration: write 90, 1.5, 30s, 5m, 1h30m or 1d");
     };
-    double number = 0;
-    const auto [rest, status] =
-        std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-    if (status != std::errc() || !std::isfinite(number) || std::signbit(number)) return refuse();
-    constexpr std::array<std::pair<std::string_view, double>, 6> units = {
-        {{"", 1}, {"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}};
-    const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
-    for (const auto& [name, seconds] : units) {
-        if (unit == name) return from_seconds(number * seconds);
+    double sum = 0;
+    // A unit stands once, and behind larger ones: what is otherwise is mistyped.
+    double last_unit = std::numeric_limits<double>::infinity();
+    for (std::string_view rest = text;;) {
+        double number = 0;
+        const char* const end = rest.data() + rest.size();
+        const auto [behind, status] = std::from_chars(rest.data(), end, number, std::chars_format::fixed);
+        if (status != std::errc() || !std::isfinite(number) || std::signbit(number)) return refuse();
+        const bool is_all = rest.size() == text.size() && behind == end;
+        rest.remove_prefix(static_cast<std::size_t>(behind - rest.data()));
+        const std::string_view name = rest.substr(0, rest.find_first_of(" .0123456789"));
+        const double unit = is_all ? 1 : seconds_in(name);
+        if (!(unit > 0 && unit < last_unit)) return refuse();
+        sum += number * unit;
+        last_unit = unit;
+        rest.remove_prefix(name.size());
+        if (rest.empty()) return from_seconds(sum);
+        if (rest.front() == ' ') rest.remove_prefix(1);
     }
-    return refuse();
 }
 
 std::string describe(Duration duration) {

@@ -22,8 +22,9 @@ Duration from_seconds(double seconds);
 /// Whole seconds, rounded down.
 std::int64_t whole_seconds(Duration duration);
 
-/// Reads a duration as people write it on a command line: a number with an optional fraction and an
-/// optional unit: `90`, `1.5`, `30s`, `500ms`, `5m`, `12h`, `1d`. No unit means seconds. Not negative.
+/// Reads a duration as people write it on a command line: numbers, each with its unit, the largest first:
+/// `30s`, `500ms`, `1.5h`, `1h30m`, `1h 30m`, `5min`, `2days`. One number alone means seconds: `90`, `1.5`.
+/// Not negative.
 Expected<Duration> parse_duration(std::string_view text);
 
 /// A duration for people, in its largest fitting units: `45s`, `5m`, `1h 30m`, `2d`. Rounded to seconds.

@@ -48,6 +48,18 @@ std::string saved_in(const std::string& text) {
     return file.content();
 }
 
+// The file's content after the alias `gpu` was taken out of it.
+std::string left_of(const std::string& text) {
+    const File file(text);
+    const auto forgotten = forget_alias(file.path(), "gpu");
+    if (!forgotten) {
+        CHECK(file.content() == text);
+        return "refused";
+    }
+    CHECK(load_config(file.path())->pools.count("gpu") == 0);
+    return file.content();
+}
+
 }  // namespace
 
 TEST_CASE("a configuration file names a server, and pools with their defaults") {
@@ -129,7 +141,7 @@ TEST_CASE("what a configuration file says wrong is refused with its line") {
     CHECK(refusal("[pools.vsim]\nid = 'env:X'\nwait = true\n") ==
           "3: wait must be a number of seconds or a duration like \"5m\"");
     CHECK(refusal("[pools.vsim]\nid = 'env:X'\nttl = 'x'\n") ==
-          "3: ttl: 'x' is not a duration: write 90, 1.5, 30s, 5m, 12h or 1d");
+          "3: ttl: 'x' is not a duration: write 90, 1.5, 30s, 5m, 1h30m or 1d");
     CHECK(refusal("[pools.vsim]\nidd = 'env:X'\n") ==
           "2: a pool has no setting 'idd' (there are: id, ttl, wait)");
     CHECK(refusal("server = \n").rfind("1: ", 0) == 0);
@@ -202,4 +214,26 @@ TEST_CASE("an alias that is there already is not saved again") {
     REQUIRE_FALSE(saved);
     CHECK(saved.error().message == "vsim: " + file.path().string() + " has a pool of that name already");
     CHECK(file.content() == "[pools]\nvsim = 'env:X'\n");
+}
+
+TEST_CASE("an alias is forgotten with its lines, and all else stays") {
+    const std::string pool = "'" + id + "'";
+    CHECK(left_of("[pools]\ngpu = " + pool + "\n") == "[pools]\n");
+    CHECK(left_of("# a\n[pools] # b\n# c\nvsim = " + pool + "\n  gpu = " + pool + " # d\n# e\n") ==
+          "# a\n[pools] # b\n# c\nvsim = " + pool + "\n# e\n");
+    CHECK(left_of("[pools]\ngpu = { id = " + pool + ", ttl = '5m' }\nvsim = " + pool) ==
+          "[pools]\nvsim = " + pool);
+    CHECK(left_of("[pools]\nvsim = " + pool + "\ngpu = " + pool) == "[pools]\nvsim = " + pool + "\n");
+    CHECK(left_of("[pools.gpu]\nid = " + pool + "\nttl = 5\n\n# boards\n[pools.vsim]\nid = " + pool + "\n") ==
+          "\n# boards\n[pools.vsim]\nid = " + pool + "\n");
+    CHECK(left_of("server = 'x'\r\npools.gpu = " + pool + "\r\n") == "server = 'x'\r\n");
+    CHECK(left_of("[pools]\ngpu = \"\"\"\\\n  " + id + "\"\"\"\nvsim = " + pool + "\n") ==
+          "[pools]\nvsim = " + pool + "\n");
+}
+
+TEST_CASE("an alias that stands among others on a line, or nowhere, is not forgotten") {
+    const std::string pool = "'" + id + "'";
+    CHECK(left_of("pools = { gpu = " + pool + ", vsim = " + pool + " }\n") == "refused");
+    CHECK(left_of("[pools]\nvsim = " + pool + "\n") == "refused");
+    CHECK(left_of("") == "refused");
 }

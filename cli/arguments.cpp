@@ -3,15 +3,16 @@
 #include "cli/pool_ref.hpp"
 #include "common/given_text.hpp"
 #include "common/help_formatter.hpp"
+#include "common/misuse.hpp"
 
 #include <CLI/App.hpp>
 #include <CLI/Error.hpp>
 #include <CLI/Option.hpp>
 
-#include <charconv>
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 namespace sema {
@@ -52,17 +53,31 @@ class Options {
     const CLI::App* subcommand_;
 };
 
-unsigned number_in(const std::string& names, const std::string& text, NumberRange range) {
-    unsigned number = 0;
-    const char* end = text.data() + text.size();
-    const auto [rest, status] = std::from_chars(text.data(), end, number);
-    if (status != std::errc() || rest != end)
-        throw CLI::ValidationError(names, "'" + text + "' is not a whole number");
-    if (number < range.least || number > range.most)
-        throw CLI::ValidationError(names, text + " is not from " + std::to_string(range.least) + " to " +
-                                              std::to_string(range.most));
-    return number;
+// What messages call an option: by its long name, where it has one.
+std::string called(const std::string& names) {
+    const auto comma = names.rfind(',');
+    return comma == std::string::npos ? names : names.substr(comma + 1);
 }
+
+// The value, where the text is one; else the parser is told why not.
+template <class Value>
+Value checked(const std::string& names, Expected<Value> value) {
+    if (!value) throw CLI::ValidationError(called(names), value.error().message);
+    return *std::move(value);
+}
+
+unsigned number_in(const std::string& names, const std::string& text, NumberRange range) {
+    return static_cast<unsigned>(checked(names, parse_number(text, range)));
+}
+
+// What other programs of this kind call it.
+constexpr std::array<Synonym, 22> synonyms = {
+    {{"acquire", "borrow"},    {"create", "new"},       {"exec", "run"},      {"extend", "keepalive"},
+     {"free", "return"},       {"help", "--help"},      {"info", "inspect"},  {"kill", "revoke"},
+     {"list", "pools"},        {"lock", "borrow"},      {"ls", "pools"},      {"queue", "holders"},
+     {"refresh", "keepalive"}, {"release", "return"},   {"remove", "delete"}, {"renew", "keepalive"},
+     {"rm", "delete"},         {"scale", "resize"},     {"show", "inspect"},  {"status", "inspect"},
+     {"unlock", "return"},     {"version", "--version"}}};
 
 // Shows `run`'s command in its usage line.
 class CommandHelpFormatter : public HelpFormatter {
@@ -90,10 +105,14 @@ CLI::Option& add_reader(CLI::App& app, const std::string& names,
     return option;
 }
 
-Duration duration_in(const std::string& names, const std::string& text) {
-    const auto duration = parse_duration(text);
-    if (!duration) throw CLI::ValidationError(names, duration.error().message);
-    return *duration;
+// The parser would take the next word for the value of `--name=`.
+std::vector<std::string> readable(std::vector<std::string> words) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (words[i].rfind("--", 0) != 0 || words[i].find('=') + 1 != words[i].size()) continue;
+        words[i].pop_back();
+        words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 1, "");
+    }
+    return words;
 }
 
 // Even where nothing stands in it: the parser would take that for a variable that is not set.
@@ -116,13 +135,15 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
             const std::size_t length = Options(app, run).length(word);
             if (length == 0 && second_word) break;
             // The parser has the better words for an option that doesn't exist.
-            if (length == 0 && run == nullptr) return {words, {}};
-            if (length == 0) return {{words.begin(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1}, {}};
-            i += length;
+            if (length == 0 && run == nullptr) return {readable(words), {}};
+            if (length == 0)
+                return {readable({words.begin(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1}), {}};
+            const bool lacks_value = length == 2 && i + 1 < words.size() && words[i + 1] == "--";
+            i += lacks_value ? 1 : length;
             continue;
         }
         if (run == nullptr) {
-            if (word != "run") return {words, {}};
+            if (word != "run") return {readable(words), {}};
             run = app.get_subcommand("run");
         } else if (++pools == 2) {
             second_word = i;
@@ -131,9 +152,14 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
     }
     const bool is_marked = i < words.size() && words[i] == "--";
     if (!is_marked && second_word) i = *second_word;
-    if (run == nullptr || i >= words.size()) return {words, {}};
+    if (run == nullptr || i >= words.size()) return {readable(words), {}};
     const auto own_end = words.begin() + static_cast<std::ptrdiff_t>(i);
-    return {{words.begin(), own_end}, {is_marked ? own_end + 1 : own_end, words.end()}};
+    return {readable({words.begin(), own_end}), {is_marked ? own_end + 1 : own_end, words.end()}};
+}
+
+std::string describe_misuse(const CLI::App& app, const CLI::ParseError& error,
+                            const std::vector<std::string>& words) {
+    return Misuse(app, words, synonyms).describe(error);
 }
 
 void set_help_style(CLI::App& app) {
@@ -159,7 +185,11 @@ void on_chosen(CLI::App& command, std::function<void()> action) {
 
 void add_text(CLI::App& app, const std::string& names, std::string& target, const std::string& type,
               const std::string& help) {
-    finish(*app.add_option(names, target, help), type);
+    const auto read = [&target, names](const std::string& text) {
+        if (text.empty()) throw CLI::ValidationError(called(names), "it is empty");
+        target = text;
+    };
+    add_reader(app, names, read, type, help);
 }
 
 void add_optional_text(CLI::App& app, const std::string& names, std::optional<std::string>& target,
@@ -174,27 +204,33 @@ void add_texts(CLI::App& app, const std::string& names, std::vector<std::string>
 }
 
 void add_flag(CLI::App& app, const std::string& names, bool& target, const std::string& help) {
-    app.add_flag(names, target, help);
+    app.add_flag(names, target, help)->disable_flag_override();
 }
 
 void add_choice(CLI::App& app, const std::string& names, std::vector<std::string> words,
                 std::function<void(const std::string&)> choose, const std::string& type,
                 const std::string& help) {
-    add_reader(app, names, choose, type, help).check(CLI::IsMember(std::move(words)));
+    const auto read = [words = std::move(words), choose = std::move(choose), names](const std::string& text) {
+        if (std::find(words.begin(), words.end(), text) == words.end())
+            throw CLI::ValidationError(called(names), "'" + text + "' is not " + alternatives(words));
+        choose(text);
+    };
+    add_reader(app, names, read, type, help);
 }
 
 void add_duration(CLI::App& app, const std::string& names, std::optional<Duration>& target,
                   const std::string& help) {
     add_reader(
-        app, names, [&target, names](const std::string& text) { target = duration_in(names, text); }, "T",
+        app, names,
+        [&target, names](const std::string& text) { target = checked(names, parse_duration(text)); }, "T",
         help);
 }
 
 void add_ttl(CLI::App& app, std::optional<Duration>& target, const std::string& help) {
     const std::string name = "--ttl";
     const auto read = [&target, name](const std::string& text) {
-        target = duration_in(name, text);
-        if (*target <= Duration::zero()) throw CLI::ValidationError(name, "must be more than 0");
+        target = checked(name, parse_duration(text));
+        if (*target <= Duration::zero()) throw CLI::ValidationError(name, "it must be more than 0");
     };
     add_reader(app, name, read, "T", help);
 }
@@ -215,26 +251,10 @@ void add_optional_number(CLI::App& app, const std::string& names, std::optional<
     add_reader(app, names, read, "N", help);
 }
 
-Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range) {
-    // The library knows no plus, and would take a minus behind one.
-    const bool plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
-    std::int64_t number = 0;
-    const char* end = text.data() + text.size();
-    const auto [rest, status] = std::from_chars(text.data() + (plus ? 1 : 0), end, number);
-    if (status == std::errc::invalid_argument || rest != end)
-        return failure("'" + text + "' is not a whole number");
-    if (status != std::errc() || number < range.least || number > range.most)
-        return failure(text + " is not from " + std::to_string(range.least) + " to " +
-                       std::to_string(range.most));
-    return number;
-}
-
 void add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
-                const std::string& help, SignedRange range) {
+                const std::string& help, NumberRange range) {
     const auto read = [&target, names, range](const std::string& text) {
-        const auto number = parse_signed(text, range);
-        if (!number) throw CLI::ValidationError(names, number.error().message);
-        target = *number;
+        target = checked(names, parse_signed(text, range));
     };
     add_reader(app, names, read, "N", help);
 }

@@ -1,10 +1,10 @@
 #pragma once
 
 #include "common/durations.hpp"
+#include "common/numbers.hpp"
 
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +13,8 @@
 // below, and arguments.cpp and main.cpp alone include it.
 namespace CLI {
 class App;
-}
+class ParseError;
+}  // namespace CLI
 
 namespace sema {
 
@@ -27,8 +28,13 @@ struct CommandLine {
 /// Parts `semactl ... run [options] POOL... [options] -- CMD ARG...`: the command begins after the first
 /// `--`. Without one, or where a word before it is an option that semactl doesn't have, it begins at the
 /// first word after one POOL that is neither an option nor an option's value. All other subcommands' lines
-/// are `own` alone. `app` knows the options; the program's name is not part of `words`.
+/// are `own` alone. No option has `--` for its value, and one that ends with its `=` has an empty one. `app`
+/// knows the options; the program's name is not part of `words`.
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words);
+
+/// What is wrong with a command line whose words `app` refused.
+std::string describe_misuse(const CLI::App& app, const CLI::ParseError& error,
+                            const std::vector<std::string>& words);
 
 /// Has the help of `app` written as that of all our commands is. Subcommands that are added later do the
 /// same.
@@ -47,11 +53,11 @@ void on_chosen(CLI::App& command, std::function<void()> action);
 // Each of the functions below adds an option to a command, or one of its arguments where `names` has no
 // hyphen: arguments must be there. What an option leaves unread, as it is not given, stays as it was.
 
-/// A text. The help calls it `type`.
+/// A text, which is not empty. The help calls it `type`.
 void add_text(CLI::App& app, const std::string& names, std::string& target, const std::string& type,
               const std::string& help);
 
-/// The same where it matters whether the option was given.
+/// A text where it matters whether the option was given. It may be empty.
 void add_optional_text(CLI::App& app, const std::string& names, std::optional<std::string>& target,
                        const std::string& type, const std::string& help);
 
@@ -74,33 +80,17 @@ void add_duration(CLI::App& app, const std::string& names, std::optional<Duratio
 /// The option --ttl, a duration above zero.
 void add_ttl(CLI::App& app, std::optional<Duration>& target, const std::string& help);
 
-/// Which numbers an option takes.
-struct NumberRange {
-    unsigned least = 0;
-    unsigned most = std::numeric_limits<unsigned>::max();
-};
-
-/// A whole number, written in decimal digits alone.
+/// A whole number, written in decimal digits alone. `range` is one of numbers that are `unsigned`.
 void add_number(CLI::App& app, const std::string& names, unsigned& target, const std::string& help,
-                NumberRange range = {});
+                NumberRange range);
 
 /// The same where it matters whether the option was given.
 void add_optional_number(CLI::App& app, const std::string& names, std::optional<unsigned>& target,
-                         const std::string& help, NumberRange range = {});
+                         const std::string& help, NumberRange range);
 
-/// Which numbers an argument takes that may be negative.
-struct SignedRange {
-    std::int64_t least;
-    std::int64_t most;
-};
-
-/// Reads a whole number, with or without a sign before its digits: `2`, `+2`, `-2`. The text of a refusal
-/// goes on from the name of what was to be a number.
-Expected<std::int64_t> parse_signed(const std::string& text, SignedRange range);
-
-/// Such a number.
+/// A whole number, with or without a sign.
 void add_signed(CLI::App& app, const std::string& names, std::optional<std::int64_t>& target,
-                const std::string& help, SignedRange range);
+                const std::string& help, NumberRange range);
 
 /// The argument POOL of a command that has no other. Where it is left out and $SEMACTL_POOL is set, the
 /// target is `pool_of_environment`.

@@ -34,17 +34,19 @@ void setup_globals(CLI::App& app, GlobalOptions& globals) {
         "FORM", "How results are printed: text or json (text)");
     CLI::Option* quiet = app.add_flag_callback(
         "-q,--quiet", [&globals] { globals.verbosity = Verbosity::quiet; }, "Say nothing but errors");
+    quiet->disable_flag_override();
     app.add_flag_callback(
            "-v,--verbose", [&globals] { globals.verbosity = Verbosity::verbose; }, "Say what is done")
-        ->excludes(quiet);
+        ->excludes(quiet)
+        ->disable_flag_override();
     app.set_version_flag("--version", std::string("semactl ") + version, "Print the version and exit");
     app.set_help_flag("-h,--help", "Print this help and exit");
     app.footer(
         "POOL is a pool's UUID, an alias of the configuration file, env:NAME or file:PATH.\n"
-        "T is a time: 90, 1.5, 30s, 5m, 12h or 1d.\n\n"
+        "T is a time: 90, 1.5, 30s, 5m, 1h30m or 1d.\n\n"
         "Example: a pool for four licences, and a build that uses one of them\n"
         "  semactl new --count 4 --save vsim\n"
-        "  semactl run vsim --ttl 2h -- make sim");
+        "  semactl run vsim --wait 30m -- make sim");
 }
 
 // Help or the version.
@@ -161,17 +163,18 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     const auto usage_status = [&app] {
         return app.get_subcommand("run")->parsed() ? exit_status::failed : exit_status::usage;
     };
+    const auto refuse = [&](const std::string& why) {
+        Console(Verbosity::normal, Output::text).error(why);
+        return usage_status();
+    };
     try {
         app.parse(own);
-        if (app.get_subcommands().empty())
-            throw CLI::RequiredError("a command is required (semactl --help lists them)",
-                                     CLI::ExitCodes::RequiredError);
     } catch (const CLI::ParseError& error) {
         if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
             return print_what_was_asked(app, error);
-        Console(Verbosity::normal, Output::text).error(error.what());
-        return usage_status();
+        return refuse(describe_misuse(app, error, line.own));
     }
+    if (app.get_subcommands().empty()) return refuse("a command is required (semactl --help lists them)");
 
     globals.creates_config = app.get_subcommand("new")->parsed();
     Console console(globals.verbosity, globals.output);

@@ -21,6 +21,9 @@ namespace sema::wire {
 
 using sema::Holder;
 
+/// No server lets a pool have more slots than this.
+inline constexpr unsigned largest_count = 1'000'000;
+
 /// What a pool tells the borrower of one slot: the JSON text of a string or an object, without white space.
 /// `null` for a slot that has none.
 using Payload = std::string;
@@ -150,6 +153,8 @@ struct PoolView {
         std::shared_ptr<const Holder> holder;
         /// Whole seconds.
         std::int64_t waiting_for = 0;
+        /// Its borrower is gone, and may come back: until then it is passed over.
+        bool away = false;
     };
 
     PoolId id;

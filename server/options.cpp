@@ -2,12 +2,16 @@
 
 #include "common/given_text.hpp"
 #include "common/help_formatter.hpp"
+#include "common/misuse.hpp"
+#include "common/numbers.hpp"
 #include "common/version.hpp"
+#include "common/wire.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -16,7 +20,6 @@ namespace sema {
 namespace {
 
 constexpr const char* default_listen = "127.0.0.1:7717";
-constexpr unsigned largest_max_count = 1'000'000;
 
 std::string env(const char* name) {
     const char* value = std::getenv(name);
@@ -44,7 +47,6 @@ Expected<StoreOption> redis_store(const std::string& url) {
 
 Expected<StoreOption> parse_store(const std::string& text) {
     constexpr std::string_view sqlite = "sqlite:";
-    if (text.empty()) return default_store();
     if (text == "memory:") return MemoryStoreOption{};
     if (text.rfind(sqlite, 0) == 0 && text.size() > sqlite.size()) {
         return SqliteStoreOption{text.substr(sqlite.size())};
@@ -62,6 +64,13 @@ Expected<std::string> password_in(const std::string& variable) {
     if (value && value->empty())
         return failure("the variable " + variable + " is empty: it has to hold a password");
     return std::move(value).value_or("");
+}
+
+// What is wrong with a value names the option that it is the value of.
+template <class Value>
+Expected<Value> named(const char* option, Expected<Value> value) {
+    return std::move(value).map_error(
+        [&](const Error& error) { return Error{std::string(option) + ": " + error.message}; });
 }
 
 // What other options say of a store on Redis.
@@ -133,6 +142,21 @@ std::string is_duration(const std::string& text) {
     return duration ? "" : duration.error().message;
 }
 
+// A check for the parser: it wants to know why a text is no such number.
+std::function<std::string(const std::string&)> is_number(std::int64_t least, std::int64_t most) {
+    return [least, most](const std::string& text) {
+        const auto number = parse_number(text, {least, most});
+        return number ? std::string() : number.error().message;
+    };
+}
+
+std::function<std::string(const std::string&)> is_one_of(std::vector<std::string> words) {
+    return [words = std::move(words)](const std::string& text) {
+        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
+        return "'" + text + "' is not " + alternatives(words);
+    };
+}
+
 std::string is_path(const std::string& path) {
     return path.empty() ? "needs a file" : "";
 }
@@ -170,7 +194,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     std::string max_hold;
     std::string rejoin = "15s";
 
-    const CLI::Range is_limit(0, 1'000'000'000);
+    const auto is_limit = is_number(0, 1'000'000'000);
 
     CLI::App app("Lends numbered slots of pools for a bounded time, over HTTP.", "semad");
     app.set_version_flag("--version", std::string("semad ") + version, "Print the version and exit");
@@ -193,7 +217,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     app.add_option("--redis-wait-replicas", redis_wait_replicas,
                    "On how many replicas of that Redis a change is before it is answered (0)")
         ->type_name("N")
-        ->check(CLI::Range(0U, 100U));
+        ->check(is_number(0, 100));
     app.add_option("--redis-password-file", redis_password_file,
                    "A file whose first line is the password for that Redis (none)")
         ->type_name("FILE")
@@ -217,7 +241,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         ->check(is_duration);
     app.add_option("--max-count", options.limits.max_count, "The most slots a pool may have (1000)")
         ->type_name("N")
-        ->check(CLI::Range(0U, largest_max_count));
+        ->check(is_number(0, wire::largest_count));
     app.add_option("--max-pools", options.limits.max_pools, "The most pools there may be (200000)")
         ->check(is_limit)
         ->type_name("N");
@@ -231,14 +255,14 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         ->type_name("N");
     app.add_option("--threads", options.threads, "Threads that serve connections (one per two processors)")
         ->type_name("N")
-        ->check(CLI::Range(0U, 1024U));
+        ->check(is_number(0, 1024));
     app.add_option("--log-format", log_format, "How the log on stderr is written: text or json (text)")
         ->type_name("FORM")
-        ->check(CLI::IsMember({"text", "json"}));
+        ->check(is_one_of({"text", "json"}));
     app.add_option("--log-level", options.log_level,
                    "What is logged at least: debug, info, warn, error or off (info)")
         ->type_name("LEVEL")
-        ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+        ->check(is_one_of({"debug", "info", "warn", "error", "off"}));
     std::string from;
     std::string to;
     CLI::App& migrate = *app.add_subcommand(
@@ -248,7 +272,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     migrate.add_option("FROM", from, "The store to read; no semad may use it meanwhile")->required();
     migrate.add_option("TO", to, "The store to fill; it must have no pools")->required();
     app.footer(
-        "A time T is 90, 1.5, 30s, 5m, 12h or 1d.\n\n"
+        "A time T is 90, 1.5, 30s, 5m, 1h30m or 1d.\n\n"
         "Example: serve this machine's network, and lend nothing for longer than four hours\n"
         "  semad --listen 0.0.0.0:7717 --max-ttl 4h");
 
@@ -259,7 +283,8 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     } catch (const CLI::CallForVersion&) {
         return Printed{std::string("semad ") + version + "\n"};
     } catch (const CLI::ParseError& error) {
-        return failure(one_line(without_passwords(error.what())) + " (semad --help lists the options)");
+        const std::vector<std::string> words(argv + 1, argv + argc);
+        return failure(one_line(without_passwords(Misuse(app, words).describe(error))));
     }
 
     options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;
@@ -268,7 +293,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     options.limits.pool.rejoin = parse_duration(rejoin).value();
     if (!max_hold.empty()) options.limits.pool.max_hold = parse_duration(max_hold).value();
     for (const std::string& text : listen) {
-        auto address = http::parse_listen_address(text);
+        auto address = named("--listen", http::parse_listen_address(text));
         if (!address) return tl::unexpected(address.error());
         options.listen.push_back(std::move(*address));
     }
@@ -277,9 +302,9 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
     options.socket_access = *access;
     if (migrate.parsed()) {
         if (!store.empty()) return failure("semad migrate takes two stores, and no --store");
-        auto source = parse_store(from);
+        auto source = named("FROM", parse_store(from));
         if (!source) return tl::unexpected(source.error());
-        auto target = parse_store(to);
+        auto target = named("TO", parse_store(to));
         if (!target) return tl::unexpected(target.error());
         if (describe(*source) == describe(*target))
             return failure("semad migrate takes two stores, and both are " + describe(*source));
@@ -295,7 +320,7 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         }
         return MigrateOptions{std::move(*source), std::move(*target), options.limits.pool.rejoin};
     }
-    auto parsed = parse_store(store);
+    auto parsed = store.empty() ? default_store() : named("--store", parse_store(store));
     if (!parsed) return tl::unexpected(parsed.error());
     options.store = std::move(*parsed);
     if (auto completed = complete(options.store, redis_wait_replicas, redis_password_file); !completed)

@@ -530,7 +530,7 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
         {0, {0, 2}, holder("ci \U0001f512", "http://ci/7"), 1781337600, 1781337630, 29, 41});
     view.holders.push_back({1, {1}, nullptr, 1781337601, 1781337631, 30, 42});
     view.queue.push_back({1, 2, -3, holder(std::nullopt, "http://ci/8"), 5});
-    view.queue.push_back({2, 1, 0, holder(std::nullopt, std::nullopt), 0});
+    view.queue.push_back({2, 1, 0, holder(std::nullopt, std::nullopt), 0, true});
     const std::string text = to_json(view);
     CHECK(
         text ==
@@ -541,7 +541,7 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
         R"(","url":"http://ci/7"},"granted_at_unix":1781337600,"expires_at_unix":1781337630,"expires_in":29,"fence":41},)"
         R"({"position":1,"positions":[1],"holder":null,"granted_at_unix":1781337601,"expires_at_unix":1781337631,"expires_in":30,"fence":42}],)"
         R"("queue":[{"rank":1,"slots":2,"priority":-3,"holder":{"url":"http://ci/8"},"waiting_for":5},)"
-        R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0}],"eta":0})");
+        R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0,"away":true}],"eta":0})");
     const auto read = parse_pool_view(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);

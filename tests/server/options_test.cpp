@@ -127,6 +127,23 @@ TEST_CASE("what semad does not understand is refused in one line") {
     }
 }
 
+TEST_CASE("what semad does not understand is named as it was typed, with what is taken") {
+    CHECK(refusal({"--lisen", "x"}) == "unknown option '--lisen' (did you mean '--listen'?)");
+    CHECK(refusal({"--frobnicate"}) == "unknown option '--frobnicate' (semad --help lists the options)");
+    CHECK(refusal({"migrat", "a", "b"}) == "unknown command 'migrat' (did you mean 'migrate'?)");
+    CHECK(refusal({"migrate", "a", "b", "c"}) ==
+          "migrate: 'c' is one argument too many (semad migrate --help shows what it takes)");
+    CHECK(refusal({"--listen"}) == "--listen: its value is missing");
+    CHECK(refusal({"--max-ttl", "1d", "--max-ttl", "2d"}) == "--max-ttl: it is given more than once");
+    CHECK(refusal({"--threads", "5000"}) == "--threads: 5000 is out of range (0 to 1024)");
+    CHECK(refusal({"--max-count", "2000000"}) == "--max-count: 2000000 is out of range (0 to 1000000)");
+    CHECK(refusal({"--max-pools", "many"}) == "--max-pools: 'many' is not a whole number (0 to 1000000000)");
+    CHECK(refusal({"--log-format", "xml"}) == "--log-format: 'xml' is not text or json");
+    CHECK_THAT(refusal({"--listen", "7717"}), Catch::Matchers::StartsWith("--listen: "));
+    CHECK_THAT(refusal({"--store", "x"}), Catch::Matchers::StartsWith("--store: "));
+    CHECK_THAT(refusal({"migrate", "memory:", "x"}), Catch::Matchers::StartsWith("TO: "));
+}
+
 TEST_CASE("help and version are text for stdout") {
     CHECK(std::get<Printed>(*parse({"--version"})).text.rfind("semad ", 0) == 0);
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
@@ -212,10 +229,11 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
     CHECK(describe(migrate.from) == "sqlite:/x/a.db");
     CHECK(std::get<RedisStoreOption>(migrate.to).redis.address.database == 1);
     CHECK(migrate.rejoin == 20s);
-    CHECK(refusal({"migrate", "sqlite:/x/a.db"}).find("TO is required") != std::string::npos);
+    CHECK(refusal({"migrate", "sqlite:/x/a.db"}).find("TO is missing: the store to fill") !=
+          std::string::npos);
     CHECK(refusal({"migrate", "sqlite:/x", "memory:"}).find("memory: is gone") != std::string::npos);
     CHECK(refusal({"--store", "Redis://:S3cret@host/0"}) ==
-          "'Redis:...' is not a store: write sqlite:PATH, memory: or redis://HOST");
+          "--store: 'Redis:...' is not a store: write sqlite:PATH, memory: or redis://HOST");
     CHECK(refusal({"migrate", "redis://h:6379", "redis://h/0"}).find("both are redis://h") !=
           std::string::npos);
     const auto both = parse({"migrate", "redis://:p@h/1", "redis://h/2", "--redis-password-file", "/secret"});

@@ -10,6 +10,8 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -92,6 +94,17 @@ TerminalSize size_of(int fd) {
     return size;
 }
 
+// By the variables alone: a machine may lack the locale that they name, and its terminals show it all the
+// same.
+bool locale_is_utf8() {
+    for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+        const char* const value = std::getenv(name);
+        if (value != nullptr && *value != '\0')
+            return strcasestr(value, "utf-8") != nullptr || strcasestr(value, "utf8") != nullptr;
+    }
+    return false;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -111,11 +124,16 @@ std::string presentable(std::string_view text) {
 Console::Console(Verbosity verbosity, Output output)
     : verbosity_(verbosity),
       output_(output),
-      live_(verbosity != Verbosity::quiet && moves_cursor(STDERR_FILENO)) {}
+      live_(verbosity != Verbosity::quiet && moves_cursor(STDERR_FILENO)),
+      utf8_(locale_is_utf8()) {}
 
 Console::~Console() {
     wipe_line();
     flush(last_patience);
+}
+
+std::string Console::in_locale(std::string text) const {
+    return utf8_ ? std::move(text) : in_ascii(text);
 }
 
 void Console::error(std::string_view text) {
@@ -138,8 +156,10 @@ void Console::live(std::string_view text) {
     if (text.empty()) {
         wipe_line();
     } else {
-        // One column stays free: a full line would wrap, and then not be wiped whole.
-        unsaid_ = "\r" + cut_to(presentable(text), size_of(STDERR_FILENO).columns - 1) + "\x1b[K";
+        // One column stays free: a full line would wrap, and then not be wiped whole. So would the echo of a
+        // key that is pressed behind it.
+        const std::string line = cut_to(presentable(text), size_of(STDERR_FILENO).columns - 1);
+        unsaid_ = "\r" + in_locale(line) + "\x1b[K\r";
         line_shown_ = true;
     }
     flush();
@@ -148,7 +168,7 @@ void Console::live(std::string_view text) {
 void Console::say(std::string_view text) {
     if (unsaid_.size() < most_unsaid) {
         wipe_line();
-        unsaid_ += "semactl: " + presentable(text) + "\n";
+        unsaid_ += "semactl: " + in_locale(presentable(text)) + "\n";
     }
     flush();
 }

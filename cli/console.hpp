@@ -28,9 +28,9 @@ struct TerminalSize {
 
 /// Where semactl's own words go: diagnostics to stderr, results to stdout.
 ///
-/// Diagnostics are presentable(), and saying something never waits for a stderr that is not read: what it
-/// does not take at once is kept, and said together with the next words or at the end, as far as stderr
-/// takes it then.
+/// Diagnostics are presentable() and in_locale(), and saying something never waits for a stderr that is not
+/// read: what it does not take at once is kept, and said together with the next words or at the end, as far
+/// as stderr takes it then.
 class Console {
   public:
     Console(Verbosity verbosity, Output output);
@@ -40,6 +40,9 @@ class Console {
     Console& operator=(const Console&) = delete;
 
     Output output() const { return output_; }
+
+    /// A text for people as it can be shown: in ASCII, unless the environment's locale is one of UTF-8.
+    std::string in_locale(std::string text) const;
 
     /// Why semactl fails: said even when quiet.
     void error(std::string_view text);
@@ -71,6 +74,7 @@ class Console {
     Verbosity verbosity_;
     Output output_;
     bool live_;
+    bool utf8_;
     bool line_shown_ = false;
     std::string unsaid_;
 };

@@ -8,7 +8,8 @@ namespace {
 // Without a cursor that flickers, and without lines that wrap where a character is wider than was thought.
 constexpr const char* take = "\x1b[?25l\x1b[?7l";
 constexpr const char* give_back = "\x1b[?7h\x1b[?25h";
-constexpr const char* erase_line_end = "\x1b[K";
+// Both before a line is written: behind one that fills its row, the cursor stands on its last character.
+constexpr const char* erase_line = "\x1b[K";
 constexpr const char* erase_below = "\x1b[J";
 
 std::string to_first_of(std::size_t lines) {
@@ -20,10 +21,12 @@ std::string to_first_of(std::size_t lines) {
 std::string LiveScreen::draw(const std::vector<std::string>& lines) {
     std::string text = std::exchange(taken_, true) ? "" : take;
     text += to_first_of(shown_);
-    for (std::size_t i = 0; i < lines.size(); ++i)
-        text.append(i > 0 ? "\r\n" : "").append(lines[i]).append(erase_line_end);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        const bool is_last = i + 1 == lines.size();
+        text.append(i > 0 ? "\r\n" : "").append(is_last ? erase_below : erase_line).append(lines[i]);
+    }
     shown_ = lines.size();
-    return text + erase_below;
+    return text;
 }
 
 std::string LiveScreen::wipe() {

@@ -54,7 +54,9 @@ std::string heading(const wire::PoolView& view, const std::string& pool, std::in
                        std::to_string(view.available) + " available";
     if (view.cooldown > Duration::zero()) text += ", cooldown " + describe(view.cooldown);
     if (!view.renewable) text += ", leases not renewable";
-    if (view.eta && *view.eta - age > 0) text += ", next slot in about " + described(*view.eta - age);
+    // A free slot is kept for those who wait: the next one is no news of that one.
+    if (view.available == 0 && view.eta && *view.eta - age > 0)
+        text += ", next slot in about " + described(*view.eta - age);
     return text;
 }
 
@@ -84,7 +86,7 @@ std::vector<Row> queue_rows(const wire::PoolView& view, std::int64_t age, TableL
                         name,
                         {std::to_string(entry.slots)},
                         {std::to_string(entry.priority)},
-                        {described(entry.waiting_for + age)},
+                        {described(entry.waiting_for + age) + (entry.away ? ", away" : "")},
                         url});
     }
     return rows;
@@ -160,7 +162,7 @@ std::vector<std::string> pool_table(const wire::PoolView& view, const std::strin
     if (layout.rows > 0 && lines.size() > layout.rows) {
         const std::size_t hidden = lines.size() - layout.rows + 1;
         lines.resize(layout.rows);
-        lines.back() = cut_to("\u2026 and " + std::to_string(hidden) + " lines more",
+        lines.back() = cut_to("(" + std::to_string(hidden) + " lines more)",
                               layout.columns > 0 ? layout.columns : std::string::npos);
     }
     return lines;

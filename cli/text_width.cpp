@@ -75,4 +75,21 @@ std::string cut_to(std::string_view text, std::size_t columns) {
     return std::string(text.substr(0, end)) + "\u2026";
 }
 
+std::string in_ascii(std::string_view text) {
+    std::string ascii;
+    while (!text.empty()) {
+        const std::string_view first = text.substr(0, length_of_first(text));
+        if (first == "\u2026")
+            ascii += '+';
+        else if (first == "\u00b7")
+            ascii += '|';
+        else if (static_cast<unsigned char>(first.front()) < 0x80)
+            ascii += first.front();
+        else
+            ascii.append(width_of_first(first), '?');
+        text.remove_prefix(first.size());
+    }
+    return ascii;
+}
+
 }  // namespace sema

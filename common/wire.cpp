@@ -136,6 +136,7 @@ void append(std::string& text, const PoolView::QueueEntry& entry) {
     append(text, R"(,"priority":)", entry.priority);
     text += R"(,"holder":)" + dump(to_value(entry.holder.get()));
     append(text, R"(,"waiting_for":)", entry.waiting_for);
+    if (entry.away) text += R"(,"away":true)";
     text += '}';
 }
 
@@ -399,7 +400,7 @@ Expected<PoolView> parse_pool_view(std::string_view body) {
         for (const json& entry : (*object)["queue"].value()) {
             view.queue.push_back({entry.at("rank").get<std::size_t>(), entry.at("slots").get<unsigned>(),
                                   entry.at("priority").get<int>(), holder_of(entry),
-                                  entry.at("waiting_for").get<std::int64_t>()});
+                                  entry.at("waiting_for").get<std::int64_t>(), entry.value("away", false)});
         }
         view.eta = optional_integer((*object)["eta"].value());
         return view;

@@ -4,6 +4,7 @@
 #include "cli/pool_table.hpp"
 
 #include <memory>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -22,7 +23,7 @@ std::string render(const wire::PoolView& view, const PoolRef& pool, const Consol
     std::string text;
     for (const std::string& line : pool_table(view, pool.name, Duration::zero(), layout))
         text += line + "\n";
-    return text;
+    return console.in_locale(std::move(text));
 }
 
 int run_holders(const HoldersOptions& options, Session& session) {

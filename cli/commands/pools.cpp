@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -20,7 +21,7 @@ std::string render(const wire::PoolList& list, const Console& console) {
     std::string text;
     for (const std::string& line : pool_list_table(list, terminal ? terminal->columns : 0))
         text += line + "\n";
-    return text;
+    return console.in_locale(std::move(text));
 }
 
 std::string denial(NotAdmin why, const AdminToken& token, const std::string& server) {

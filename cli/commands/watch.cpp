@@ -1,6 +1,7 @@
 #include "cli/backoff.hpp"
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/keyboard.hpp"
 #include "cli/live_screen.hpp"
 #include "cli/overloaded.hpp"
 #include "cli/pool_table.hpp"
@@ -33,7 +34,10 @@ class Watcher : public Waiter {
         : client_(session.client),
           session_(session),
           pool_(pool),
-          live_(session.console.output() == Output::text && session.console.terminal()) {}
+          live_(session.console.output() == Output::text && session.console.terminal()),
+          keyboard_(signals_.fd()) {
+        if (live_) keyboard_.take();
+    }
     ~Watcher() override { print(screen_.leave()); }
 
     int run() {
@@ -49,25 +53,28 @@ class Watcher : public Waiter {
         }
     }
 
-    int wake_fd() const override { return signals_.fd(); }
+    int wake_fd() const override { return keyboard_.fd(); }
 
     bool keep_waiting() override {
-        take_signals();
+        take_input();
         obey();
         redraw();
-        return !signal_ && !unread_;
+        return !is_over();
     }
 
   private:
+    bool is_over() const { return signal_ || quits_ || unread_; }
+
     bool take(const wire::PoolView& view) {
         served_ = true;
-        trouble_told_ = false;
+        if (std::exchange(trouble_told_, false))
+            session_.console.note(client_.server().name + " is available again");
         backoff_.reset();
         if (!live_) return print(wire::to_json(view) + "\n");
         view_ = view;
         as_of_ = BootClock::now();
         redraw();
-        return !signal_ && !unread_;
+        return !is_over();
     }
 
     void redraw() {
@@ -78,10 +85,15 @@ class Watcher : public Waiter {
         layout.columns = size.columns;
         // The last row is for the shell's prompt.
         layout.rows = std::max<std::size_t>(size.rows, 2) - 1;
-        print(screen_.draw(pool_table(*view_, pool_.name, BootClock::now() - as_of_, layout)));
+        std::vector<std::string> lines = pool_table(*view_, pool_.name, BootClock::now() - as_of_, layout);
+        for (std::string& line : lines)
+            line = session_.console.in_locale(line);
+        print(screen_.draw(lines));
     }
 
-    void take_signals() {
+    void take_input() {
+        while (const auto key = keyboard_.next())
+            quits_ = quits_ || *key == 'q' || *key == 'Q';
         while (const auto signal = signals_.next()) {
             switch (signal->number) {
                 case SIGINT:
@@ -94,6 +106,9 @@ class Watcher : public Waiter {
                 case SIGTTIN:
                 case SIGTTOU:
                     suspension_ = signal->number;
+                    break;
+                case SIGCONT:
+                    if (live_) keyboard_.take();
                     break;
                 case SIGWINCH:
                     resized_ = true;
@@ -109,7 +124,9 @@ class Watcher : public Waiter {
         if (std::exchange(resized_, false)) print(screen_.wipe_all());
         if (const auto number = std::exchange(suspension_, std::nullopt)) {
             print(screen_.leave());
+            keyboard_.give_back();
             signals_.stop_self(*number);
+            if (live_) keyboard_.take();
         }
     }
 
@@ -122,8 +139,8 @@ class Watcher : public Waiter {
                 return false;
             }
             text.remove_prefix(*written);
-            take_signals();
-            if (signal_) return false;
+            take_input();
+            if (signal_ || quits_) return false;
         }
         return true;
     }
@@ -135,19 +152,20 @@ class Watcher : public Waiter {
             session_.console.note(client_.server().name + " is not available: " + trouble.reason +
                                   " (trying again)");
         const Moment end = BootClock::now() + std::max(backoff_.next(), trouble.retry_after.value_or(0s));
-        for (Duration left = end - BootClock::now(); left > 0s && !signal_; left = end - BootClock::now()) {
-            pollfd wake{signals_.fd(), POLLIN, 0};
+        for (Duration left = end - BootClock::now(); left > 0s && !is_over(); left = end - BootClock::now()) {
+            pollfd wake{keyboard_.fd(), POLLIN, 0};
             const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_pause));
             poll(&wake, 1, static_cast<int>(ms.count()));
-            take_signals();
+            take_input();
             obey();
         }
     }
 
-    // The exit status, where a signal or the lack of a reader ends the watch.
+    // The exit status, where a signal, a key or the lack of a reader ends the watch.
     std::optional<int> over() {
-        take_signals();
+        take_input();
         if (signal_) return exit_status::of_signal(*signal_);
+        if (quits_) return exit_status::done;
         if (!unread_) return std::nullopt;
         session_.console.error("cannot write to the standard output");
         return exit_status::failed;
@@ -165,6 +183,7 @@ class Watcher : public Waiter {
     const PoolRef& pool_;
     const bool live_;
     Signals signals_;
+    Keyboard keyboard_;
     LiveScreen screen_;
     Backoff backoff_;
     /// What the screen shows, and since when that is so.
@@ -173,7 +192,9 @@ class Watcher : public Waiter {
     bool served_ = false;
     bool trouble_told_ = false;
     bool unread_ = false;
-    /// The signal that ends the watch.
+    /// A key was pressed that ends the watch.
+    bool quits_ = false;
+    /// The signal that ends it.
     std::optional<int> signal_;
     /// The signal that suspends it.
     std::optional<int> suspension_;
@@ -195,9 +216,8 @@ void setup_watch(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<WatchOptions>();
     CLI::App& command = add_command(
         app, "watch", "Show who holds a pool's slots and who waits, as it changes",
-        "On a terminal it shows a table until Ctrl-C. Otherwise, and with --output json, it prints one line "
-        "of "
-        "JSON for each state: the answer of `semactl --output json holders`.\n\n"
+        "On a terminal it shows a table until q or Ctrl-C. Otherwise, and with --output json, it prints one "
+        "line of JSON for each state: the answer of `semactl --output json holders`.\n\n"
         "Example: be told when a slot is free\n"
         "  semactl watch vsim | jq --unbuffered 'select(.available > 0) | .available'");
     add_pool(command, options->pool);

@@ -303,7 +303,7 @@ wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const
     shown.queue.reserve(view.queue.size());
     for (const Waiter& waiter : view.queue) {
         shown.queue.push_back({shown.queue.size() + 1, waiter.claim.slots, waiter.claim.priority,
-                               waiter.claim.holder, whole_seconds(view.at - waiter.queued_at)});
+                               waiter.claim.holder, whole_seconds(view.at - waiter.queued_at), waiter.away});
     }
     return shown;
 }

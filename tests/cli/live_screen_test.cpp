@@ -6,9 +6,9 @@ using sema::LiveScreen;
 
 TEST_CASE("lines are drawn over those before, and the terminal gets its cursor back") {
     LiveScreen screen;
-    CHECK(screen.draw({"a", "b", "c"}) == "\x1b[?25l\x1b[?7l\ra\x1b[K\r\nb\x1b[K\r\nc\x1b[K\x1b[J");
-    CHECK(screen.draw({"d"}) == "\r\x1b[2Ad\x1b[K\x1b[J");
-    CHECK(screen.draw({"e", "f"}) == "\re\x1b[K\r\nf\x1b[K\x1b[J");
+    CHECK(screen.draw({"a", "b", "c"}) == "\x1b[?25l\x1b[?7l\r\x1b[Ka\r\n\x1b[Kb\r\n\x1b[Jc");
+    CHECK(screen.draw({"d"}) == "\r\x1b[2A\x1b[Jd");
+    CHECK(screen.draw({"e", "f"}) == "\r\x1b[Ke\r\n\x1b[Jf");
     CHECK(screen.leave() == "\r\n\x1b[?7h\x1b[?25h");
     CHECK(screen.leave().empty());
 }
@@ -19,7 +19,7 @@ TEST_CASE("wiped lines are gone, and the next are drawn where they were") {
     screen.draw({"a", "b"});
     CHECK(screen.wipe() == "\r\x1b[1A\x1b[J");
     CHECK(screen.wipe().empty());
-    CHECK(screen.draw({"c"}) == "\rc\x1b[K\x1b[J");
+    CHECK(screen.draw({"c"}) == "\r\x1b[Jc");
     CHECK(screen.wipe_all() == "\x1b[H\x1b[2J");
     CHECK(screen.leave() == "\x1b[?7h\x1b[?25h");
 }

@@ -57,9 +57,10 @@ TEST_CASE("a table tells who holds and who waits") {
     view.cooldown = 30s;
     view.renewable = false;
     view.eta = 240;
-    view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700}};
+    view.available = 0;
+    view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700, true}};
     CHECK(table(view) ==
-          "vsim (Questa licences): 2 of 4 in use, 2 available, cooldown 30s, leases not renewable, next slot "
+          "vsim (Questa licences): 2 of 4 in use, 0 available, cooldown 30s, leases not renewable, next slot "
           "in "
           "about 4m\n"
           "\n"
@@ -68,7 +69,15 @@ TEST_CASE("a table tells who holds and who waits") {
           "\n"
           "RANK  WAITER  SLOTS  PRIORITY  WAITING FOR\n"
           "1     bob     1      0         5s\n"
-          "2     -       3      -5        1h 1m\n");
+          "2     -       3      -5        1h 1m, away\n");
+}
+
+TEST_CASE("where a slot is free none is said to come") {
+    wire::PoolView view = view_of(nullptr);
+    view.eta = 240;
+    CHECK_THAT(table(view), sema::test::has_text("2 available\n"));
+    view.available = 0;
+    CHECK_THAT(table(view), sema::test::has_text("0 available, next slot in about 4m\n"));
 }
 
 TEST_CASE("a server's pools are a table by name, and those without one come last") {
@@ -173,10 +182,22 @@ TEST_CASE("a table for a terminal is no wider and no longer than that") {
                 CHECK(width_of(without_hyperlinks(line)) <= columns);
         }
     }
-    CHECK_THAT(table(view, {hyperlinks, 80, 10}), Catch::Matchers::EndsWith("\n\u2026 and 27 lines more\n"));
+    CHECK_THAT(table(view, {hyperlinks, 80, 10}), Catch::Matchers::EndsWith("\n(27 lines more)\n"));
     // What else there is of the holder is there.
     CHECK_THAT(without_hyperlinks(table(view, {hyperlinks, 80, 0})),
                sema::test::has_text("nnn\u2026  11m       1m"));
+}
+
+TEST_CASE("a text in ASCII takes as many columns as before") {
+    for (const std::string text :
+         {"a \u2026 b \u00b7 \u00e9t\u00e9", "\u6f22\u5b57 e\u0301 \U0001f512", "\x1b[K~"}) {
+        const std::string ascii = in_ascii(text);
+        CAPTURE(ascii);
+        CHECK(std::all_of(ascii.begin(), ascii.end(), [](unsigned char c) { return c < 0x80; }));
+        CHECK(width_of(ascii) == width_of(text));
+    }
+    CHECK(in_ascii("a\u2026 \u00b7 \u00e9t\u00e9") == "a+ | ?t?");
+    CHECK(in_ascii("\xff\xc3") == "??");
 }
 
 TEST_CASE("text is cut by the columns it takes") {

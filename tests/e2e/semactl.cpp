@@ -24,6 +24,7 @@ ProgramOptions Semactl::options(ProgramOptions more) const {
                                                      {"XDG_CONFIG_HOME", folder_.path().string()},
                                                      {"SEMACTL_CONFIG", ""},
                                                      {"SEMACTL_POOL", ""},
+                                                     {"LC_ALL", "C.UTF-8"},
                                                      {"http_proxy", "http://127.0.0.1:9"}};
     more.environment.insert(ours.begin(), ours.end());
     return more;

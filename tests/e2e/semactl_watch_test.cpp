@@ -117,7 +117,7 @@ TEST_CASE("on a terminal a watch draws its table in place, and puts the cursor b
     const std::string name(100, 'n');
     REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "60", "--holder", name, "--holder-url", "https://x"})
                 .status == 0);
-    REQUIRE(terminal.shows("\rvsim: 1 of 1 in use, 0 available\x1b[K"));
+    REQUIRE(terminal.shows("\r\x1b[Kvsim: 1 of 1 in use, 0 available\r\n"));
     // Shortened, so that the line fits.
     REQUIRE(terminal.shows("\x1b]8;;https://x\x1b\\nnn"));
     CHECK(terminal.screen().find(name) == std::string::npos);
@@ -125,7 +125,7 @@ TEST_CASE("on a terminal a watch draws its table in place, and puts the cursor b
 
     terminal.resize(2, 60);
     REQUIRE(terminal.shows("\x1b[2J"));
-    REQUIRE(terminal.shows("\r\u2026 and 4 lines more"));
+    REQUIRE(terminal.shows("(4 lines more)"));
     terminal.type(ctrl_c);
     CHECK(watch.wait() == 130);
     CHECK_THAT(terminal.screen(), Catch::Matchers::EndsWith("\x1b[?7h\x1b[?25h"));
@@ -144,7 +144,7 @@ TEST_CASE("a watch on a terminal can be suspended, and draws anew when it goes o
     terminal.type(ctrl_z);
     REQUIRE(terminal.shows("\x1b[?25h"));
     REQUIRE(terminal.shows("suspended"));
-    REQUIRE(world.semactl({"resize", "vsim", "3"}).status == 0);
+    REQUIRE(world.semactl({"resize", "vsim", "+3"}).status == 0);
     REQUIRE(terminal.shows("vsim: 0 of 4 in use"));
     terminal.type(ctrl_c);
     REQUIRE(terminal.shows("ended 130"));
@@ -161,4 +161,69 @@ TEST_CASE("on a terminal a watch with JSON output prints lines") {
     CHECK(terminal.screen().find('\x1b') == std::string::npos);
     terminal.type(ctrl_c);
     CHECK(watch.wait() == 130);
+}
+
+TEST_CASE("a watch on a terminal ends at q, with the terminal as it was") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    const std::string modes = "stty -a | grep -o '.icanon\\|.echo '";
+    Program watch({"bash", "-c", modes + "; " SEMACTL " watch vsim; echo ended $?; " + modes},
+                  world.semactl.options(options));
+    REQUIRE(terminal.shows("vsim: 0 of 1 in use, 1 available"));
+    terminal.type("x");
+    terminal.type("q");
+    REQUIRE(terminal.shows("ended 0"));
+    CHECK(watch.wait() == 0);
+    // The keys are not echoed.
+    CHECK_THAT(terminal.screen(), !has_text("x") && !has_text("q"));
+    const std::string after = terminal.screen().substr(terminal.screen().find("ended 0"));
+    CHECK_THAT(terminal.screen(), Catch::Matchers::StartsWith(after.substr(after.find('\n') + 1)));
+}
+
+TEST_CASE("a watch that is suspended gives its terminal back, and takes keys again when it goes on") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    Program watch({"bash", "-ic", SEMACTL " watch vsim; stty -a; echo suspended; fg; echo ended $?"},
+                  world.semactl.options(options));
+    REQUIRE(terminal.shows("vsim: 0 of 1 in use"));
+    terminal.type(ctrl_z);
+    REQUIRE(terminal.shows("suspended"));
+    CHECK_THAT(terminal.screen(), has_text(" icanon") && has_text(" echo "));
+    REQUIRE(world.semactl({"resize", "vsim", "+1"}).status == 0);
+    REQUIRE(terminal.shows("vsim: 0 of 2 in use"));
+    terminal.type("q");
+    REQUIRE(terminal.shows("ended 0"));
+}
+
+TEST_CASE("a line that fills its row loses no character") {
+    const World world;
+    Terminal terminal;
+    const std::string line = "vsim: 0 of 1 in use, 1 available";
+    terminal.resize(24, static_cast<unsigned short>(line.size()));
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    Program watch(Semactl::command({"watch", "vsim"}), world.semactl.options(options));
+    REQUIRE(terminal.shows(line));
+    terminal.type("q");
+    CHECK(watch.wait() == 0);
+    // Behind a full row the cursor stands on its last character.
+    const std::string screen = terminal.screen();
+    CHECK(screen.substr(screen.find(line) + line.size(), 1) == "\r");
+}
+
+TEST_CASE("a watch tells that the server is away, and that it is back") {
+    World world;
+    Program watch(Semactl::command({"watch", "vsim"}), world.semactl.options());
+    REQUIRE(shows_in_use(watch, 0));
+    world.server.kill9();
+    REQUIRE(watch.warns(world.server.url() + " is not available: "));
+    world.server.start();
+    CHECK(watch.warns(world.server.url() + " is available again"));
 }

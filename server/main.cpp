@@ -14,6 +14,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/system/system_error.hpp>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -265,6 +266,10 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     try {
         return sema::run(argc, argv);
+    } catch (const boost::system::system_error& error) {
+        // Its own text has the place in the library.
+        std::fprintf(stderr, "semad: the system does not let it go on: %s\n", error.code().message().c_str());
+        return 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "semad: %s\n", error.what());
         return 1;

@@ -1,5 +1,7 @@
 #include "server/http/http_server.hpp"
 
+#include "common/network_error.hpp"
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -43,7 +45,7 @@ Expected<void> cannot_listen(const std::string& where, const error_code& error) 
     } else if (error == asio::error::access_denied) {
         advice = " (choose a port above 1023, or a folder you may write to)";
     }
-    return failure("cannot listen on " + where + ": " + error.message() + advice);
+    return failure("cannot listen on " + where + ": " + describe(error) + advice);
 }
 
 // Its family of addresses, or this one of them.

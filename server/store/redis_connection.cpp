@@ -1,5 +1,7 @@
 #include "server/store/redis_connection.hpp"
 
+#include "common/network_error.hpp"
+
 #include <boost/asio/connect.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -8,6 +10,8 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 #include <hiredis/hiredis.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -33,8 +37,13 @@ struct FreeReader {
 constexpr const char* too_late = "no answer in time";
 
 std::string reason_of(const error_code& error) {
-    if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) return "it hung up";
-    return error.message();
+    if (error == asio::ssl::error::stream_truncated) return "it hung up";
+    if (error.category() != asio::error::get_ssl_category()) return describe(error);
+    const auto number = static_cast<unsigned long>(error.value());
+    if (ERR_SYSTEM_ERROR(number)) return std::generic_category().message(ERR_GET_REASON(number));
+    if (ERR_GET_REASON(number) == SSL_R_WRONG_VERSION_NUMBER) return "it does not speak TLS";
+    const char* const reason = ERR_reason_error_string(number);
+    return std::string("TLS: ") + (reason != nullptr ? reason : "it failed");
 }
 
 }  // namespace
@@ -245,7 +254,7 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
             resolver_->cancel();
             return failure("its name could not be resolved in time");
         }
-        if (resolution->error) return failure("cannot resolve its name: " + resolution->error.message());
+        if (resolution->error) return failure("cannot resolve its name: " + describe(resolution->error));
         return std::move(resolution->places);
     }
 
@@ -282,7 +291,7 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
                 context_.reset();
                 return failure("cannot read the certificates of " +
                                (endpoint_.ca_file.empty() ? "the system" : endpoint_.ca_file) + ": " +
-                               error.message());
+                               reason_of(error));
             }
         }
         tls_ = std::make_unique<TlsStream>(socket_, *context_);

@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string_view>
 #include <system_error>
@@ -183,16 +184,42 @@ std::string with_alias(const std::string& text, const std::string& line) {
     return whole + (whole.empty() ? "" : "\n") + "[pools]\n" + line;
 }
 
-// Whether `text` is what the file should hold: all that was there, and the alias.
+// The first and the last line, from 1, on which an entry of the file stands.
+std::pair<std::size_t, std::size_t> lines_of(const toml::node& entry) {
+    std::size_t last = entry.source().end.line;
+    if (const toml::table* table = entry.as_table()) {
+        for (const auto& [key, value] : *table)
+            last = std::max<std::size_t>(last, value.source().end.line);
+    }
+    return {entry.source().begin.line, last};
+}
+
+std::string without_lines(const std::string& text, std::pair<std::size_t, std::size_t> lines) {
+    std::string rest;
+    std::size_t number = 1;
+    for (std::size_t begin = 0; begin < text.size(); ++number) {
+        const std::size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
+        if (number < lines.first || number > lines.second) rest += text.substr(begin, end - begin);
+        begin = end;
+    }
+    return rest;
+}
+
+// What the file holds without the alias. One without pools has an empty table of them.
+toml::table without(const toml::table& file, const std::string& alias) {
+    toml::table rest = file;
+    if (!rest.contains("pools")) rest.insert("pools", toml::table{});
+    if (toml::table* pools = rest["pools"].as_table()) pools->erase(alias);
+    return rest;
+}
+
+// Whether all else that was in the file is in `text` too, and of the alias what `id` says.
 bool holds(const std::string& text, const toml::table& before, const std::string& alias,
-           const std::string& id) {
+           const std::optional<std::string>& id) {
     const auto after = parse_toml(text, "");
-    if (!after || (*after)["pools"][alias].value<std::string>() != id) return false;
-    toml::table without = *after;
-    without["pools"].as_table()->erase(alias);
-    toml::table expected = before;
-    if (!expected.contains("pools")) expected.insert("pools", toml::table{});
-    return without == expected;
+    if (!after || without(*after, alias) != without(before, alias)) return false;
+    const auto entry = (*after)["pools"][alias];
+    return id ? entry.value<std::string>() == id : !entry;
 }
 
 // A descriptor that is closed, and a file that is removed, unless it got its final name.
@@ -263,6 +290,27 @@ Expected<void> make_folder(const fs::path& folder) {
     return {};
 }
 
+// Replaces the file by what `change` makes of it.
+Expected<void> rewrite(
+    const fs::path& path,
+    const std::function<Expected<std::string>(const std::string& text, const toml::table& file)>& change) {
+    // A link, as people who keep their configuration elsewhere have one, goes on being a link.
+    const fs::path target = behind_links(path);
+    if (auto made = make_folder(target.parent_path()); !made) return made;
+    const FolderLock lock(target.parent_path());
+
+    const auto text = read_file(target);
+    if (!text) return tl::unexpected(text.error());
+    const std::string before = text->value_or("");
+    const auto parsed = parse_toml(before, path);
+    if (!parsed) return tl::unexpected(parsed.error());
+    const auto after = change(before, *parsed);
+    if (!after) return tl::unexpected(after.error());
+    if (!NewFile(target).place(*after, target))
+        return failure("cannot write " + path.string() + ": " + text_of(errno));
+    return {};
+}
+
 }  // namespace
 
 fs::path default_config_path() {
@@ -292,28 +340,25 @@ Expected<Config> load_config(const fs::path& path) {
 }
 
 Expected<void> save_alias(const fs::path& path, const std::string& alias, const std::string& id) {
-    // A link, as people who keep their configuration elsewhere have one, goes on being a link.
-    const fs::path target = behind_links(path);
-    if (auto made = make_folder(target.parent_path()); !made) return made;
-    const FolderLock lock(target.parent_path());
-
-    const auto text = read_file(target);
-    if (!text) return tl::unexpected(text.error());
-    const std::string before = text->value_or("");
-    const auto parsed = parse_toml(before, path);
-    if (!parsed) return tl::unexpected(parsed.error());
-
-    if ((*parsed)["pools"][alias])
-        return failure(alias + ": " + path.string() + " has a pool of that name already");
-    const std::string line = alias + " = \"" + id + "\"\n";
-    const std::string after = with_alias(before, line);
-    if (!holds(after, *parsed, alias, id))
+    return rewrite(path, [&](const std::string& text, const toml::table& file) -> Expected<std::string> {
+        if (file["pools"][alias])
+            return failure(alias + ": " + path.string() + " has a pool of that name already");
+        const std::string after = with_alias(text, alias + " = \"" + id + "\"\n");
+        if (holds(after, file, alias, id)) return after;
         return failure("cannot add a line to " + path.string() +
-                       ": its pools are written in a way that only "
-                       "a person can add to");
-    if (!NewFile(target).place(after, target))
-        return failure("cannot write " + path.string() + ": " + text_of(errno));
-    return {};
+                       ": its pools are written in a way that only a person can add to");
+    });
+}
+
+Expected<void> forget_alias(const fs::path& path, const std::string& alias) {
+    return rewrite(path, [&](const std::string& text, const toml::table& file) -> Expected<std::string> {
+        const auto entry = file["pools"][alias];
+        if (!entry) return failure(alias + ": " + path.string() + " has no pool of that name");
+        const std::string after = without_lines(text, lines_of(*entry.node()));
+        if (holds(after, file, alias, std::nullopt)) return after;
+        return failure("cannot take " + alias + " out of " + path.string() +
+                       ": it is written in a way that only a person can take out");
+    });
 }
 
 }  // namespace sema

@@ -55,4 +55,8 @@ Expected<Config> load_config(const std::filesystem::path& path);
 /// REQUIRES: is_alias_name(alias).
 Expected<void> save_alias(const std::filesystem::path& path, const std::string& alias, const std::string& id);
 
+/// Takes the lines of the alias out of the file at `path`, in the same way. An alias that the file does not
+/// have is a failure.
+Expected<void> forget_alias(const std::filesystem::path& path, const std::string& alias);
+
 }  // namespace sema

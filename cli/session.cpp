@@ -15,8 +15,16 @@ int fail(Session& session, const std::string& about, const Unavailable& why) {
     return exit_status::unreachable;
 }
 
+// What the server's limits are, where it says only that something is beyond them.
+std::string range_of(const Rejected& why) {
+    const auto said = [&](const char* what) { return why.reason.find(what) != std::string::npos; };
+    const char* const least = said("count out of range") ? "0" : said("slots out of range") ? "1" : nullptr;
+    if (least == nullptr) return "";
+    return std::string(" (it takes ") + least + " to 1000, unless it was started with another --max-count)";
+}
+
 int fail(Session& session, const std::string& about, const Rejected& why) {
-    session.console.error(about + session.client.server().name + " " + why.reason);
+    session.console.error(about + session.client.server().name + " " + why.reason + range_of(why));
     return exit_status::failed;
 }
 
@@ -55,6 +63,12 @@ int explain(Session& session, const Unavailable& why) {
 
 int explain(Session& session, const Rejected& why) {
     return fail(session, "", why);
+}
+
+void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state) {
+    if (state.count == 0)
+        session.console.note(pool.name + ": it has no slots, so nobody is lent one (semactl resize " +
+                             pool.argument + " +1)");
 }
 
 int print_result(Session& session, std::string_view text) {

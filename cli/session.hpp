@@ -40,6 +40,9 @@ int explain(Session& session, const PoolRef& pool, const Rejected& why);
 int explain(Session& session, const Unavailable& why);
 int explain(Session& session, const Rejected& why);
 
+/// Says it where a pool has no slots, which hardly anybody means.
+void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state);
+
 /// Prints a result, and gives the exit status `done`; another one where stdout did not take it.
 int print_result(Session& session, std::string_view text);
 

@@ -193,6 +193,7 @@ _semactl() {
             keepalive) options='--ttl' ;;
             register) options='--count --slot --cooldown --name --renewable' ;;
             new) options='--count --save' ;;
+            delete) options='--forget' ;;
             pools) options='--admin-token' ;;
             *) options='' ;;
         esac

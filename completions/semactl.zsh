@@ -139,7 +139,7 @@ _semactl() {
         'borrow:borrow a slot and print its lease'
         'return:return a slot before its lease ends'
         'keepalive:give a lease a new end'
-        'register:make a pool, or change how many slots it has'
+        'register:make a pool, or change one'
         'inspect:print how many slots a pool has and how many are lent'
         'resize:change how many slots a pool has by so many'
         'holders:print who holds slots and who waits for one'
@@ -198,8 +198,13 @@ _semactl() {
                 revoke)
                     _arguments $semactl_global '1:pool:_semactl_pool' '2:position:'
                     ;;
-                inspect | holders | who | watch | delete)
+                inspect | holders | who | watch)
                     _arguments $semactl_global '1:pool:_semactl_pool'
+                    ;;
+                delete)
+                    _arguments $semactl_global \
+                        '--forget[take its alias out of the configuration file]' \
+                        '1:pool:_semactl_pool'
                     ;;
                 new)
                     _arguments $semactl_global \

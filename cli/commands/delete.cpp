@@ -9,14 +9,35 @@ namespace {
 
 struct DeleteOptions {
     std::string pool;
+    bool forget = false;
 };
 
-int run_delete(const DeleteOptions& options, Session& session) {
-    const auto pool = resolve_pool(options.pool, session.config);
-    if (!pool) {
-        session.console.error(pool.error().message);
-        return exit_status::usage;
+// Takes the alias out of the configuration file, or says that it is there yet. Whether all went well.
+bool see_to_alias(const DeleteOptions& options, Session& session, const std::string& alias) {
+    const std::string path = session.config.path.string();
+    if (!options.forget) {
+        session.console.note(alias + ": the alias is in " + path + " still (semactl delete " + alias +
+                             " --forget takes it out)");
+        return true;
     }
+    const auto forgotten = forget_alias(session.config.path, alias);
+    if (forgotten)
+        session.console.note(alias + ": taken out of " + path);
+    else
+        session.console.error(forgotten.error().message);
+    return forgotten.has_value();
+}
+
+int run_delete(const DeleteOptions& options, Session& session) {
+    const auto refuse = [&](const std::string& why) {
+        session.console.error(why);
+        return exit_status::usage;
+    };
+    const auto pool = resolve_pool(options.pool, session.config);
+    if (!pool) return refuse(pool.error().message);
+    const bool is_alias = session.config.pools.count(pool->argument) != 0;
+    if (options.forget && !is_alias)
+        return refuse("--forget: " + pool->name + " is no alias of the configuration file");
     return std::visit(
         Overloaded{[&](const wire::Deleted& answer) {
                        const std::string text =
@@ -25,6 +46,8 @@ int run_delete(const DeleteOptions& options, Session& session) {
                            session.console.note(pool->name + ": there is no such pool on " +
                                                 session.client.server().name);
                        const int status = print_result(session, text);
+                       if (is_alias && !see_to_alias(options, session, pool->argument))
+                           return exit_status::failed;
                        return status == exit_status::done && !answer.deleted ? exit_status::no : status;
                    },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
@@ -42,6 +65,8 @@ void setup_delete(CLI::App& app, Invocation& chosen) {
         "Example:\n"
         "  semactl delete vsim");
     add_pool(command, options->pool);
+    add_flag(command, "--forget", options->forget,
+             "Take the pool's alias out of the configuration file, too");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_delete(*options, session); };
     });

@@ -43,14 +43,20 @@ int run_new(const NewOptions& options, Session& session) {
         if (!session.config.unreadable.empty()) return refuse("--save: " + session.config.unreadable);
         if (session.config.pools.count(options.save) != 0)
             return refuse(options.save + ": " + session.config.path.string() +
-                          " has a pool of that name already");
+                          " has a pool of that name already (semactl delete " + options.save +
+                          " --forget deletes that pool and frees the name; to keep the pool, take its line "
+                          "out)");
     }
+    const bool saved = !options.save.empty();
     const PoolRef pool{
-        PoolId::random(), options.save.empty() ? "the new pool" : options.save, "POOL", {}, {}};
-    return std::visit(
-        Overloaded{[&](const wire::PoolState& state) { return save_and_print(options, session, state); },
-                   [&](const auto& trouble) { return explain(session, pool, trouble); }},
-        session.client.register_pool(pool.id, {options.count}));
+        PoolId::random(), saved ? options.save : "the new pool", saved ? options.save : "POOL", {}, {}};
+    return std::visit(Overloaded{[&](const wire::PoolState& state) {
+                                     const int status = save_and_print(options, session, state);
+                                     if (status == exit_status::done) note_if_empty(session, pool, state);
+                                     return status;
+                                 },
+                                 [&](const auto& trouble) { return explain(session, pool, trouble); }},
+                      session.client.register_pool(pool.id, {options.count}));
 }
 
 }  // namespace
@@ -61,7 +67,8 @@ void setup_new(CLI::App& app, Invocation& chosen) {
                                     "The UUID is a secret: whoever has it can use the pool.\n\n"
                                     "Example: a pool for four licences, to be called vsim from now on\n"
                                     "  semactl new --count 4 --save vsim");
-    add_number(command, "--count", options->count, "How many slots the pool has (1)");
+    add_number(command, "--count", options->count, "How many slots the pool has (1)",
+               {0, wire::largest_count});
     add_text(command, "--save", options->save, "NAME",
              "Save the UUID in the configuration file, under this alias");
     on_chosen(command, [options, &chosen] {

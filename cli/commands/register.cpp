@@ -24,12 +24,17 @@ Expected<wire::Payload> payload_from(const std::string& text) {
     });
 }
 
-Expected<wire::RegisterRequest> request_of(const RegisterOptions& options) {
-    const auto given = static_cast<unsigned>(options.slots.size());
-    if (!options.count && given == 0) return failure("register needs --count, or a --slot for each slot");
-    wire::RegisterRequest request{options.count.value_or(given)};
-    if (given > 0 && given != request.count)
-        return failure("--slot: it must be given for each of the " + std::to_string(request.count) +
+// The count that the options name.
+std::optional<unsigned> count_in(const RegisterOptions& options) {
+    if (options.count || options.slots.empty()) return options.count;
+    return static_cast<unsigned>(options.slots.size());
+}
+
+Expected<wire::RegisterRequest> request_of(const RegisterOptions& options, unsigned count) {
+    wire::RegisterRequest request{count};
+    const std::size_t given = options.slots.size();
+    if (given > 0 && given != count)
+        return failure("--slot: it must be given for each of the " + std::to_string(count) +
                        " slots, and is given " + std::to_string(given) + " times");
     if (given > 0) request.slots.emplace();
     for (const std::string& text : options.slots) {
@@ -43,22 +48,39 @@ Expected<wire::RegisterRequest> request_of(const RegisterOptions& options) {
     return request;
 }
 
+int put(const RegisterOptions& options, Session& session, const PoolRef& pool, unsigned count) {
+    const auto request = request_of(options, count);
+    if (!request) {
+        session.console.error(request.error().message);
+        return exit_status::usage;
+    }
+    return std::visit(Overloaded{[&](const wire::PoolState& state) {
+                                     const int status =
+                                         print_result(session, render(state, session.console.output()));
+                                     note_if_empty(session, pool, state);
+                                     return status;
+                                 },
+                                 [&](const auto& trouble) { return explain(session, pool, trouble); }},
+                      session.client.register_pool(pool.id, *request));
+}
+
 int run_register(const RegisterOptions& options, Session& session) {
     const auto pool = resolve_pool(options.pool, session.config);
     if (!pool) {
         session.console.error(pool.error().message);
         return exit_status::usage;
     }
-    const auto request = request_of(options);
-    if (!request) {
-        session.console.error(request.error().message);
+    if (const auto count = count_in(options)) return put(options, session, *pool, *count);
+    if (!options.cooldown && !options.name && !options.renewable) {
+        session.console.error(
+            "register needs --count, or a --slot for each slot; of a pool that is there, what is to change");
         return exit_status::usage;
     }
-    return std::visit(Overloaded{[&](const wire::PoolState& state) {
-                                     return print_result(session, render(state, session.console.output()));
-                                 },
-                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-                      session.client.register_pool(pool->id, *request));
+    // The server wants to be told the count with every change.
+    return std::visit(
+        Overloaded{[&](const wire::PoolState& state) { return put(options, session, *pool, state.count); },
+                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+        session.client.inspect(pool->id));
 }
 
 }  // namespace
@@ -66,15 +88,18 @@ int run_register(const RegisterOptions& options, Session& session) {
 void setup_register(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<RegisterOptions>();
     CLI::App& command = add_command(
-        app, "register", "Make a pool, or change how many slots it has",
+        app, "register", "Make a pool, or change one",
         "Leases that are held stay valid, however small the count becomes. What no option names stays as it "
         "was.\n\n"
         "Example: a pool for four licences, and one for two boards\n"
         "  semactl register vsim --count 4\n"
-        "  semactl register boards --slot /dev/ttyUSB0 --slot /dev/ttyUSB1 --cooldown 5s");
+        "  semactl register boards --slot /dev/ttyUSB0 --slot /dev/ttyUSB1 --cooldown 5s\n\n"
+        "Example: change the cooldown alone\n"
+        "  semactl register boards --cooldown 10s");
     add_pool(command, options->pool);
     add_optional_number(command, "--count", options->count,
-                        "How many slots the pool has (as many as there are --slot)");
+                        "How many slots the pool has (as many as there are --slot)",
+                        {0, wire::largest_count});
     add_texts(command, "--slot", options->slots, "PAYLOAD",
               "What the next slot's borrower is told, as the path of a device: a text, or a JSON object "
               "if it begins with {. Once for each slot, or not at all");

@@ -7,25 +7,43 @@
 namespace sema {
 namespace {
 
-// No pool is ever so large that a step of this size fits.
-constexpr std::int64_t largest_step = std::numeric_limits<std::uint32_t>::max();
-
 struct ResizeOptions {
     std::string pool;
-    std::optional<std::int64_t> by;
+    std::string change;
 };
 
+Expected<std::int64_t> change_of(const std::string& text, const PoolRef& pool) {
+    const auto number = parse_signed(text, {-std::int64_t{wire::largest_count}, wire::largest_count});
+    if (!number) return failure("N: " + number.error().message);
+    if (text.front() == '+' || text.front() == '-') return number;
+    return failure("N: " + text + " has no sign: write +" + text + " or -" + text +
+                   " for so many slots more or less, or semactl register " + pool.argument + " --count " +
+                   text + " for so many in all");
+}
+
+std::string render(const wire::PoolState& state, std::int64_t change, Output output) {
+    const std::string text = sema::render(state, output);
+    if (output == Output::json) return text;
+    const std::string now = std::to_string(state.count);
+    const std::string before = std::to_string(state.count - change);
+    return std::string(text).replace(text.find(now), now.size(), before + " -> " + now);
+}
+
 int run_resize(const ResizeOptions& options, Session& session) {
-    const auto pool = resolve_pool(options.pool, session.config);
-    if (!pool) {
-        session.console.error(pool.error().message);
+    const auto refuse = [&](const std::string& why) {
+        session.console.error(why);
         return exit_status::usage;
-    }
+    };
+    const auto pool = resolve_pool(options.pool, session.config);
+    if (!pool) return refuse(pool.error().message);
+    const auto change = change_of(options.change, *pool);
+    if (!change) return refuse(change.error().message);
     return std::visit(Overloaded{[&](const wire::PoolState& state) {
-                                     return print_result(session, render(state, session.console.output()));
+                                     return print_result(session,
+                                                         render(state, *change, session.console.output()));
                                  },
                                  [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-                      session.client.resize(pool->id, *options.by));
+                      session.client.resize(pool->id, *change));
 }
 
 }  // namespace
@@ -35,13 +53,11 @@ void setup_resize(CLI::App& app, Invocation& chosen) {
     CLI::App& command = add_command(
         app, "resize", "Change how many slots a pool has by so many",
         "Safe where several do it at once: each change counts. Leases that are held stay valid, however "
-        "small "
-        "the count becomes.\n\n"
+        "small the count becomes.\n\n"
         "Example: one licence is out of order\n"
         "  semactl resize vsim -1");
     add_named_pool(command, options->pool);
-    add_signed(command, "N", options->by, "How many slots come (2 or +2) or go (-2)",
-               {-largest_step, largest_step});
+    add_text(command, "N", options->change, "", "How many slots come (+2) or go (-2)");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_resize(*options, session); };
     });

@@ -44,7 +44,8 @@ void setup_revoke(CLI::App& app, Invocation& chosen) {
         "Example: the machine that holds slot 2 has burnt down\n"
         "  semactl revoke vsim 2");
     add_named_pool(command, options->pool);
-    add_number(command, "POSITION", options->position, "The slot's number, as `semactl holders` shows it");
+    add_number(command, "POSITION", options->position, "The slot's number, as `semactl holders` shows it",
+               {0, wire::largest_count - 1});
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_revoke(*options, session); };
     });

@@ -3,7 +3,10 @@
 #include "cli/exit_status.hpp"
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
+#include "common/closest_word.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <memory>
 #include <set>
 
@@ -12,6 +15,19 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// A word that is mistyped would be noticed when the lease is lost, and stop no command then.
+Expected<void> check_on_lost(const std::string& what) {
+    const bool is_word = std::all_of(what.begin(), what.end(), [](unsigned char c) {
+        return c < 0x80 && (std::isalnum(c) != 0 || c == '-' || c == '_');
+    });
+    if (what == "term" || what == "ignore" || !is_word) return {};
+    const ResolvedCommand found = resolve_command(what, current_search_path());
+    if (std::holds_alternative<std::string>(found)) return {};
+    const std::string meant = closest_word(what, {"term", "ignore"});
+    return failure("--on-lost: '" + what + "' is not term, not ignore, and no command that is found" +
+                   (meant.empty() ? "" : " (did you mean '" + meant + "'?)"));
+}
+
 int run_run(const RunOptions& options, const std::vector<std::string>& command, Session& session) {
     const auto fail = [&](const std::string& why) {
         session.console.error(why);
@@ -19,7 +35,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
     };
     if (command.empty())
         return fail("no command to run (write it at the end: semactl run POOL -- CMD ARG...)");
-    if (options.on_lost.empty()) return fail("--on-lost needs term, ignore or a shell command");
+    if (const auto usable = check_on_lost(options.on_lost); !usable) return fail(usable.error().message);
     std::vector<PoolRef> pools;
     std::set<PoolId> seen;
     std::set<std::string> parts;
@@ -60,7 +76,8 @@ void add_lease_options(CLI::App& run, RunOptions& options) {
     add_ttl(run, options.ttl,
             "How long the slot stays lent if this machine dies: the lease is renewed meanwhile (60s)");
     add_duration(run, "--wait", options.wait, "How long to wait for a slot (5m; 0 means one try)");
-    add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)", {1});
+    add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)",
+                        {1, wire::largest_count});
     add_signed(run, "--priority", options.priority,
                "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
     add_text(run, "--holder", options.holder, "NAME",

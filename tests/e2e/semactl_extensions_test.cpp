@@ -80,15 +80,15 @@ TEST_CASE("a pool can forbid that its leases are kept alive") {
 
 TEST_CASE("a pool is resized by steps up and down") {
     const World world;
-    CHECK(world({"resize", "vsim", "+2"}).out == "count      4\nin_use     0\navailable  4\n");
-    CHECK_THAT(world({"resize", "vsim", "-1"}).out, has_text("count      3\n"));
-    CHECK(world.json({"resize", "vsim", "2"}).at("count") == 5);
+    CHECK(world({"resize", "vsim", "+2"}).out == "count      2 -> 4\nin_use     0\navailable  4\n");
+    CHECK_THAT(world({"resize", "vsim", "-1"}).out, has_text("count      4 -> 3\n"));
+    CHECK(world.json({"resize", "vsim", "+2"}).at("count") == 5);
     const Finished too_far = world({"resize", "vsim", "-6"});
     CHECK(too_far.status == 125);
     CHECK_THAT(too_far.err, has_text("count out of range"));
     CHECK(world.semactl.count() == 5);
     REQUIRE(world({"delete", "vsim"}).status == 0);
-    CHECK(world({"resize", "vsim", "1"}).status == 66);
+    CHECK(world({"resize", "vsim", "+1"}).status == 66);
 }
 
 TEST_CASE("holders tells who holds and who waits, to people and to programs") {

@@ -1,5 +1,6 @@
 #include "cli/connection.hpp"
 
+#include "cli/transfer_trouble.hpp"
 #include "common/given_text.hpp"
 #include "common/version.hpp"
 
@@ -317,7 +318,10 @@ int Connection::system_error() const {
 std::string Connection::advice(CURLcode code) const {
     if (code != CURLE_COULDNT_CONNECT || proxy_) return "";
     const int error = system_error();
-    if (error == ECONNREFUSED || error == ENOENT) return "is semad running there? --server names another";
+    if (error == ECONNREFUSED || error == ENOENT) {
+        const std::string port = port_advice(server_);
+        return port.empty() ? "is semad running there? --server names another" : port;
+    }
     if (error == EACCES && !server_.unix_socket.empty())
         return "this user may not use the socket: semad's --socket-mode and --socket-group say who may";
     return "";
@@ -347,7 +351,7 @@ std::string Connection::own_reason(CURLcode code) const {
         case CURLE_PARTIAL_FILE:
             return "the connection was closed without an answer";
         default:
-            return error_[0] != '\0' ? error_ : curl_easy_strerror(code);
+            return describe_trouble(code, error_);
     }
 }
 

@@ -148,6 +148,11 @@ void Console::detail(std::string_view text) {
     if (verbosity_ == Verbosity::verbose) say(text);
 }
 
+// A full line would wrap, and then not be wiped whole.
+std::size_t Console::live_columns() const {
+    return size_of(STDERR_FILENO).columns - 1;
+}
+
 void Console::live(std::string_view text) {
     if (!live_) return;
     flush();
@@ -156,10 +161,8 @@ void Console::live(std::string_view text) {
     if (text.empty()) {
         wipe_line();
     } else {
-        // One column stays free: a full line would wrap, and then not be wiped whole. So would the echo of a
-        // key that is pressed behind it.
-        const std::string line = cut_to(presentable(text), size_of(STDERR_FILENO).columns - 1);
-        unsaid_ = "\r" + in_locale(line) + "\x1b[K\r";
+        // The cursor goes back to the begin: there the echo of a key does not wrap the line.
+        unsaid_ = "\r" + in_locale(cut_to(presentable(text), live_columns())) + "\x1b[K\r";
         line_shown_ = true;
     }
     flush();

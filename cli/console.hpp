@@ -53,6 +53,8 @@ class Console {
 
     /// Whether live() shows anything: on a terminal, unless quiet.
     bool is_live() const { return live_; }
+    /// How wide a live line may be: the rest of a wider one is not seen.
+    std::size_t live_columns() const;
     /// Puts `text` in place of the last live line. An empty text wipes it.
     void live(std::string_view text);
 

@@ -72,13 +72,16 @@ Expected<ServerAddress> parse_server_address(std::string_view text) {
     if (text.substr(0, unix_scheme.size()) == unix_scheme) {
         const std::string path(text.substr(unix_scheme.size()));
         if (path.empty() || path.front() != '/') return refuse("names no absolute path after unix:");
-        return ServerAddress{"http://localhost", path, std::string(text), "localhost", true};
+        return ServerAddress{"http://localhost", path, std::string(text), "localhost", true, true};
     }
 
+    // What begins with a host, as people write it.
+    const bool is_bare =
+        text.find(":/") == std::string_view::npos && text.find_first_of("./") != 0 && !text.empty();
+    const std::string whole = (is_bare ? "http://" : "") + std::string(text);
     const Url url(curl_url());
     if (!url) throw std::bad_alloc();
-    if (curl_url_set(url.get(), CURLUPART_URL, std::string(text).c_str(), 0) != CURLUE_OK)
-        return refuse("is not a URL");
+    if (curl_url_set(url.get(), CURLUPART_URL, whole.c_str(), 0) != CURLUE_OK) return refuse("is not a URL");
     const auto scheme = part(url, CURLUPART_SCHEME);
     if (scheme != "http" && scheme != "https") return refuse("is not an http URL");
     if (part(url, CURLUPART_QUERY) || part(url, CURLUPART_FRAGMENT))
@@ -92,11 +95,18 @@ Expected<ServerAddress> parse_server_address(std::string_view text) {
     ServerAddress address;
     address.base_url = without_end_slash(part(url, CURLUPART_URL).value_or(""));
     address.host = plain_host(part(url, CURLUPART_HOST).value_or(""));
+    address.names_port = part(url, CURLUPART_PORT).has_value();
     address.local = is_local(address.host);
     curl_url_set(url.get(), CURLUPART_USER, nullptr, 0);
     curl_url_set(url.get(), CURLUPART_PASSWORD, nullptr, 0);
     address.name = without_end_slash(part(url, CURLUPART_URL).value_or(""));
     return address;
+}
+
+std::string port_advice(const ServerAddress& server) {
+    const bool is_plain = server.base_url.rfind("http://", 0) == 0;
+    if (server.names_port || !is_plain) return "";
+    return "no port is given, so port 80 was tried: semad's own is 7717, as in http://HOST:7717";
 }
 
 }  // namespace sema

@@ -19,11 +19,17 @@ struct ServerAddress {
     std::string name;
     /// Of the URL: a name in lower case, or an address, without brackets.
     std::string host;
+    /// The port is written in the URL: else it is the scheme's, which is hardly ever a semad's.
+    bool names_port = true;
     /// The server is on this machine, so that no proxy may stand between.
     bool local = false;
 };
 
-/// Reads `http://HOST[:PORT][/PATH]`, the same with https, or `unix:/PATH`.
+/// What to look at where the server is hardly the one that is meant; empty where its address says enough.
+std::string port_advice(const ServerAddress& server);
+
+/// Reads `http://HOST[:PORT][/PATH]`, the same with https, or `unix:/PATH`. What has no scheme is an http
+/// one.
 Expected<ServerAddress> parse_server_address(std::string_view text);
 
 }  // namespace sema

@@ -24,7 +24,10 @@ std::string range_of(const Rejected& why) {
 }
 
 int fail(Session& session, const std::string& about, const Rejected& why) {
-    session.console.error(about + session.client.server().name + " " + why.reason + range_of(why));
+    const bool is_semads = why.reason.rfind("refused", 0) == 0;
+    const std::string port = is_semads ? "" : port_advice(session.client.server());
+    session.console.error(about + session.client.server().name + " " + why.reason + range_of(why) +
+                          (port.empty() ? "" : " (" + port + ")"));
     return exit_status::failed;
 }
 
@@ -63,6 +66,18 @@ int explain(Session& session, const Unavailable& why) {
 
 int explain(Session& session, const Rejected& why) {
     return fail(session, "", why);
+}
+
+void note_not_held(Session& session, const PoolRef& pool, const std::string& what) {
+    const std::string begin = pool.name + ": " + what + ": ";
+    const auto state = session.client.inspect(pool.id);
+    if (std::holds_alternative<NoSuchPool>(state))
+        session.console.note(begin + "there is no such pool on " + session.client.server().name);
+    else
+        session.console.note(
+            begin +
+            "the server knows no such lease of the pool: it has ended, or was returned or revoked "
+            "before, or is another pool's");
 }
 
 void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state) {

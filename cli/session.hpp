@@ -40,6 +40,10 @@ int explain(Session& session, const PoolRef& pool, const Rejected& why);
 int explain(Session& session, const Unavailable& why);
 int explain(Session& session, const Rejected& why);
 
+/// Says that a lease is not held any more, and why as far as that can be known. `what` was not done
+/// therefore.
+void note_not_held(Session& session, const PoolRef& pool, const std::string& what);
+
 /// Says it where a pool has no slots, which hardly anybody means.
 void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state);
 

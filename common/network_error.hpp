@@ -7,7 +7,7 @@
 namespace sema {
 
 /// What went wrong with a connection or a name, in words for people.
-inline std::string describe(const boost::system::error_code& error) {
+inline std::string describe_network_error(const boost::system::error_code& error) {
     namespace trouble = boost::asio::error;
     if (error == trouble::host_not_found) return "there is no host of that name";
     if (error == trouble::host_not_found_try_again) return "no name server answers";

@@ -17,8 +17,7 @@ struct KeepaliveOptions {
 
 int report(Session& session, const PoolRef& pool, const wire::Renewed& answer) {
     const bool json = session.console.output() == Output::json;
-    if (!answer.lease)
-        session.console.note(pool.name + ": not renewed: the lease had expired, or was returned or revoked");
+    if (!answer.lease) note_not_held(session, pool, "not renewed");
     const std::string text = json           ? wire::to_json(answer) + "\n"
                              : answer.lease ? render(*answer.lease, Output::text)
                                             : "";

@@ -25,10 +25,7 @@ int run_return(const ReturnOptions& options, Session& session) {
         Overloaded{[&](const wire::Returned& answer) {
                        const std::string text =
                            session.console.output() == Output::json ? wire::to_json(answer) + "\n" : "";
-                       if (!answer.returned)
-                           session.console.note(pool->name +
-                                                ": not returned: the lease had expired, or was "
-                                                "returned before");
+                       if (!answer.returned) note_not_held(session, *pool, "not returned");
                        const int status = print_result(session, text);
                        return status == exit_status::done && !answer.returned ? exit_status::no : status;
                    },

@@ -164,6 +164,8 @@ class Borrower : public Waiter {
             if (const auto* none = std::get_if<NoSlot>(&answer)) show_place(*none);
             return asked + shortest_poll;
         }
+        // What it says once it is back is worth knowing soon.
+        poll_ = first_poll;
         const Moment now = BootClock::now();
         const Duration pause = std::max(backoff_.next(), trouble->retry_after.value_or(0s));
         if (now < deadline_) line_.trouble(client_.server().name, trouble->reason);

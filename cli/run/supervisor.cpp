@@ -235,7 +235,9 @@ void Supervisor::uphold_lease(Moment now) {
 /// The slot may be somebody else's by now.
 void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     const std::string what =
-        lease.pool + ": the lease is gone before its time (it was revoked, or the pool deleted)";
+        lease.pool +
+        ": the lease is gone before its time (it was returned or revoked, or the pool was deleted, or the "
+        "server lost its data)";
     if (limits_.ignore_lost) return console_.note(what + ": the command goes on without a slot");
     if (!is_in_use()) return;
     console_.error(what + ": stopping the command");

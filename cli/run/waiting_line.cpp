@@ -1,6 +1,7 @@
 #include "cli/run/waiting_line.hpp"
 
 #include "cli/queue_place.hpp"
+#include "cli/text_width.hpp"
 
 #include <algorithm>
 
@@ -15,6 +16,9 @@ constexpr Duration until_shown = 500ms;
 // How often a change of rank is worth a line.
 constexpr Duration between_ranks = 30s;
 
+// Less of a name, with what stands before it, tells nobody apart.
+constexpr std::size_t shortest_name = 9;
+
 }  // namespace
 
 WaitingLine::WaitingLine(Console& console, std::string pool, Duration wait)
@@ -27,14 +31,38 @@ bool WaitingLine::is_waiting(Moment now) const {
 void WaitingLine::update(Moment now) {
     if (!is_waiting(now)) return;
     if (console_.is_live()) {
-        const std::string time = describe(now - begin_) + " of " + describe(wait_);
-        console_.live("waiting for " + pool_ + ": " +
-                      (place_.empty() ? time : place_ + longest_holder(now) + " · " + time) +
-                      (trouble_.empty() ? "" : " (" + trouble_ + ")"));
+        console_.live(live_text(now));
     } else if (!announced_) {
         console_.note("waiting for " + pool_ + ", up to " + describe(wait_));
     }
     announced_ = true;
+}
+
+// As much as fits into the terminal's width. The holder's name is shortened first, then all that was heard of
+// the queue, and then the pool's name: the time and what is wrong stay to the last.
+std::string WaitingLine::live_text(Moment now) const {
+    const std::size_t columns = console_.live_columns();
+    const std::string time = describe(now - begin_) + " of " + describe(wait_) +
+                             (trouble_.empty() ? "" : " (the server " + trouble_ + ")");
+    const auto with = [&](const std::string& pool, const std::string& place) {
+        return "waiting for " + pool + ": " + place + (place.empty() ? "" : " · ") + time;
+    };
+    const auto room_beside = [&](const std::string& text) {
+        return columns - std::min(columns, width_of(text));
+    };
+    // During an outage that is out of date.
+    if (trouble_.empty() && longest_held_) {
+        const std::string held = place_ + " · longest held " + describe(now - longest_held_->since);
+        const std::string& by = longest_held_->by;
+        const std::size_t room = room_beside(with(pool_, held));
+        if (width_of(by) <= room) return with(pool_, held + by);
+        if (room >= shortest_name) return with(pool_, held + cut_to(by, room));
+        if (room > 0) return with(pool_, held);
+    }
+    for (const std::string& place : {trouble_.empty() ? place_ : rank_text_, rank_text_}) {
+        if (width_of(with(pool_, place)) <= columns) return with(pool_, place);
+    }
+    return with(cut_to(pool_, std::max(shortest_name, room_beside(with("", "")))), "");
 }
 
 void WaitingLine::place(const NoSlot& none) {
@@ -43,6 +71,7 @@ void WaitingLine::place(const NoSlot& none) {
     const std::string about = eta ? ", ~" + describe(std::chrono::seconds(*eta)) : "";
     place_ = rank_of(none) + about + " · " + std::to_string(in_use) + "/" + std::to_string(count) + " in use";
     rank_ = rank;
+    rank_text_ = rank_of(none);
 }
 
 bool WaitingLine::has_news(Moment now) const {
@@ -77,14 +106,21 @@ std::string WaitingLine::longest_holder(Moment now) const {
 }
 
 void WaitingLine::trouble(const std::string& server, const std::string& reason) {
-    if (trouble_ == reason) return;
-    trouble_ = reason;
-    console_.note(server + " is not available: " + reason + " (trying again, for " + describe(wait_) +
-                  " in all)");
+    const std::string what = "is not available: " + reason;
+    if (trouble_ == what) return;
+    trouble_ = what;
+    server_ = server;
+    console_.note(server + " " + what + " (trying again, for " + describe(wait_) + " in all)");
     announced_ = true;
 }
 
+void WaitingLine::recovered() {
+    if (!trouble_.empty()) console_.note(server_ + " is available again");
+    trouble_.clear();
+}
+
 void WaitingLine::granted(Moment now, unsigned position) {
+    recovered();
     console_.live("");
     const std::string text = pool_ + ": position " + std::to_string(position);
     if (is_waiting(now))

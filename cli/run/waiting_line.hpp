@@ -30,21 +30,27 @@ class WaitingLine {
 
     /// The server is in trouble, and it is tried again: said once per reason.
     void trouble(const std::string& server, const std::string& reason);
-    /// The trouble is over.
-    void recovered() { trouble_.clear(); }
+    /// The trouble, if there was any, is over: said once.
+    void recovered();
 
     void granted(Moment now, unsigned position);
 
   private:
     bool is_waiting(Moment now) const;
     std::string longest_holder(Moment now) const;
+    std::string live_text(Moment now) const;
 
     Console& console_;
     std::string pool_;
     Duration wait_;
     Moment begin_ = BootClock::now();
     bool announced_ = false;
+    /// `is not available: REASON`
     std::string trouble_;
+    /// Who is in trouble.
+    std::string server_;
+    /// `3rd of 7`
+    std::string rank_text_;
     /// `3rd of 7, ~4m · 4/4 in use`
     std::string place_;
     struct LongestHeld {

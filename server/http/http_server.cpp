@@ -45,7 +45,7 @@ Expected<void> cannot_listen(const std::string& where, const error_code& error) 
     } else if (error == asio::error::access_denied) {
         advice = " (choose a port above 1023, or a folder you may write to)";
     }
-    return failure("cannot listen on " + where + ": " + describe(error) + advice);
+    return failure("cannot listen on " + where + ": " + describe_network_error(error) + advice);
 }
 
 // Its family of addresses, or this one of them.

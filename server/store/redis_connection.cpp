@@ -38,7 +38,7 @@ constexpr const char* too_late = "no answer in time";
 
 std::string reason_of(const error_code& error) {
     if (error == asio::ssl::error::stream_truncated) return "it hung up";
-    if (error.category() != asio::error::get_ssl_category()) return describe(error);
+    if (error.category() != asio::error::get_ssl_category()) return describe_network_error(error);
     const auto number = static_cast<unsigned long>(error.value());
     if (ERR_SYSTEM_ERROR(number)) return std::generic_category().message(ERR_GET_REASON(number));
     if (ERR_GET_REASON(number) == SSL_R_WRONG_VERSION_NUMBER) return "it does not speak TLS";
@@ -254,7 +254,7 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
             resolver_->cancel();
             return failure("its name could not be resolved in time");
         }
-        if (resolution->error) return failure("cannot resolve its name: " + describe(resolution->error));
+        if (resolution->error) return failure("cannot resolve its name: " + describe_network_error(resolution->error));
         return std::move(resolution->places);
     }
 

@@ -15,6 +15,23 @@ TEST_CASE("a server is addressed by a URL") {
     CHECK(parse_server_address("HTTP://host/")->base_url == "http://host");
 }
 
+TEST_CASE("a server's address without a scheme is an http one") {
+    CHECK(parse_server_address("localhost:7717")->base_url == "http://localhost:7717");
+    CHECK(parse_server_address("localhost:7717")->local);
+    CHECK(parse_server_address("build:7717/sema/")->base_url == "http://build:7717/sema");
+    CHECK(parse_server_address("127.0.0.1")->name == "http://127.0.0.1");
+    CHECK(parse_server_address("[::1]:7717")->base_url == "http://[::1]:7717");
+    CHECK(parse_server_address("me:secret@host:1")->name == "http://host:1");
+}
+
+TEST_CASE("it is known whether a port is written") {
+    CHECK(parse_server_address("http://build:80")->names_port);
+    CHECK(parse_server_address("build:7717")->names_port);
+    CHECK(parse_server_address("unix:/run/s")->names_port);
+    CHECK_FALSE(parse_server_address("http://build/x")->names_port);
+    CHECK_FALSE(parse_server_address("build")->names_port);
+}
+
 TEST_CASE("a server on this machine is known as such, however it is written") {
     for (const char* url : {"http://127.0.0.1:1", "http://127.8.9.1", "http://127.1", "http://2130706433",
                             "http://0.0.0.0", "http://0", "http://localhost:1", "http://LocalHost",
@@ -48,8 +65,9 @@ TEST_CASE("a server is addressed by its socket file") {
 }
 
 TEST_CASE("what is no server's address is refused") {
-    for (const char* text : {"", "build:7717", "127.0.0.1", "ftp://host", "file:///etc", "http://",
-                             "http://a b", "unix:", "unix:relative", "http://host/?x=1", "http://host/#x"}) {
+    for (const char* text :
+         {"", "build:port", "a b", "/run/semad.sock", "./semad.sock", "ftp://host", "file:///etc", "http://",
+          "http://a b", "unix:", "unix:relative", "http://host/?x=1", "http://host/#x"}) {
         CAPTURE(text);
         const auto address = parse_server_address(text);
         REQUIRE_FALSE(address);

@@ -143,6 +143,50 @@ TEST_CASE("what is to be done for a lost lease must be a command, or one of the 
         CHECK(told(what).empty());
 }
 
+TEST_CASE("why a lease is held no longer is told as far as it can be known") {
+    const World world;
+    const std::string lease = sema::LeaseId::random().str();
+    const std::string ended =
+        "the server knows no such lease of the pool: it has ended, or was returned or revoked before, or is "
+        "another pool's\n";
+    for (const bool revoked : {false, true}) {
+        REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "60", "--lease", lease}).status == 0);
+        REQUIRE((revoked ? world.semactl({"revoke", "vsim", "0"}) : world.semactl({"return", "vsim", lease}))
+                    .status == 0);
+        const Finished returned = world.semactl({"return", "vsim", lease});
+        CHECK(returned.status == 1);
+        CHECK(returned.err == "semactl: vsim: not returned: " + ended);
+        const Finished renewed = world.semactl({"keepalive", "vsim", lease, "--ttl", "60"});
+        CHECK(renewed.status == 1);
+        CHECK(renewed.err == "semactl: vsim: not renewed: " + ended);
+    }
+    REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "60", "--lease", lease}).status == 0);
+    REQUIRE(world.semactl({"-q", "delete", "vsim"}).status == 0);
+    for (const Words& line : {Words{"return", "vsim", lease}, {"keepalive", "vsim", lease, "--ttl", "60"}}) {
+        const Finished refused = world.semactl(line);
+        CHECK(refused.status == 1);
+        CHECK_THAT(refused.err, has_text("ed: there is no such pool on " + world.server.url() + "\n"));
+    }
+}
+
+TEST_CASE("what is wrong with the server's address is told in plain words") {
+    const World world;
+    const std::string port = std::to_string(world.server.port());
+    CHECK(world.semactl({"--server", "127.0.0.1:" + port, "ping"}).status == 0);
+    const Finished plain = world.semactl({"--server", "https://127.0.0.1:" + port, "ping"});
+    CHECK(plain.status == 69);
+    CHECK_THAT(plain.err, has_text("https://127.0.0.1:" + port + " is not available: it speaks no TLS") &&
+                              has_text("write http://") && !has_text("SSL routines"));
+    ProgramOptions direct;
+    direct.environment["http_proxy"] = "";
+    CHECK_THAT(world.semactl({"--server", "http://no-such-host.invalid:7717", "ping"}, direct).err,
+               has_text("is not available: no host of that name was found"));
+    // Nothing listens there, or something else than semad.
+    CHECK_THAT(world.semactl({"--server", "127.0.0.1", "ping"}).err,
+               has_text("no port is given, so port 80 was tried: semad's own is 7717, as in "
+                        "http://HOST:7717)"));
+}
+
 TEST_CASE("a waiter that is away is marked, and no slot is promised where one is free") {
     const World world({"--rejoin", "10m"});
     const auto borrowed = [&] {

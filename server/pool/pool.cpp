@@ -457,7 +457,10 @@ PoolView Pool::view(TimePoint now) const {
     std::sort(view.leases.begin(), view.leases.end(),
               [](const Lease& a, const Lease& b) { return a.position() < b.position(); });
     view.queue.assign(queue_.begin(), queue_.end());
-    view.eta = eta(forecast(now), queue_.size() + 1, 1);
+    // Those who are away keep no free slot from a newcomer.
+    const auto& turns = queue_.get<ByTurn>();
+    const bool nobody_is_next = turns.empty() || turns.begin()->away;
+    view.eta = eta(forecast(now), nobody_is_next && available() > 0 ? 1 : queue_.size() + 1, 1);
     return view;
 }
 

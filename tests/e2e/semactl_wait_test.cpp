@@ -248,7 +248,7 @@ TEST_CASE("a live line on a narrow terminal keeps to one row and cuts no charact
     options.environment["TERM"] = "xterm";
     Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "true"}),
                 world.semactl.options(options));
-    REQUIRE(terminal.shows("1/1 in use"));
+    REQUIRE(terminal.shows("\rwaiting for vsim: 1st of 1 \u00b7 "));
     run.signal(SIGTERM);
     run.wait();
     const std::string& screen = terminal.screen();

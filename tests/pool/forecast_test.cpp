@@ -150,3 +150,17 @@ TEST_CASE("who wants more slots than there are is given no estimate") {
     CHECK(bench.eta(start, 1, 2) == 0s);
     CHECK_FALSE(bench.eta(start, 1, 3));
 }
+
+TEST_CASE("whoever is away keeps no free slot from a newcomer") {
+    Bench bench(1, 10s);
+    const Lease lease = bench.grant(start, 1000s);
+    const Claim claim{Ticket{99}, LeaseId::random(), 60s, start + 300s, true};
+    REQUIRE(
+        std::holds_alternative<Pool::Queued>(bench.pool.borrow(start, claim, bench.changes, bench.outcome)));
+    CHECK(bench.pool.view(start).eta == 20s);
+    REQUIRE(bench.pool.leave(start, claim.ticket, bench.changes));
+    CHECK(bench.pool.view(start).eta == 20s);
+    bench.pool.give_back(start, lease.id, bench.changes, bench.outcome);
+    REQUIRE(bench.pool.available() == 1);
+    CHECK(bench.pool.view(start).eta == 0s);
+}

@@ -68,7 +68,7 @@ class Misuse {
     const std::string* first_unread(bool option_only) const {
         const std::vector<std::string> unread = app_.remaining(true);
         const auto found = std::find_if(words_.begin(), words_.end(), [&](const std::string& word) {
-            return (is_option(word) || !option_only) &&
+            return word != "--" && (is_option(word) || !option_only) &&
                    std::find(unread.begin(), unread.end(), word) != unread.end();
         });
         return found != words_.end() ? &*found : nullptr;
@@ -111,7 +111,8 @@ class Misuse {
                 names.insert(names.end(), own.begin(), own.end());
             }
         }
-        const std::string meant = closest_word(name.substr(name.find_first_not_of('-')), names);
+        const auto letters = std::min(name.find_first_not_of('-'), name.size());
+        const std::string meant = closest_word(name.substr(letters), names);
         return meant.empty() ? "" : "--" + meant;
     }
 

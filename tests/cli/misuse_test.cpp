@@ -48,6 +48,7 @@ TEST_CASE("an option that does not exist is named, with the one that was likely 
           "ping: unknown option '--frobnicate' (semactl ping --help lists the options)");
     CHECK(refusal_of({"--frobnicate", "ping"}) ==
           "ping: unknown option '--frobnicate' (semactl ping --help lists the options)");
+    CHECK_THAT(refusal_of({"---"}), Catch::Matchers::StartsWith("unknown option '---'"));
     CHECK(refusal_of({"-x"}) == "unknown option '-x' (semactl --help lists the options)");
 }
 
@@ -59,6 +60,7 @@ TEST_CASE("of several words too many the first is named") {
 }
 
 TEST_CASE("what is missing is told") {
+    CHECK_THAT(refusal_of({"inspect", "--"}), Catch::Matchers::StartsWith("inspect: POOL is missing"));
     CHECK(refusal_of({"return", "vsim"}) ==
           "return: LEASE is missing: the lease's UUID, env:NAME or file:PATH");
     CHECK_THAT(refusal_of({"holders"}),

@@ -38,14 +38,21 @@ std::string url(const tcp::endpoint& endpoint) {
            std::to_string(endpoint.port());
 }
 
+// What to do about it; empty where that is not known.
+std::string advice(const std::string& where, const error_code& error) {
+    const std::string unix_prefix = "unix:";
+    const bool is_file = where.starts_with(unix_prefix);
+    if (error == asio::error::access_denied)
+        return is_file ? " (choose a folder you may write to)" : " (choose a port above 1023)";
+    if (error != asio::error::address_in_use) return "";
+    std::error_code unknown;
+    if (is_file && !std::filesystem::is_socket(where.substr(unix_prefix.size()), unknown))
+        return " (what has that name is no socket: choose another one)";
+    return " (another program listens there: stop it, or choose another address with --listen)";
+}
+
 Expected<void> cannot_listen(const std::string& where, const error_code& error) {
-    std::string advice;
-    if (error == asio::error::address_in_use) {
-        advice = " (another program listens there: stop it, or choose another address with --listen)";
-    } else if (error == asio::error::access_denied) {
-        advice = " (choose a port above 1023, or a folder you may write to)";
-    }
-    return failure("cannot listen on " + where + ": " + describe_network_error(error) + advice);
+    return failure("cannot listen on " + where + ": " + describe_network_error(error) + advice(where, error));
 }
 
 // Its family of addresses, or this one of them.

@@ -27,3 +27,13 @@ TEST_CASE("a name that is none is refused in plain words") {
                Catch::Matchers::StartsWith("semad: cannot listen on no-such-host.invalid:7717: ") &&
                    !has_text("authoritative"));
 }
+
+TEST_CASE("a socket file's name that something else has is told as that") {
+    const TempDir folder;
+    const std::string address = "unix:" + folder.path().string();
+    const Finished refused = run_program({SEMAD, "--listen", address, "--store", "memory:"});
+    CHECK(refused.status == 2);
+    CHECK(refused.err ==
+          "semad: cannot listen on " + address +
+              ": Address already in use (what has that name is no socket: choose another one)\n");
+}

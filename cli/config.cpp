@@ -33,14 +33,14 @@ std::string text_of(int error) {
 
 // Where in the file a node stands, as compilers write it.
 std::string place(const fs::path& path, const toml::source_region& region) {
-    return path.string() + ":" + std::to_string(region.begin.line) + ": ";
+    return path.string() + ":" + std::to_string(region.begin.line);
 }
 
 Expected<toml::table> parse_toml(const std::string& text, const fs::path& path) {
     try {
         return toml::parse(text, path.string());
     } catch (const toml::parse_error& error) {
-        return failure(place(path, error.source()) + std::string(error.description()));
+        return failure(place(path, error.source()) + ": " + std::string(error.description()));
     }
 }
 
@@ -54,6 +54,7 @@ class Reader {
             if (name == "server") {
                 if (auto done = read_string(name, node, config_.server.emplace()); !done)
                     return tl::unexpected(done.error());
+                config_.server_place = place(config_.path, node.source());
             } else if (name == "admin_token") {
                 if (auto done = read_admin_token(node); !done) return tl::unexpected(done.error());
             } else if (name == "pools") {
@@ -68,7 +69,7 @@ class Reader {
 
   private:
     tl::unexpected<Error> refuse(const toml::node& node, const std::string& why) const {
-        return failure(place(config_.path, node.source()) + why);
+        return failure(place(config_.path, node.source()) + ": " + why);
     }
 
     Expected<void> read_string(std::string_view name, const toml::node& node, std::string& into) const {

@@ -30,6 +30,8 @@ struct Config {
     /// Where it is, whether or not there is a file.
     std::filesystem::path path;
     std::optional<std::string> server;
+    /// The file and the line on which it stands.
+    std::string server_place;
     /// The token itself, or `env:NAME` or `file:PATH`.
     std::optional<std::string> admin_token;
     std::map<std::string, PoolDefaults> pools;

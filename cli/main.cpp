@@ -102,7 +102,7 @@ Expected<ServerAddress> server_address(const GlobalOptions& globals, const Confi
     const auto said = setting(globals.server, "--server", "SEMACTL_SERVER");
     if (!said) return tl::unexpected(said.error());
     Setting server{default_server, "the default"};
-    if (config.server) server = {*config.server, "server of " + config.path.string()};
+    if (config.server) server = {*config.server, config.server_place};
     if (*said) server = **said;
     return parse_server_address(server.value).map_error([&](const Error& error) {
         return Error{server.source + ": " + error.message};

@@ -1,6 +1,7 @@
 #include "cli/pool_ref.hpp"
 
 #include "cli/secret_ref.hpp"
+#include "common/closest_word.hpp"
 #include "common/given_text.hpp"
 
 #include <algorithm>
@@ -39,6 +40,11 @@ Expected<PoolRef> resolve(const std::string& text, const std::string& called, co
         });
     }
     if (resembles_uuid(text)) return failure("the pool's UUID is mistyped: it is not one");
+    std::vector<std::string> aliases;
+    for (const auto& [alias, defaults] : config.pools)
+        aliases.push_back(alias);
+    if (const std::string meant = closest_word(text, aliases); !meant.empty())
+        return failure(called + " is no pool (did you mean '" + meant + "'?)");
     return failure(called + " is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
                    (config.path.empty() ? "the configuration file" : config.path.string()) +
                    (config.unreadable.empty() ? "" : " (" + config.unreadable + ")"));

@@ -49,6 +49,7 @@ TEST_CASE("a pool is named by an alias, which brings its defaults") {
     CHECK(refusal("gpu", config) ==
           "'gpu' is no pool: write a UUID, env:NAME, file:PATH, or an alias of "
           "/home/me/.config/semactl/config.toml");
+    CHECK(refusal("vism", config) == "'vism' is no pool (did you mean 'vsim'?)");
 }
 
 TEST_CASE("a pool's UUID is taken from a variable or from a file's first line") {

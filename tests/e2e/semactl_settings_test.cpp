@@ -65,8 +65,7 @@ TEST_CASE("a variable that says something wrong is named, and its value is not")
     const fs::path config = semactl.folder() / "semactl/config.toml";
     std::ofstream(config) << "server = 'x y'\n";
     ProgramOptions unset = with("SEMACTL_SERVER", "");
-    CHECK_THAT(semactl({"ping"}, unset).err,
-               has_text("server of " + config.string() + ": the server's address"));
+    CHECK_THAT(semactl({"ping"}, unset).err, has_text(config.string() + ":1: the server's address"));
 }
 
 TEST_CASE("a variable or an option that is empty does not count as left out") {

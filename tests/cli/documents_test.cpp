@@ -117,6 +117,12 @@ TEST_CASE("every subcommand's help has an example") {
     }
 }
 
+TEST_CASE("the first example borrows for no fixed time, as the lease is renewed") {
+    const std::string help = help_of("");
+    CHECK(help.find("semactl run vsim --wait 30m -- make sim") != std::string::npos);
+    CHECK(help.find("--ttl") == std::string::npos);
+}
+
 TEST_CASE("the script that borrows and returns is the same wherever it is shown") {
     const std::string script =
         "lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"

@@ -14,16 +14,16 @@ struct Unit {
     double seconds;
     std::array<std::string_view, 4> names;
 };
-constexpr std::array<Unit, 5> units = {{{0.001, {"ms"}},
-                                        {1, {"s", "sec", "second", "seconds"}},
-                                        {60, {"m", "min", "minute", "minutes"}},
-                                        {3600, {"h", "hr", "hour", "hours"}},
-                                        {86400, {"d", "day", "days"}}}};
+constexpr std::array<Unit, 5> known_units = {{{0.001, {"ms"}},
+                                              {1, {"s", "sec", "second", "seconds"}},
+                                              {60, {"m", "min", "minute", "minutes"}},
+                                              {3600, {"h", "hr", "hour", "hours"}},
+                                              {86400, {"d", "day", "days"}}}};
 
 // 0 where there is no such unit.
 double seconds_in(std::string_view name) {
     if (name.empty()) return 0;
-    for (const Unit& unit : units) {
+    for (const Unit& unit : known_units) {
         if (std::find(unit.names.begin(), unit.names.end(), name) != unit.names.end()) return unit.seconds;
     }
     return 0;

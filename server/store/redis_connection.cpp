@@ -254,7 +254,8 @@ class Connection::Impl : public std::enable_shared_from_this<Impl> {
             resolver_->cancel();
             return failure("its name could not be resolved in time");
         }
-        if (resolution->error) return failure("cannot resolve its name: " + describe_network_error(resolution->error));
+        if (resolution->error)
+            return failure("cannot resolve its name: " + describe_network_error(resolution->error));
         return std::move(resolution->places);
     }
 

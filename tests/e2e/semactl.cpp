@@ -20,12 +20,10 @@ std::vector<std::string> Semactl::command(std::vector<std::string> arguments) {
 }
 
 ProgramOptions Semactl::options(ProgramOptions more) const {
-    const std::map<std::string, std::string> ours = {{"SEMACTL_SERVER", server_},
-                                                     {"XDG_CONFIG_HOME", folder_.path().string()},
-                                                     {"SEMACTL_CONFIG", ""},
-                                                     {"SEMACTL_POOL", ""},
-                                                     {"LC_ALL", "C.UTF-8"},
-                                                     {"http_proxy", "http://127.0.0.1:9"}};
+    const std::map<std::string, std::string> ours = {
+        {"SEMACTL_SERVER", server_}, {"XDG_CONFIG_HOME", folder_.path().string()},
+        {"SEMACTL_CONFIG", ""},      {"SEMACTL_POOL", ""},
+        {"LC_ALL", "C.UTF-8"},       {"http_proxy", "http://127.0.0.1:9"}};
     more.environment.insert(ours.begin(), ours.end());
     return more;
 }

@@ -5,9 +5,9 @@
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
+#include "cli/run/preparation.hpp"
 #include "common/given_text.hpp"
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,6 +66,10 @@ int RunJob::describe() const {
 
 int RunJob::run() {
     Signals signals;
+    if (const auto missing = prepare_to_supervise(session_.inherited)) {
+        session_.console.error("cannot look after a command here: " + *missing);
+        return exit_status::failed;
+    }
     Borrowed borrowed = borrow_all(signals);
     if (auto* keeper = std::get_if<std::unique_ptr<Keeper>>(&borrowed)) return run_holding(**keeper, signals);
     const auto& failed = std::get<Failed>(borrowed);
@@ -169,23 +173,19 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const std::string position = exported.empty() ? "" : exported.front().second;
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
                           environment_with(exported, environ)};
-    const Supervisor::Limits bounds = limits(signals, exported);
-
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    const auto started = start_child(child, signals, session_.inherited);
-    if (const auto* failure = std::get_if<ExecFailed>(&started)) {
+    Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
+    const auto outcome = supervisor.run(child, session_.inherited);
+    if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
         session_.console.error("cannot execute " + path_ + ": " +
                                std::generic_category().message(failure->error));
         keeper.give_back();
         return exit_status::not_executable;
     }
-    const Ended ended =
-        Supervisor(std::get<pid_t>(started), keeper, bounds, signals, session_.console, names_).run();
+    const Ended& ended = std::get<Ended>(outcome);
+    // At once: what comes next may fail, and what is not disowned is returned then.
+    if (!ended.slot_is_free) keeper.disown();
     if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
-    if (ended.slot_is_free)
-        keeper.give_back();
-    else
-        keeper.disown();
+    keeper.give_back();
     return ended.exit_status;
 }
 
@@ -201,7 +201,8 @@ Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) 
         limits.on_lost = [this, &signals, variables](pid_t command) {
             Variables all = variables;
             all.emplace_back("SEMA_PID", std::to_string(command));
-            start_shell(options_.on_lost, std::move(all), signals);
+            const auto started = start_child(shell(options_.on_lost, all), signals, session_.inherited);
+            if (const auto* failure = std::get_if<ExecFailed>(&started)) explain_shell(*failure);
         };
     }
     return limits;
@@ -225,14 +226,12 @@ RunJob::Variables RunJob::variables(const Keeper& keeper) const {
 }
 
 /// A line for the shell, for what the user wants done beside the command.
-std::optional<pid_t> RunJob::start_shell(const std::string& line, Variables variables,
-                                         Signals& signals) const {
-    const ChildSpec shell{"/bin/sh", {"sh", "-c", line}, environment_with(variables, environ)};
-    const auto started = start_child(shell, signals, session_.inherited);
-    if (const auto* pid = std::get_if<pid_t>(&started)) return *pid;
-    session_.console.error("cannot execute /bin/sh: " +
-                           std::generic_category().message(std::get<ExecFailed>(started).error));
-    return std::nullopt;
+ChildSpec RunJob::shell(const std::string& line, const Variables& variables) const {
+    return {"/bin/sh", {"sh", "-c", line}, environment_with(variables, environ)};
+}
+
+void RunJob::explain_shell(const ExecFailed& failure) const {
+    session_.console.error("cannot execute /bin/sh: " + std::generic_category().message(failure.error));
 }
 
 /// Runs the teardown while the slots are still held.
@@ -247,9 +246,11 @@ void RunJob::tear_down(Keeper& keeper, const Ended& ended, Variables variables, 
     bounds.hold_tree = false;
     if (ended.stop_requested)
         bounds.kill_at = std::max(*ended.stop_requested + all_stopping, BootClock::now() + least_teardown);
-    const auto shell = start_shell(options_.teardown, std::move(variables), signals);
-    if (!shell) return;
-    const Ended done = Supervisor(*shell, keeper, bounds, signals, session_.console, names_).run();
+    Supervisor supervisor(keeper, bounds, signals, session_.console, names_);
+    const auto outcome = supervisor.run(shell(options_.teardown, variables), session_.inherited);
+    if (const auto* failure = std::get_if<ExecFailed>(&outcome)) return explain_shell(*failure);
+    const Ended& done = std::get<Ended>(outcome);
+    if (!done.slot_is_free) keeper.disown();
     if (done.exit_status != 0)
         session_.console.note(names_ + ": the teardown ended with status " +
                               std::to_string(done.exit_status));

@@ -68,7 +68,8 @@ class RunJob {
     int run_holding(Keeper& keeper, Signals& signals) const;
     Supervisor::Limits limits(Signals& signals, const Variables& variables) const;
     Variables variables(const Keeper& keeper) const;
-    std::optional<pid_t> start_shell(const std::string& line, Variables variables, Signals& signals) const;
+    ChildSpec shell(const std::string& line, const Variables& variables) const;
+    void explain_shell(const ExecFailed& failure) const;
     void tear_down(Keeper& keeper, const Ended& ended, Variables variables, Signals& signals) const;
 
     const RunOptions& options_;

@@ -21,10 +21,12 @@ class InheritedDescriptors {
     /// Lets exactly these, of all that are open, through the coming exec. Async-signal-safe.
     void pass_to_child() const;
 
-    const std::vector<int>& numbers() const { return descriptors_; }
+    /// False where only the first three could be seen.
+    bool all_known() const { return all_known_; }
 
   private:
     std::vector<int> descriptors_;
+    bool all_known_ = false;
 };
 
 struct ChildSpec {
@@ -44,7 +46,7 @@ struct ExecFailed {
 /// Starts the program, and returns once it runs. It gets what it would have if it had been started in
 /// semactl's place: descriptors, terminal, session, process group, working directory, signal mask and
 /// dispositions. It gets a TERM should semactl die without having stopped it.
-/// Throws std::system_error where the system has no room for another process.
+/// Throws std::system_error where the system has no room for another process: never once there is one.
 std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals& signals,
                                             const InheritedDescriptors& descriptors);
 

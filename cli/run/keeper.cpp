@@ -100,12 +100,13 @@ Moment Keeper::next_deadline(Moment now) const {
     return next;
 }
 
-void Keeper::wait(const std::vector<int>& wakes) {
-    if (client_) return client_->wait(wakes, longest_duration);
+void Keeper::wait(const std::vector<int>& wakes, Duration limit) {
+    if (client_) return client_->wait(wakes, limit);
     std::vector<pollfd> descriptors;
     for (const int wake : wakes)
         descriptors.push_back({wake, POLLIN, 0});
-    poll(descriptors.data(), descriptors.size(), -1);
+    const auto round = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(limit, 1h));
+    poll(descriptors.data(), descriptors.size(), static_cast<int>(round.count()));
 }
 
 void Keeper::give_back() {

@@ -56,8 +56,9 @@ class Keeper {
     /// The next moment after `now` at which proceed() or due() has something new.
     Moment next_deadline(Moment now) const;
 
-    /// Waits until one of the descriptors is readable, or proceed() can go on with a keepalive under way.
-    void wait(const std::vector<int>& wakes);
+    /// Waits until one of the descriptors is readable, proceed() can go on with a keepalive under way, or
+    /// `limit` is over.
+    void wait(const std::vector<int>& wakes, Duration limit);
 
     /// Returns every lease, in the time that one may take, or leaves them all to their ttl.
     void give_back();

@@ -23,11 +23,20 @@ struct Process {
 /// The process, if there is one of that pid.
 std::optional<Process> find_process(pid_t pid, const std::string& proc = "/proc");
 
+/// Why /proc cannot show the descendants of this process, for people; none where it can. It does where it
+/// shows this process as itself: that of another pid namespace shows other processes under the same numbers.
+std::optional<std::string> why_not_shown(const std::string& proc = "/proc");
+
+struct Descendants {
+    std::vector<Process> found;
+    /// Those are all. Not where a file could not be opened, or where the system hides some processes from us.
+    bool complete = true;
+};
+
 /// All descendants of `root`, except for the processes in `without` and the descendants of these. The dead
 /// that nobody has collected yet are among them (state Z): a process whose first thread ended looks the same
 /// while its other threads run.
-std::vector<Process> descendants(pid_t root, const std::vector<Process>& without,
-                                 const std::string& proc = "/proc");
+Descendants descendants(pid_t root, const std::vector<Process>& without, const std::string& proc = "/proc");
 
 /// Whether `pid` descends from `root`.
 bool is_descendant(pid_t pid, pid_t root, const std::string& proc = "/proc");

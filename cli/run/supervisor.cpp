@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <exception>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -58,37 +59,51 @@ bool is_stopped(pid_t pid) {
     return process && process->state == 'T';
 }
 
+bool has_children() {
+    siginfo_t info{};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
 }  // namespace
 
 std::vector<Process> own_descendants() {
-    siginfo_t info{};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0) return {};
-    return descendants(getpid(), {});
+    if (!has_children()) return {};
+    auto [found, complete] = descendants(getpid(), {});
+    if (!complete) throw std::runtime_error("cannot see in /proc which processes semactl was started with");
+    return std::move(found);
 }
 
-Supervisor::Supervisor(pid_t command, Keeper& keeper, Limits limits, Signals& signals, Console& console,
-                       std::string pool)
-    : command_(command),
-      keeper_(keeper),
+Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console& console, std::string pool)
+    : keeper_(keeper),
       limits_(std::move(limits)),
       signals_(signals),
       console_(console),
       pool_(std::move(pool)),
-      alarm_(timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)),
       kill_at_(limits_.kill_at) {}
 
 Supervisor::~Supervisor() {
-    const Moment give_up = BootClock::now() + kill_patience;
-    while (!status_ && BootClock::now() < give_up) {
-        send_to_tree(SIGKILL);
-        poll(nullptr, 0, static_cast<int>(kill_round / 1ms));
-        reap();
+    if (command_ == 0 || kill_tree()) return;
+    keeper_.disown();
+    try {
+        killing_since_ = BootClock::now();
+        report_leftovers();
+    } catch (const std::exception&) {
+        // Of what went wrong in the first place somebody else tells.
     }
-    if (alarm_ >= 0) close(alarm_);
 }
 
-Ended Supervisor::run() {
-    if (alarm_ < 0) throw std::system_error(errno, std::generic_category(), "cannot set a timer");
+std::variant<Ended, ExecFailed> Supervisor::run(const ChildSpec& command,
+                                                const InheritedDescriptors& descriptors) {
+    const auto started = start_child(command, signals_, descriptors);
+    if (const auto* failed = std::get_if<ExecFailed>(&started)) return *failed;
+    // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
+    command_ = std::get<pid_t>(started);
+    const Ended ended = look_after();
+    command_ = 0;
+    return ended;
+}
+
+Ended Supervisor::look_after() {
     for (;;) {
         while (const auto signal = signals_.next())
             on_signal(*signal);
@@ -286,38 +301,63 @@ std::optional<Ended> Supervisor::finished(Moment now) {
 
 bool Supervisor::tree_is_empty() const {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
-    siginfo_t info{};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD) return true;
-    return tree().empty();
+    if (!has_children()) return true;
+    // Children that were not there before are the command's, whether /proc shows them or not.
+    if (limits_.strangers.empty()) return false;
+    const auto [found, complete] = tree();
+    return complete && found.empty();
 }
 
-std::vector<Process> Supervisor::tree() const {
+Descendants Supervisor::tree() const {
     return descendants(getpid(), limits_.strangers);
 }
 
 void Supervisor::send_to_tree(int number) {
-    // Where /proc is not to be had, the command at least is known.
-    const std::vector<Process> all = tree();
-    if (all.empty() && !status_) kill(command_, number);
-    for (const Process& process : all) {
+    const auto send = [number](const Process& process) {
         send_signal(process, number);
         // One that is stopped would not even notice.
         if (number != SIGKILL) send_signal(process, SIGCONT);
+    };
+    bool command_is_shown = false;
+    for (const Process& process : tree().found) {
+        command_is_shown = command_is_shown || process.pid == command_;
+        send(process);
+    }
+    // Whatever /proc shows, it has its pid until reap() has seen its end.
+    if (command_is_shown || status_) return;
+    kill(command_, number);
+    kill(command_, SIGCONT);
+}
+
+// Kills whatever is left. Whether it is all gone then.
+bool Supervisor::kill_tree() {
+    const Moment give_up = BootClock::now() + kill_patience;
+    for (;;) {
+        reap();
+        try {
+            if (tree_is_empty()) return true;
+            send_to_tree(SIGKILL);
+        } catch (const std::exception&) {
+            // A look at /proc takes memory, and there is none as it seems.
+            if (!status_) kill(command_, SIGKILL);
+        }
+        if (BootClock::now() >= give_up) return false;
+        poll(nullptr, 0, static_cast<int>(kill_round / 1ms));
     }
 }
 
 void Supervisor::report_leftovers() {
     std::string names;
-    for (const Process& process : tree()) {
+    for (const Process& process : tree().found) {
         if (process.state == 'Z') continue;
         names += (names.empty() ? "" : ", ") + process.name + " (" + std::to_string(process.pid) + ")";
     }
-    if (names.empty()) return;
     if (killing_since_)
-        console_.note(pool_ + ": cannot kill " + names +
-                      ": the slot is not returned, and frees itself when "
-                      "its ttl ends");
-    else if (limits_.hold_tree)
+        return console_.note(pool_ + ": cannot kill " +
+                             (names.empty() ? "processes that /proc does not show" : names) +
+                             ": the slot is not returned, and frees itself when its ttl ends");
+    if (names.empty()) return;
+    if (limits_.hold_tree)
         console_.note(pool_ + ": the slot is held until these end too: " + names);
     else
         console_.note(pool_ + ": the command left running, now without a slot: " + names);
@@ -329,14 +369,10 @@ void Supervisor::wait(Moment now) {
     if (killing_since_) next = std::min(next, now + kill_round);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
 
-    itimerspec when{};
-    if (next != Moment::max()) {
-        const Duration since_boot = std::max<Duration>(next.time_since_epoch(), 1us);
-        when.it_value.tv_sec = static_cast<time_t>(since_boot / 1s);
-        when.it_value.tv_nsec = static_cast<long>((since_boot % 1s) / 1us) * 1000;
-    }
-    timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &when, nullptr);
-    keeper_.wait({signals_.fd(), alarm_});
+    std::vector<int> wakes = {signals_.fd()};
+    const Duration limit = alarm_.set(next);
+    if (alarm_.fd() >= 0) wakes.push_back(alarm_.fd());
+    keeper_.wait(wakes, limit);
 }
 
 }  // namespace sema

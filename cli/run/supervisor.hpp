@@ -1,6 +1,8 @@
 #pragma once
 
 #include "cli/console.hpp"
+#include "cli/run/alarm.hpp"
+#include "cli/run/child.hpp"
 #include "cli/run/keeper.hpp"
 #include "cli/run/process_tree.hpp"
 #include "cli/run/signals.hpp"
@@ -8,6 +10,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace sema {
@@ -24,7 +27,7 @@ struct Ended {
     std::optional<Moment> stop_requested{};
 };
 
-/// Looks after a running command until its slot can be returned:
+/// Runs a command, and looks after it until its slot can be returned:
 ///
 /// - Signals that semactl gets are passed to the command, and to it alone, unless it got them from their
 ///   sender already, as it does with those of the terminal's keys: it is in the same process group.
@@ -39,7 +42,9 @@ struct Ended {
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
 ///
-/// Signals must be taken, and semactl must be the subreaper of its descendants, before the command starts.
+/// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
+///
+/// REQUIRES: prepare_to_supervise() found nothing missing.
 class Supervisor {
   public:
     struct Limits {
@@ -59,16 +64,19 @@ class Supervisor {
     };
 
     /// `pool` is what messages call the pool. The keeper must outlive the supervisor.
-    Supervisor(pid_t command, Keeper& keeper, Limits limits, Signals& signals, Console& console,
-               std::string pool);
-    /// Kills the whole tree where run() did not see to its end.
+    Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console& console, std::string pool);
+    /// Where run() was left by an exception after the command had started: kills the whole tree, and disowns
+    /// the leases, which end with their ttl then, unless it is gone.
     ~Supervisor();
     Supervisor(const Supervisor&) = delete;
     Supervisor& operator=(const Supervisor&) = delete;
 
-    Ended run();
+    /// Once.
+    std::variant<Ended, ExecFailed> run(const ChildSpec& command, const InheritedDescriptors& descriptors);
 
   private:
+    Ended look_after();
+
     void on_signal(const Signal& signal);
     void on_stop_request(Moment now);
     void on_terminal_stop(const Signal& signal);
@@ -84,19 +92,21 @@ class Supervisor {
     std::optional<Ended> finished(Moment now);
     bool is_in_use() const;
     bool tree_is_empty() const;
-    std::vector<Process> tree() const;
+    Descendants tree() const;
     void send_to_tree(int number);
+    bool kill_tree();
     void report_leftovers();
     void wait(Moment now);
 
-    const pid_t command_;
     Keeper& keeper_;
     const Limits limits_;
     Signals& signals_;
     Console& console_;
     const std::string pool_;
-    int alarm_ = -1;
+    Alarm alarm_;
 
+    /// 0 where there is none, or nothing is left to be done for it.
+    pid_t command_ = 0;
     std::optional<int> status_;
     std::optional<Moment> stop_requested_;
     int stop_request_ = 0;
@@ -112,7 +122,7 @@ class Supervisor {
     std::optional<pid_t> terminal_group_;
 };
 
-/// The descendants that this process has.
+/// The descendants that this process has. Throws std::runtime_error where not all can be seen.
 std::vector<Process> own_descendants();
 
 }  // namespace sema

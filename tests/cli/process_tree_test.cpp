@@ -34,9 +34,9 @@ class FakeProc {
     test::TempDir folder_;
 };
 
-std::set<pid_t> pids(const std::vector<Process>& processes) {
+std::set<pid_t> pids(const Descendants& tree) {
     std::set<pid_t> all;
-    for (const Process& process : processes)
+    for (const Process& process : tree.found)
         all.insert(process.pid);
     return all;
 }
@@ -77,6 +77,42 @@ TEST_CASE("the descendants of a process are found at every depth and in any orde
     CHECK_FALSE(is_descendant(77, 10, proc.path()));
 }
 
+TEST_CASE("it is told whether all descendants could be seen") {
+    const FakeProc proc;
+    proc.add(10, 1);
+    // Where the first process of all is hidden, so may others be.
+    CHECK_FALSE(descendants(10, {}, proc.path()).complete);
+    proc.add(1, 0);
+    CHECK(descendants(10, {}, proc.path()).complete);
+    CHECK_FALSE(descendants(10, {}, proc.path() + "/absent").complete);
+    // It is there, and no process may look at it.
+    std::filesystem::create_directory(proc.path() + "/11");
+    std::filesystem::create_symlink("stat", proc.path() + "/11/stat");
+    const Descendants tree = descendants(10, {}, proc.path());
+    CHECK_FALSE(tree.complete);
+    CHECK(tree.found.empty());
+}
+
+TEST_CASE("/proc counts where it shows this process as itself") {
+    const FakeProc proc;
+    const auto show_self_as = [&](pid_t pid, const std::string& namespaces) {
+        proc.add(pid, 1);
+        std::ofstream(proc.path() + "/" + std::to_string(pid) + "/status") << "Name:\tx\n" << namespaces;
+        std::filesystem::remove(proc.path() + "/self");
+        std::filesystem::create_symlink(std::to_string(pid), proc.path() + "/self");
+        return why_not_shown(proc.path());
+    };
+    CHECK(why_not_shown(proc.path() + "/absent"));
+    CHECK(why_not_shown(proc.path()));
+    const std::string own = std::to_string(getpid());
+    CHECK_FALSE(show_self_as(getpid(), "NSpid:\t" + own + "\nThreads:\t1\n"));
+    CHECK_FALSE(show_self_as(getpid(), ""));
+    // The same number by chance.
+    CHECK(show_self_as(getpid(), "NSpid:\t" + own + "\t" + own + "\n"));
+    CHECK(show_self_as(getpid() + 1, ""));
+    CHECK_FALSE(why_not_shown());
+}
+
 TEST_CASE("a signal goes to the process that was seen, not to a later one of the same pid") {
     // The child has the default action from its first instruction on, not Catch2's handler.
     const auto handler = std::signal(SIGTERM, SIG_DFL);
@@ -105,5 +141,5 @@ TEST_CASE("a process that ends while it is looked at is none, and no error") {
     // Reading a folder fails, as reading the file of a process that has just ended does.
     std::filesystem::create_directories(proc.path() / "123" / "stat");
     CHECK_FALSE(find_process(123, proc.path()));
-    CHECK(descendants(1, {}, proc.path()).empty());
+    CHECK(descendants(1, {}, proc.path()).found.empty());
 }

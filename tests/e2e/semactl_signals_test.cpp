@@ -277,7 +277,7 @@ TEST_CASE("a Ctrl-Z stops the command and semactl, and both go on together") {
     REQUIRE(terminal.shows("status 148"));
     REQUIRE(terminal.shows("got CONT"));
 
-    const auto processes = sema::descendants(run.pid(), {});
+    const auto processes = sema::descendants(run.pid(), {}).found;
     for (const auto& process : processes) {
         if (process.name == "signal_counter") kill(process.pid, SIGUSR2);
     }

@@ -230,7 +230,7 @@ TEST_CASE("a TERM that comes while the slot is returned does not change the comm
     const World::Frozen frozen(world.server.pid());
     run.signal(SIGUSR1);
     // The command is gone, and its end was read.
-    REQUIRE(eventually([&] { return sema::descendants(run.pid(), {}).empty(); }));
+    REQUIRE(eventually([&] { return sema::descendants(run.pid(), {}).found.empty(); }));
     REQUIRE_FALSE(eventually([&] { return run.ended(); }, 300ms));
     run.signal(SIGTERM);
     CHECK(run.wait(5s) == 3);

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "cli/run/child.hpp"
+
+#include <optional>
+#include <string>
+
+namespace sema {
+
+/// Makes this process the reaper of all its descendants, and makes sure of whatever else looking after a
+/// command takes: to be called before a slot is borrowed, so that nothing that could have been known turns
+/// out to be missing while a command runs. Gives what is missing, for people; none where all is there.
+std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inherited);
+
+}  // namespace sema

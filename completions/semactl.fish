@@ -163,7 +163,7 @@ complete -c semactl -n '__semactl_at - run borrow keepalive' -l ttl -x -d 'How l
 complete -c semactl -n '__semactl_at - run borrow' -l wait -x -d 'How long to wait for a slot'
 complete -c semactl -n '__semactl_at - run' -s I -x -d 'Replace this token with the position'
 complete -c semactl -n '__semactl_at - run' -s E -l conflict-exit-code -x -d 'Exit status without a slot'
-complete -c semactl -n '__semactl_at - run' -l kill-after -x -d 'Kill this long after an INT or TERM'
+complete -c semactl -n '__semactl_at - run' -l kill-after -x -d 'Kill this long after a signal asked to stop'
 complete -c semactl -n '__semactl_at - run' -l grace -x -d 'From TERM to KILL when the lease ends'
 complete -c semactl -n '__semactl_at - run' -l no-keepalive -d 'Stop the command before its ttl ends'
 complete -c semactl -n '__semactl_at - run' -l on-lost -x -a 'term ignore' -d 'When the lease is gone'

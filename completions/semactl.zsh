@@ -110,7 +110,7 @@ _semactl_run() {
         '--no-keepalive[stop the command before its ttl ends]' \
         '-I+[replace this token with the position]:token' \
         '(-E --conflict-exit-code)'{-E+,--conflict-exit-code=}'[exit status when there was no slot]:status' \
-        '--kill-after=[kill this long after an INT or TERM]:time' \
+        '--kill-after=[kill this long after a signal asked to stop]:time' \
         '--grace=[time between TERM and KILL when the lease ends]:time' \
         '--on-lost=[what to do when the lease is gone]:what:(term ignore)' \
         '--hold-tree[hold the slot until the last descendant has ended]' \

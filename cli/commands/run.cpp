@@ -92,7 +92,7 @@ void add_command_options(CLI::App& run, RunOptions& options) {
     add_number(run, "-E,--conflict-exit-code", options.conflict_status,
                "Exit status when there was no slot (75)", {1, 255});
     add_duration(run, "--kill-after", options.kill_after,
-                 "Kill the command this long after an INT or TERM was passed on to it (5s; 0 means never)");
+                 "Kill the command this long after a signal asked it to stop (5s; 0 means never)");
     add_duration(
         run, "--grace", options.grace,
         "Time between TERM and KILL for a command whose lease ends (5s; at most a third of the ttl)");

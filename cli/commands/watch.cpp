@@ -95,13 +95,8 @@ class Watcher : public Waiter {
         while (const auto key = keyboard_.next())
             quits_ = quits_ || *key == 'q' || *key == 'Q';
         while (const auto signal = signals_.next()) {
+            if (ends_waiting(signal->number)) signal_ = signal->number;
             switch (signal->number) {
-                case SIGINT:
-                case SIGTERM:
-                case SIGHUP:
-                case SIGQUIT:
-                    signal_ = signal->number;
-                    break;
                 case SIGTSTP:
                 case SIGTTIN:
                 case SIGTTOU:

@@ -64,13 +64,11 @@ class Borrower : public Waiter {
 
     bool keep_waiting() override {
         while (const auto signal = signals_.next()) {
+            if (ends_waiting(signal->number)) {
+                signal_ = signal->number;
+                return false;
+            }
             switch (signal->number) {
-                case SIGINT:
-                case SIGTERM:
-                case SIGHUP:
-                case SIGQUIT:
-                    signal_ = signal->number;
-                    return false;
                 case SIGTSTP:
                 case SIGTTIN:
                 case SIGTTOU:

@@ -36,8 +36,8 @@ struct Acquisition {
 /// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the
 /// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
 /// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
-/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. INT, TERM, HUP
-/// and QUIT leave the queue at once and strand no slot.
+/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. A signal that
+/// ends one who only waits leaves the queue at once and strands no slot.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 

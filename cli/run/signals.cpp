@@ -1,6 +1,7 @@
 #include "cli/run/signals.hpp"
 
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,25 +11,74 @@
 namespace sema {
 namespace {
 
+constexpr int highest_signal = 64;
+
 void set_disposition(int number, void (*handler)(int)) {
     struct sigaction action {};
     action.sa_handler = handler;
     sigaction(number, &action, nullptr);
 }
 
+// Whether the signal would do to semactl what it does to every process. A handler is somebody's who knows
+// better, as a sanitizer's.
+bool has_default_action(int number) {
+    struct sigaction action {};
+    // Fails for those that libc keeps to itself, which nobody has changed then.
+    sigaction(number, nullptr, &action);
+    return action.sa_handler == SIG_DFL;
+}
+
+bool may_come_from_terminal(int number) {
+    switch (number) {
+        case SIGINT:
+        case SIGQUIT:
+        case SIGHUP:
+        case SIGCONT:
+        case SIGWINCH:
+        case SIGTSTP:
+        case SIGTTIN:
+        case SIGTTOU:
+            return true;
+        default:
+            // A timer's, or a limit's that semactl's own process came to.
+            return false;
+    }
+}
+
 }  // namespace
 
-Signals::Signals() {
-    sigemptyset(&taken_);
-    for (const int number :
-         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU}) {
-        struct sigaction action {};
-        sigaction(number, nullptr, &action);
-        if (action.sa_handler != SIG_IGN) sigaddset(&taken_, number);
+Meaning meaning_of(int number) {
+    switch (number) {
+        case SIGCHLD:
+        case SIGURG:
+        case SIGPIPE:
+        case SIGCONT:
+        case SIGTSTP:
+        case SIGTTIN:
+        case SIGTTOU:
+            return Meaning::nothing;
+        case SIGINT:
+        case SIGTERM:
+        case SIGHUP:
+        case SIGQUIT:
+            return Meaning::stop;
+        case SIGUSR1:
+        case SIGUSR2:
+        case SIGWINCH:
+        case SIGXCPU:
+        case SIGALRM:
+            return Meaning::news;
+        default:
+            return number > SIGSYS ? Meaning::news : Meaning::end;
     }
-    sigaddset(&taken_, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &taken_, &original_mask_);
+}
 
+bool ends_waiting(int number) {
+    const Meaning meaning = meaning_of(number);
+    return meaning == Meaning::stop || meaning == Meaning::end || number == SIGXCPU || number == SIGALRM;
+}
+
+Signals::Signals() {
     // With CHLD ignored, the kernel would throw the children's exit statuses away.
     for (const auto& [number, handler] : {std::pair{SIGCHLD, SIG_DFL}, std::pair{SIGPIPE, SIG_IGN}}) {
         Disposition original{number, {}};
@@ -36,7 +86,14 @@ Signals::Signals() {
         originals_.push_back(original);
         set_disposition(number, handler);
     }
-    fd_ = signalfd(-1, &taken_, SFD_CLOEXEC | SFD_NONBLOCK);
+    Mask taken = 0;
+    for (int number = 1; number <= highest_signal; ++number) {
+        const bool possible = number != SIGKILL && number != SIGSTOP && number != SIGURG;
+        if (possible && has_default_action(number)) taken |= Mask{1} << (number - 1);
+    }
+    if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, &taken, &original_mask_, sizeof taken) != 0)
+        throw std::system_error(errno, std::generic_category(), "cannot block signals");
+    fd_ = static_cast<int>(syscall(SYS_signalfd4, -1, &taken, sizeof taken, SFD_CLOEXEC | SFD_NONBLOCK));
     if (fd_ < 0) {
         const int error = errno;
         restore_in_child();
@@ -50,18 +107,22 @@ Signals::~Signals() {
 
 std::optional<Signal> Signals::next() {
     signalfd_siginfo info{};
-    if (read(fd_, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return std::nullopt;
-    Signal signal;
-    signal.number = static_cast<int>(info.ssi_signo);
-    signal.from_kernel = info.ssi_code == SI_KERNEL;
-    signal.sender = static_cast<pid_t>(info.ssi_pid);
-    return signal;
+    while (read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+        Signal signal;
+        signal.number = static_cast<int>(info.ssi_signo);
+        signal.from_kernel = info.ssi_code == SI_KERNEL && may_come_from_terminal(signal.number);
+        signal.sender = static_cast<pid_t>(info.ssi_pid);
+        // A file of ours that may not grow any more, as a log on stderr, is like a pipe that nobody reads.
+        const bool own_write = signal.number == SIGXFSZ && signal.sender == getpid();
+        if (!own_write) return signal;
+    }
+    return std::nullopt;
 }
 
 void Signals::restore_in_child() const {
     for (const Disposition& original : originals_)
         sigaction(original.number, &original.action, nullptr);
-    sigprocmask(SIG_SETMASK, &original_mask_, nullptr);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &original_mask_, nullptr, sizeof original_mask_);
 }
 
 void Signals::stop_self(int number) const {

@@ -3,15 +3,33 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
 namespace sema {
 
+/// What a signal that somebody sent to semactl says to the command.
+enum class Meaning {
+    /// Nothing: CHLD, and those that stop and continue a job, which semactl itself has to follow.
+    nothing,
+    /// News for the command: USR1, USR2, WINCH, XCPU, ALRM, and the real-time ones.
+    news,
+    /// To stop: INT, TERM, HUP, QUIT.
+    stop,
+    /// Nothing, but it ends who has no use for it, and the command must stop before semactl does: ABRT, IO,
+    /// XFSZ and the like.
+    end,
+};
+Meaning meaning_of(int number);
+
+/// Whether the signal ends one who only waits. XCPU and ALRM do, since a limit on time is over.
+bool ends_waiting(int number);
+
 /// A signal that semactl got.
 struct Signal {
     int number = 0;
-    /// The kernel sent it, as it does for a key pressed at the terminal: the whole process group got it
+    /// The kernel sent it for a terminal, as it does when a key is pressed: the whole process group got it
     /// too. Only of a hang-up (HUP and CONT) it tells a session's leader alone.
     bool from_kernel = false;
     /// Who sent it, where it was not the kernel.
@@ -21,8 +39,8 @@ struct Signal {
 /// Takes the process's signals out of their usual way, so that they are read in an event loop, one by one
 /// and with their sender. One object at a time; while it lives no other thread may be started.
 ///
-/// Taken are INT, TERM, HUP, QUIT, USR1, USR2, CONT, WINCH, TSTP, TTIN, TTOU and CHLD, except for what was
-/// ignored when semactl was started (as by nohup): that stays ignored. PIPE is ignored.
+/// Taken is every signal that can be and would do something, except for what was ignored when semactl was
+/// started (as by nohup): that stays ignored. PIPE is ignored.
 class Signals {
   public:
     Signals();
@@ -46,14 +64,15 @@ class Signals {
     void stop_self(int number) const;
 
   private:
+    /// The kernel's own set. A sigset_t leaves out what libc keeps to itself, and that ends a process too.
+    using Mask = std::uint64_t;
     struct Disposition {
         int number;
         struct sigaction action;
     };
 
     int fd_ = -1;
-    sigset_t taken_{};
-    sigset_t original_mask_{};
+    Mask original_mask_ = 0;
     std::vector<Disposition> originals_;
 };
 

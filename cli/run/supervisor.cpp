@@ -131,20 +131,24 @@ void Supervisor::on_signal(const Signal& signal) {
         case SIGCONT:
             on_continue(signal);
             break;
-        default: {
-            if (reached_command_already(signal)) break;
-            const Moment now = BootClock::now();
-            const bool asks_to_stop = signal.number == SIGINT || signal.number == SIGTERM;
-            const bool echo = asks_to_stop && signal.number == stop_request_ && stop_requested_ &&
-                              now - *stop_requested_ < same_request;
-            if (echo) break;
-            forward(signal.number);
-            if (asks_to_stop) {
-                on_stop_request(now);
-                stop_request_ = signal.number;
-            }
-        }
+        default:
+            if (!reached_command_already(signal)) pass_on(signal);
     }
+}
+
+void Supervisor::pass_on(const Signal& signal) {
+    const Meaning meaning = meaning_of(signal.number);
+    if (meaning == Meaning::news) {
+        passed_on_.insert(signal.number);
+        return forward(signal.number);
+    }
+    const Moment now = BootClock::now();
+    const bool echo =
+        signal.number == stop_request_ && stop_requested_ && now - *stop_requested_ < same_request;
+    if (echo) return;
+    forward(meaning == Meaning::stop ? signal.number : SIGTERM);
+    on_stop_request(now);
+    stop_request_ = signal.number;
 }
 
 void Supervisor::on_stop_request(Moment now) {
@@ -205,6 +209,9 @@ void Supervisor::reap() {
             case CLD_KILLED:
             case CLD_DUMPED:
                 status_ = exit_status::of_signal(info.si_status);
+                // Who sent it may have meant to end it all.
+                if (passed_on_.count(info.si_status) != 0 && !stop_requested_)
+                    on_stop_request(BootClock::now());
                 break;
             case CLD_STOPPED:
                 command_stopped_ = BootClock::now();

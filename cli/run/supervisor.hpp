@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -33,12 +34,15 @@ struct Ended {
 ///   sender already, as it does with those of the terminal's keys: it is in the same process group.
 ///   Of the terminal's hang-up, a session's leader is told alone, so that is passed on. What the command and
 ///   its descendants send to their process group is not sent back to them.
-/// - An INT or TERM that was passed on sets a limit: at `kill_after`, or at a second one, all is killed.
+/// - An INT, TERM, HUP or QUIT that was passed on sets a limit: at `kill_after`, or at a second one, all is
+///   killed. So does a signal that would end semactl and is nothing to a command (ABRT and the like), which
+///   gets a TERM in its place.
 /// - The leases are kept alive. Whatever they demand (see Upkeep) is done to the whole tree.
 /// - When the server says that a lease is gone before its time, the command is stopped, or asked to stop in a
 /// way
 ///   of its user's choice, or left alone.
-/// - A command that ends after any of the two takes its descendants with it: TERM, and later KILL.
+/// - A command that ends after any of the two, or of a signal that was passed on, takes its descendants with
+///   it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
 ///
@@ -78,6 +82,7 @@ class Supervisor {
     Ended look_after();
 
     void on_signal(const Signal& signal);
+    void pass_on(const Signal& signal);
     void on_stop_request(Moment now);
     void on_terminal_stop(const Signal& signal);
     void on_continue(const Signal& signal);
@@ -108,6 +113,8 @@ class Supervisor {
     /// 0 where there is none, or nothing is left to be done for it.
     pid_t command_ = 0;
     std::optional<int> status_;
+    /// The signals that it was sent and that do not ask to stop.
+    std::set<int> passed_on_;
     std::optional<Moment> stop_requested_;
     int stop_request_ = 0;
     std::optional<Moment> kill_at_;

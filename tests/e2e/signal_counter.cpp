@@ -39,8 +39,8 @@ int main(int argc, char**) {
     }
     sigset_t all;
     sigemptyset(&all);
-    for (const int number :
-         {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGURG, SIGALRM})
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH, SIGURG,
+                             SIGALRM, SIGXCPU, SIGRTMIN, SIGRTMAX})
         sigaddset(&all, number);
     sigprocmask(SIG_BLOCK, &all, nullptr);
     alarm(60);
@@ -48,7 +48,10 @@ int main(int argc, char**) {
     for (;;) {
         int number = 0;
         if (sigwait(&all, &number) != 0) return 1;
-        std::printf("got %s\n", sigabbrev_np(number));
+        if (const char* name = sigabbrev_np(number))
+            std::printf("got %s\n", name);
+        else
+            std::printf("got %d\n", number);
         if (number == SIGUSR2 || number == SIGALRM) return 0;
     }
 }

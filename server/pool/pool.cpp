@@ -57,8 +57,8 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Changes& changes,
         if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, changes, outcome);
     }
     const Place place{-claim.priority, next_arrival(now)};
-    const auto& turns = queue_.get<ByTurn>();
-    const bool is_next = turns.empty() || turns.begin()->away || place < turns.begin()->place;
+    const Waiter* const next = next_in_turn();
+    const bool is_next = next == nullptr || place < next->place;
     if (is_next && claim.slots <= available()) return Held{grant(now, claim, changes, outcome)};
     if (claim.give_up_at <= now) {
         if (claim.chosen) outcome.chosen.push_back({claim.lease, TimePoint::min()});
@@ -175,6 +175,7 @@ void Pool::set_count(TimePoint now, unsigned count, Changes& changes, Outcome& o
     if (count == count_) return;
     count_ = count;
     count_busy();
+    weigh_waiters();
     changes.count = count;
     ++revision_;
     settle(now, changes, outcome);
@@ -245,7 +246,7 @@ std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Changes&
 
 std::vector<Ticket> Pool::send_away(TimePoint now, Changes& changes) {
     std::vector<Ticket> tickets;
-    for (const Waiter& waiter : queue_.get<ByTurn>()) {
+    for (const Waiter& waiter : queue_) {
         if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
     }
     for (const Ticket ticket : tickets)
@@ -278,7 +279,7 @@ bool Pool::knows(const LeaseId& lease) const {
 
 std::vector<Ticket> Pool::dissolve(Outcome& outcome) {
     std::vector<Ticket> tickets;
-    for (const Waiter& waiter : queue_.get<ByTurn>()) {
+    for (const Waiter& waiter : queue_) {
         if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
         if (waiter.claim.chosen) outcome.chosen.push_back({waiter.claim.lease, TimePoint::min()});
     }
@@ -426,7 +427,8 @@ void Pool::answer_restored(TimePoint now, Changes& changes, Outcome& outcome) {
 }
 
 std::optional<TimePoint> Pool::next_deadline() const {
-    const bool is_awaited = !queue_.empty() && is_here(*queue_.get<ByTurn>().begin());
+    const Waiter* const first = next_in_turn();
+    const bool is_awaited = first != nullptr && is_here(*first);
     std::optional<TimePoint> next = is_awaited ? next_free() : std::nullopt;
     if (!queue_.empty()) next = earliest(next, queue_.get<ByDeadline>().begin()->deadline);
     return next;
@@ -493,6 +495,7 @@ void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) 
     for (const HeldSlot& row : record.slots)
         take_slot(row, now);
     count_busy();
+    weigh_waiters();
     for (const auto& [id, live] : leases_) {
         if (live.lease.chosen) outcome.chosen.push_back({id, live.lease.expires_at});
     }
@@ -567,11 +570,10 @@ void Pool::give_up(TimePoint now, Changes& changes, Outcome& outcome) {
 }
 
 void Pool::serve(TimePoint now, Changes& changes, Outcome& outcome) {
-    const auto& turns = queue_.get<ByTurn>();
-    while (!turns.empty() && is_here(*turns.begin()) && turns.begin()->claim.slots <= available()) {
-        const Waiter& next = *turns.begin();
-        outcome.granted.push_back({next.claim.ticket, grant(now, next.claim, changes, outcome), now});
-        forget(next, changes);
+    for (const Waiter* next = next_in_turn();
+         next != nullptr && is_here(*next) && next->claim.slots <= available(); next = next_in_turn()) {
+        outcome.granted.push_back({next->claim.ticket, grant(now, next->claim, changes, outcome), now});
+        forget(*next, changes);
     }
 }
 
@@ -643,17 +645,35 @@ void Pool::tell_again(Live& live, Changes& changes, Outcome& outcome) {
     }
 }
 
-bool Pool::enqueue(const Waiter& waiter) {
+bool Pool::enqueue(Waiter waiter) {
+    waiter.too_wide = waiter.claim.slots > count_;
     if (!queue_.insert(waiter).second) return false;
-    queued_slots_ += waiter.claim.slots;
+    if (!waiter.too_wide) queued_slots_ += waiter.claim.slots;
     ++revision_;
     return true;
+}
+
+/// After `count_` has changed.
+void Pool::weigh_waiters() {
+    for (auto waiter = queue_.begin(); waiter != queue_.end(); ++waiter) {
+        const bool too_wide = waiter->claim.slots > count_;
+        if (too_wide == waiter->too_wide) continue;
+        queue_.modify(waiter, [too_wide](Waiter& it) { it.too_wide = too_wide; });
+        too_wide ? queued_slots_ -= waiter->claim.slots : queued_slots_ += waiter->claim.slots;
+    }
+}
+
+/// The one who is served next, once there are slots enough. Null where nobody is there who could be.
+const Waiter* Pool::next_in_turn() const {
+    const auto& turns = queue_.get<ByTurn>();
+    if (turns.empty() || turns.begin()->away || turns.begin()->too_wide) return nullptr;
+    return &*turns.begin();
 }
 
 /// Takes the waiter out of the queue.
 void Pool::forget(const Waiter& waiter, Changes& changes) {
     if (has_row(waiter)) changes.places[waiter.claim.lease] = std::nullopt;
-    queued_slots_ -= waiter.claim.slots;
+    if (!waiter.too_wide) queued_slots_ -= waiter.claim.slots;
     queue_.erase(queue_.iterator_to(waiter));
     ++revision_;
 }

@@ -107,7 +107,8 @@ struct PoolLimits {
 ///   free while it rests: for the pool's cooldown, from the end of its last lease on.
 /// - Waiters are served in order of their priority, and first come, first served within one, in the same call
 ///   that frees a slot. A newcomer never overtakes those of its priority or above, and no smaller claim one
-///   that does not fit yet.
+///   that does not fit yet. A claim for more than `count` keeps its place, and is passed over until `count`
+///   allows it.
 /// - A waiter who chose its lease's id may go away and come back: by calling again, or from a new connection,
 ///   it takes its place over. While it is away it is passed over, and it never is granted anything. The
 ///   place is kept for the time to rejoin, restarts included.
@@ -285,7 +286,9 @@ class Pool {
     bool is_told(Live& live, Changes& changes) const;
     void drop_ended_rows(Changes& changes) const;
     void answer_restored(TimePoint now, Changes& changes, Outcome& outcome);
-    bool enqueue(const Waiter& waiter);
+    bool enqueue(Waiter waiter);
+    void weigh_waiters();
+    const Waiter* next_in_turn() const;
     void forget(const Waiter& waiter, Changes& changes);
     void step_away(const Waiter& waiter, TimePoint now, Changes& changes);
     std::optional<TimePoint> next_free() const;
@@ -311,7 +314,7 @@ class Pool {
     std::uint64_t fence_ = 0;
     std::uint64_t reserved_fence_ = 0;
     Queue queue_;
-    /// Over all waiters.
+    /// Over all waiters, but for those who are too wide: nobody waits for these.
     std::uint64_t queued_slots_ = 0;
     std::uint64_t next_arrival_ = 0;
     std::set<ServerId> servers_;

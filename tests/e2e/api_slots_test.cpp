@@ -87,6 +87,32 @@ TEST_CASE("a big request at the head of the queue is not starved by small ones b
     CHECK_FALSE(small.has_answer());
 }
 
+TEST_CASE("a request for more than the count keeps its place and holds up nobody, over a restart too") {
+    RunningServer server({"--threads", "1", "--rejoin", "5m"});
+    const TestPool pool(server, 2);
+    const Json wish = {{"slots", 3}, {"lease", new_lease()}};
+    RawClient early = pool.queue_up_with(wish);
+    CHECK(pool.returns(pool.take()));
+    Json impatient = wish;
+    impatient.update({{"ttl", 60}, {"wait", 0.01}});
+    const HttpResponse refused = pool.borrow(impatient.dump());
+    CHECK(refused.status == 409);
+    CHECK(refused.body ==
+          R"({"error":"no resource available","rank":1,"queue":1,"in_use":0,"count":2,"eta":null})");
+    CHECK(early.receive().status == 409);
+
+    restart(server, End::kill);
+    RawClient wide = pool.queue_up_with(wish);
+    const Slot taken = pool.take();
+    RawClient behind = pool.queue_up_with({{"slots", 2}});
+    CHECK(pool.resize(R"({"by":1})").status == 200);
+    // From now on it has its turn.
+    CHECK_FALSE(pool.takes_one());
+    CHECK(pool.returns(taken));
+    CHECK(fully_granted(wide.receive()).positions == Positions{0, 1, 2});
+    CHECK_FALSE(behind.has_answer());
+}
+
 TEST_CASE("those behind a big request are served once it goes, however it goes") {
     const RunningServer server({"--threads", "1", "--rejoin", "5m"});
     const TestPool pool(server, 2);

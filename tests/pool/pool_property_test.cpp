@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
@@ -93,14 +94,17 @@ class Model {
             rank += other.comes_before(waiter);
         return rank;
     }
-    /// The first who is there.
-    std::vector<Waiting>::iterator next_in_turn() {
+    /// The first of those who are there.
+    std::vector<Waiting>::iterator first_here(unsigned widest) {
         auto first = queue.end();
         for (auto it = queue.begin(); it != queue.end(); ++it) {
-            if (!it->away && (first == queue.end() || it->comes_before(*first))) first = it;
+            if (it->away || it->claim.slots > widest) continue;
+            if (first == queue.end() || it->comes_before(*first)) first = it;
         }
         return first;
     }
+    /// The first of those who are there and do not want more than the pool has.
+    std::vector<Waiting>::iterator next_in_turn() { return first_here(count); }
 
     void settle(TimePoint now) {
         for (;;) {
@@ -260,7 +264,8 @@ class Model {
     }
     std::vector<Ticket> send_away(TimePoint now) {
         std::vector<Ticket> tickets;
-        for (auto next = next_in_turn(); next != queue.end(); next = next_in_turn()) {
+        constexpr unsigned any = std::numeric_limits<unsigned>::max();
+        for (auto next = first_here(any); next != queue.end(); next = first_here(any)) {
             tickets.push_back(next->claim.ticket);
             step_away(next, now);
         }
@@ -716,7 +721,8 @@ class Run {
             REQUIRE(waiter.claim.holder == expected->claim.holder);
             REQUIRE((waiter.away || waiter.claim.ticket == expected->claim.ticket));
             REQUIRE((!last || !(waiter.claim.priority > last->claim.priority)));
-            if (!waiter.away && !first_in_turn) first_in_turn = &waiter;
+            const bool passed_over = waiter.away || waiter.claim.slots > view.count;
+            if (!passed_over && !first_in_turn) first_in_turn = &waiter;
             last = &waiter;
         }
         // Nobody is kept waiting for what is there.

@@ -111,14 +111,6 @@ TEST_CASE("those behind a large claim are served when it gives up, leaves or is 
     }
 }
 
-TEST_CASE("a claim for more than the count waits until the pool is large enough") {
-    Bench bench(2);
-    const Ticket wide = bench.queued(start, claim(start, {300s, 3}));
-    CHECK(bench.refused(start));
-    bench.set_count(start, 3);
-    CHECK(bench.served() == Tickets{wide});
-}
-
 TEST_CASE("who is refused learns its rank: the place that it had or would have had") {
     Bench bench(0);
     CHECK(rank_of_refused(bench.borrow(start)) == 1);

@@ -108,6 +108,29 @@ TEST_CASE("no newcomer overtakes a waiter of another server, however late that l
     CHECK(lease_of(waiter).position() == 0);
 }
 
+TEST_CASE("who waits on one server for more than the count holds up nobody on another") {
+    World world(2);
+    Calls::Call wide;
+    wide.ticket = world.b.service->next_ticket();
+    world.b.service->borrow(world.id, wide.ticket, {60s, 60s, std::nullopt, 3, 5, nullptr, true},
+                            wide.reply());
+    world.b.flush();
+    const Lease first = world.a.granted();
+    const Lease second = world.c.granted();
+    const auto waiter = world.c.waiting();
+    world.a.give_back(first.id);
+    world.settle();
+    CHECK(lease_of(waiter).position() == first.position());
+    CHECK_FALSE(wide.answered());
+
+    world.c.resize(1);
+    world.settle();
+    world.a.give_back(second.id);
+    world.c.give_back(lease_of(waiter).id);
+    world.settle();
+    CHECK(lease_of(wide).positions.size() == 3);
+}
+
 TEST_CASE("waiters of all servers are served in the order in which they came, within a priority") {
     World world;
     const Lease lease = world.a.granted();

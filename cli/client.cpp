@@ -243,8 +243,11 @@ Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease,
     });
 }
 
-KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl) {
-    return understood_keepalive(connection_->exchange(keepalive_request(pool, lease, ttl)));
+KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {
+    Request request = keepalive_request(pool, lease, ttl);
+    request.connect_limit = std::min(request.connect_limit, limit);
+    request.limit = limit;
+    return understood_keepalive(connection_->exchange(request));
 }
 
 void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {

@@ -68,8 +68,8 @@ using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Unavailable, Rejected
 /// Why a watch ended. Unavailable is worth a new one; a pool that is deleted meanwhile is NoSuchPool.
 using WatchEnd = std::variant<Left, NoSuchPool, Unavailable, Rejected>;
 
-/// How long a list of holders may take that somebody asked for.
-inline constexpr Duration longest_list_call = std::chrono::seconds(15);
+/// How long a call may take that somebody asked for and waits for.
+inline constexpr Duration usual_call = std::chrono::seconds(15);
 
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
 /// throws for what the server or the network does. Reasons never hold an id of a pool or of a lease.
@@ -87,7 +87,7 @@ class Client {
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
     PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
     /// Who holds the slots and who waits for one. `limit` bounds the whole call.
-    PoolAnswer<wire::PoolView> holders(const PoolId& pool, Duration limit = longest_list_call);
+    PoolAnswer<wire::PoolView> holders(const PoolId& pool, Duration limit = usual_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);
     /// Ends the lease that holds this position.
     PoolAnswer<wire::Revoked> revoke(const PoolId& pool, unsigned position);
@@ -108,8 +108,9 @@ class Client {
     /// Takes the borrower that named this lease out of the queue. `limit` bounds the whole call.
     Answer<wire::Cancelled> cancel(const PoolId& pool, const LeaseId& lease, Duration limit);
 
-    /// The lease ends `ttl` from now, be that earlier or later than before.
-    KeepaliveAnswer keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl);
+    /// The lease ends `ttl` from now, be that earlier or later than before. `limit` bounds the whole call.
+    KeepaliveAnswer keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl,
+                              Duration limit = usual_call);
 
     /// The same without waiting for the answer, which keepalive_answer() gives once it is there; wait() waits
     /// for that, or for a descriptor of `wakes` to become readable, up to `limit`. Until then, or until

@@ -201,7 +201,6 @@ void Connection::prepare_callbacks() {
 Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
     Finish finish;
     Moment patience{};
-    const auto round_ms = static_cast<int>(milliseconds(round));
     for (;;) {
         const Moment looked = BootClock::now();
         finish.code = perform();
@@ -210,7 +209,8 @@ Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
 
         curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
         const bool listening = wake.fd >= 0;
-        curl_multi_poll(multi_, &wake, listening ? 1U : 0U, finish.left ? 20 : round_ms, nullptr);
+        const Duration pause = finish.left ? 20ms : waiter ? std::min(round, waiter->longest_round()) : round;
+        curl_multi_poll(multi_, &wake, listening ? 1U : 0U, static_cast<int>(milliseconds(pause)), nullptr);
         if (listening && !waiter->keep_waiting()) {
             finish.left = true;
             patience = BootClock::now() + leaving_limit;

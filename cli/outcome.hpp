@@ -2,6 +2,7 @@
 
 #include "common/durations.hpp"
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -33,8 +34,9 @@ class Waiter {
     virtual ~Waiter() = default;
     /// A descriptor that becomes readable when there is something to look at.
     virtual int wake_fd() const = 0;
-    /// Called when `wake_fd` is readable, and at least about once a second anyway. False ends the call.
+    /// Called when `wake_fd` is readable, and after `longest_round()` anyway, or sooner. False ends the call.
     virtual bool keep_waiting() = 0;
+    virtual Duration longest_round() const { return std::chrono::seconds(1); }
 };
 
 }  // namespace sema

@@ -95,7 +95,7 @@ void add_command_options(CLI::App& run, RunOptions& options) {
                  "Kill the command this long after a signal asked it to stop (5s; 0 means never)");
     add_duration(
         run, "--grace", options.grace,
-        "Time between TERM and KILL for a command whose lease ends (5s; at most a third of the ttl)");
+        "Time between TERM and KILL for a command whose lease ends (5s; at most a sixth of the ttl)");
     add_text(
         run, "--on-lost", options.on_lost, "WHAT",
         "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)");

@@ -18,7 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A crashed machine's slot is back after this time; while all is well it is renewed each third of it.
+// A crashed machine's slot is back after this time; while all is well it is renewed each fifth of it.
 constexpr Duration default_ttl = 60s;
 // As long as a server lets a borrower wait unless told otherwise.
 constexpr Duration default_wait = 5min;
@@ -142,8 +142,7 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
         }
         const Duration ttl = ttl_of(*pool);
         const Upkeep upkeep(term_of(lease->grant()),
-                            {grace(), options_.no_keepalive ? std::nullopt : std::optional(ttl)},
-                            BootClock::now());
+                            {grace(), options_.no_keepalive ? std::nullopt : std::optional(ttl)});
         keeper->add({std::move(*lease), upkeep, ttl});
     }
     return keeper;

@@ -27,6 +27,9 @@ constexpr Duration first_poll = 1s;
 constexpr std::size_t short_queue = 200;
 // No signal is heard meanwhile, and no other lease renewed.
 constexpr Duration holders_limit = 500ms;
+// How often it is looked at what else there is to do, and how often while an answer is waited for.
+constexpr Duration longest_unwatched = 500ms;
+constexpr Duration while_asking = 20ms;
 // How long leaving the queue may take, and how long where the server did not answer before.
 constexpr Duration cancel_limit = 1s;
 constexpr Duration late_cancel_limit = 500ms;
@@ -61,6 +64,14 @@ class Borrower : public Waiter {
     }
 
     int wake_fd() const override { return signals_.fd(); }
+
+    // The keepalives of earlier leases are seen to in between.
+    Duration longest_round() const override {
+        if (earlier_ == nullptr) return longest_unwatched;
+        if (earlier_->is_asking()) return while_asking;
+        const Moment now = BootClock::now();
+        return std::clamp(earlier_->next_deadline(now) - now, while_asking, longest_unwatched);
+    }
 
     bool keep_waiting() override {
         while (const auto signal = signals_.next()) {
@@ -111,44 +122,48 @@ class Borrower : public Waiter {
         if (signal_) return Stopped{*signal_};
         if (earlier_lost_ || (earlier_ && earlier_->due(BootClock::now()) != Upkeep::Step::none))
             return EarlierLost{};
-        const bool is_stale =
-            !is_useful(term_of(grant), BootClock::now()) || (may_be_older_ && grant.ttl < request_.ttl / 2);
-        if (is_stale && stale_ == Acquisition::Stale::renew) return renew(grant, lease);
-        if (is_stale && stale_ == Acquisition::Stale::replace) {
-            give_back(lease);
-            return std::nullopt;
-        }
-        line_.granted(BootClock::now(), grant.lease.position);
-        return lease;
+        const LeaseTerm term = term_of(grant);
+        const Moment now = BootClock::now();
+        const bool is_short = may_be_older_ && grant.ttl < request_.ttl / 2;
+        const bool is_enough = !is_short && is_useful(term, now);
+        if (stale_ == Acquisition::Stale::renew && (is_short || !is_fresh(term, now)))
+            return renew(grant, lease, is_enough);
+        if (stale_ == Acquisition::Stale::replace && !is_enough) return give_back(lease);
+        return use(lease);
+    }
+
+    Acquired use(HeldLease& lease) {
+        line_.granted(BootClock::now(), lease.grant().lease.position);
+        return std::move(lease);
     }
 
     // A lease that lay unread, as after a sleep of the machine, may be gone.
-    std::optional<Acquired> renew(Grant grant, HeldLease& lease) {
+    std::optional<Acquired> renew(Grant grant, HeldLease& lease, bool is_enough) {
         const Moment asked = BootClock::now();
-        const auto answer = client_.keepalive(pool_.id, grant.lease.lease, request_.ttl);
+        const Duration limit = std::clamp<Duration>(request_.ttl / 6, 500ms, 5s);
+        const auto answer = client_.keepalive(pool_.id, grant.lease.lease, request_.ttl, limit);
         const auto* renewed = std::get_if<wire::Renewed>(&answer);
-        if (!renewed || !renewed->lease) {
-            give_back(lease);
-            return std::nullopt;
-        }
+        keep_waiting();
+        if (signal_) return Stopped{*signal_};
+        if (earlier_lost_) return EarlierLost{};
+        if (!renewed && is_enough && is_useful(term_of(grant), BootClock::now())) return use(lease);
+        if (!renewed || !renewed->lease) return give_back(lease);
         lease.disown();
         grant.lease.expires_in = renewed->lease->expires_in;
         grant.lease.expires_at_unix = renewed->lease->expires_at_unix;
         grant.ttl = granted_ttl(renewed->lease->expires_in, request_.ttl);
         grant.asked = grant.unanswered = asked;
         HeldLease fresh(client_, console_, pool_, grant);
-        keep_waiting();
-        if (signal_) return Stopped{*signal_};
-        line_.granted(BootClock::now(), grant.lease.position);
-        return fresh;
+        return use(fresh);
     }
 
-    void give_back(HeldLease& lease) {
+    std::nullopt_t give_back(HeldLease& lease) {
         lease.give_back();
         may_be_older_ = false;
         // A return whose answer was lost may yet arrive, and must not meet the next lease.
         if (request_.lease) request_.lease = LeaseId::random();
         console_.note(pool_.name + ": the slot came too late to be used");
+        return std::nullopt;
     }
 
     // When to ask again, after there was no slot, one that came too late, or no answer.
@@ -175,7 +190,7 @@ class Borrower : public Waiter {
             const Duration left = end - BootClock::now();
             if (left <= 0s) return;
             pollfd wake{signals_.fd(), POLLIN, 0};
-            const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(left, 500ms));
+            const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_round()));
             poll(&wake, 1, static_cast<int>(ms.count()));
             keep_waiting();
         }

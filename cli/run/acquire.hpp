@@ -22,11 +22,11 @@ using Acquired = std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPoo
 struct Acquisition {
     wire::BorrowRequest request;
 
-    /// What to do with a lease that came when less than half of it was left.
+    /// What to do with a lease of which a part is over when it comes.
     enum class Stale {
-        accept,   ///< who names a lease may have been granted it long before
-        replace,  ///< it is returned, and another one is asked for
-        renew,    ///< or renewed
+        accept,   ///< nothing: who names a lease may have been granted it long before
+        replace,  ///< where less than half is left it is returned, and another one is asked for
+        renew,    ///< where it should have been renewed by then it is renewed
     };
     Stale stale = Stale::replace;
     /// Leases that are kept alive while this one is waited for. It has a client of its own.

@@ -47,7 +47,7 @@ void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
                                   lost_ = Lost{pool, kept.ttl};
                                   return;
                               }
-                              kept.upkeep.renewed(now, renewed.lease->expires_in);
+                              kept.upkeep.renewed(renewed.lease->expires_in);
                               if (!std::exchange(trouble_, "").empty())
                                   console_.note(pool + ": the lease is renewed again");
                               console_.detail(pool + ": renewed the lease for " +

@@ -53,8 +53,10 @@ class Keeper {
     /// No more keepalives: the leases end when they end.
     void stop();
 
-    /// The next moment after `now` at which proceed() or due() has something new.
+    /// The next moment after `now` at which proceed() or due() has something new, keepalives' answers aside.
     Moment next_deadline(Moment now) const;
+    /// Whether a keepalive is under way.
+    bool is_asking() const { return asking_.has_value(); }
 
     /// Waits until one of the descriptors is readable, proceed() can go on with a keepalive under way, or
     /// `limit` is over.

@@ -269,7 +269,8 @@ void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     } else {
         send_to_tree(SIGTERM);
     }
-    kill_at_ = std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, lease.ttl / 3));
+    kill_at_ =
+        std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, longest_grace(lease.ttl)));
 }
 
 /// Whether anybody is there who could still use the slot, as far as it is our business.

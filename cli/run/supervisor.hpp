@@ -56,7 +56,7 @@ class Supervisor {
         std::optional<Duration> kill_after{};
         /// In any case then.
         std::optional<Moment> kill_at{};
-        /// The time between the request to stop, when a lease is gone, and KILL; at most a third of its ttl.
+        /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
         /// What asks a command to stop whose lease is gone: a TERM where there is nothing.
         std::function<void(pid_t command)> on_lost{};

@@ -14,12 +14,22 @@ constexpr int transit_share = 10;
 // What killing and reaping a process tree takes on a busy machine. (A thousand busy processes take several
 // tenths of a second.)
 constexpr Duration longest_kill = 1s;
-constexpr int kill_share = 10;
+constexpr int kill_share = 12;
+
+// What is left of the ttl beside half of it is for the time until a renewal is due (a fifth), the command's
+// time to stop (a sixth), killing it (a twelfth), and noticing that the server is back: a twentieth remains
+// for that.
+constexpr int renewal_share = 5;
+constexpr int grace_share = 6;
 
 // How long a command that should be asked to stop is spared for a keepalive that was never tried.
 constexpr Duration longest_last_try = 500ms;
-// After a failure a lease is asked for at least so many times in its ttl.
-constexpr int tries_in_ttl = 12;
+
+// Long enough for a server that is busy.
+constexpr Duration longest_try = 10s;
+constexpr Duration shortest_try = 100ms;
+constexpr int most_tries = 60;
+constexpr Duration shortest_pause = 20ms;
 
 }  // namespace
 
@@ -33,23 +43,30 @@ bool is_useful(const LeaseTerm& term, Moment now) {
     return term.ttl > 0s && term.safe_until - now >= term.ttl / 2;
 }
 
-Upkeep::Upkeep(const LeaseTerm& term, const Options& options, Moment now)
-    : options_(options), ttl_(term.ttl) {
+bool is_fresh(const LeaseTerm& term, Moment now) {
+    return term.ttl > 0s && now <= term.safe_until - term.ttl + term.ttl / renewal_share;
+}
+
+Duration longest_grace(Duration ttl) {
+    return ttl / grace_share;
+}
+
+Upkeep::Upkeep(const LeaseTerm& term, const Options& options) : options_(options), ttl_(term.ttl) {
     set_end(term.safe_until);
-    if (options_.keepalive) keepalive_at_ = now + until_next();
+    if (options_.keepalive) renew_after(term.safe_until - term.ttl);
 }
 
 void Upkeep::set_end(Moment safe_until) {
+    ends_at_ = safe_until;
     kill_at_ = safe_until - std::min(longest_kill, ttl_ / kill_share);
-    terminate_at_ = kill_at_ - std::min(options_.grace, ttl_ / 3);
+    terminate_at_ = kill_at_ - std::min(options_.grace, longest_grace(ttl_));
 }
 
-// A third of the ttl leaves room for a second try and a third one. Spread, lest a crowd that was started at
-// once asks at once for ever.
-Duration Upkeep::until_next() {
-    const Duration third = ttl_ / 3;
-    return Duration(std::uniform_int_distribution<Duration::rep>((third - third / 10).count(),
-                                                                 (third + third / 10).count())(random_));
+// Spread, lest a crowd that was started at once asks at once for ever.
+void Upkeep::renew_after(Moment granted_at) {
+    const Duration latest = ttl_ / renewal_share;
+    keepalive_at_ = granted_at + Duration(std::uniform_int_distribution<Duration::rep>(
+                                     (latest - latest / 6).count(), latest.count())(random_));
 }
 
 Upkeep::Step Upkeep::due(Moment now) const {
@@ -75,25 +92,33 @@ bool Upkeep::is_keepalive_due(Moment now) const {
 
 Duration Upkeep::begin_keepalive(Moment now) {
     asked_ = now;
-    // Long enough for a server that is busy, and short enough for one more try.
-    return std::clamp<Duration>(ttl_ / 6, 200ms, 10s);
+    // Short enough for one more try, but not too short for any.
+    const Duration limit = std::max({(next_end(now) - now) / 2, shortest_try, ttl_ / most_tries});
+    return std::min(limit, longest_try);
 }
 
-void Upkeep::renewed(Moment now, std::int64_t expires_in) {
+// By when an answer must be there to be of use.
+Moment Upkeep::next_end(Moment now) const {
+    return now < terminate_at_ ? terminate_at_ : kill_at_;
+}
+
+void Upkeep::renewed(std::int64_t expires_in) {
     const Duration ttl = granted_ttl(expires_in, *options_.keepalive);
     ttl_ = std::max(ttl_, ttl);
     is_cut_ = ttl < *options_.keepalive;
     is_failing_ = false;
     set_end(*asked_ + ttl);
+    renew_after(*asked_);
+    // Of a lease whose whole life is about to end, each renewal tells the same end, rounded down anew.
+    if (ttl < ttl_ && terminate_at_ - keepalive_at_ < 1s) keepalive_at_ = Moment::max();
     asked_.reset();
     backoff_.reset();
-    keepalive_at_ = now + until_next();
 }
 
 void Upkeep::failed(Moment now) {
     asked_.reset();
     is_failing_ = true;
-    keepalive_at_ = now + std::min(backoff_.next(), ttl_ / tries_in_ttl);
+    keepalive_at_ = now + std::clamp((next_end(now) - now) / 4, shortest_pause, backoff_.next());
 }
 
 void Upkeep::stop_renewing() {

@@ -25,30 +25,43 @@ struct LeaseTerm {
 /// read.
 LeaseTerm term_of(const Grant& grant);
 
-/// Whether enough of the lease is left at `now` to begin something with it: half of its ttl. Who asks for
-/// a ttl is likely to need it.
+/// Whether enough of the lease is left at `now` to begin something with it that is not renewed: half of its
+/// ttl. Who asks for a ttl is likely to need it.
 bool is_useful(const LeaseTerm& term, Moment now);
+
+/// Whether the lease is as good as one that was just renewed: no renewal of it is overdue.
+bool is_fresh(const LeaseTerm& term, Moment now);
+
+/// The longest time between TERM and KILL that fits in a lease: a sixth of its ttl.
+Duration longest_grace(Duration ttl);
 
 /// Keeps a lease alive for as long as a command needs it, and decides when the command must go so that its
 /// slot is never lent to the next one while it still runs. Knows no clock, no process and no server: it is
 /// told the time and what came of each keepalive, and says what to do.
 ///
-/// - A lease is renewed each third of its ttl, give or take a tenth of that.
-/// - A keepalive that fails is tried again, after pauses that double up to five seconds, or a twelfth of the
-///   ttl. That is no reason to stop anything: the end of the lease is.
+/// - A lease is renewed each fifth of its ttl, or up to a sixth of that sooner.
+/// - A keepalive that fails is tried again, after pauses that double up to five seconds. That is no reason to
+/// stop
+///   anything: the end of the lease is.
+/// - A server that is away for up to half of the ttl harms nothing, whenever that begins: the first keepalive
+/// of
+///   those that fail went out after a fifth of the ttl at the latest, and a command that must be stopped is
+///   asked to after three quarters of it at the earliest. The closer that moment, the shorter are the tries
+///   and the pauses, so that some fit in between. This holds from a ttl of 3 s on, where the server answers
+///   within a hundredth of it.
 /// - Who slept until shortly before that end, as a machine does, asks once before the command is stopped.
 class Upkeep {
   public:
     enum class Step { none, terminate, kill };
 
     struct Options {
-        /// The time that the command gets between TERM and KILL; at most a third of the ttl is used.
+        /// The time that the command gets between TERM and KILL, as far as it fits: see longest_grace().
         Duration grace{};
         /// What each keepalive asks for; none where the lease is to end when its ttl does.
         std::optional<Duration> keepalive{};
     };
 
-    Upkeep(const LeaseTerm& term, const Options& options, Moment now);
+    Upkeep(const LeaseTerm& term, const Options& options);
 
     /// What the lease demands by `now`.
     Step due(Moment now) const;
@@ -57,9 +70,9 @@ class Upkeep {
     bool is_keepalive_due(Moment now) const;
     /// One went out. It should not take longer than this.
     Duration begin_keepalive(Moment now);
-    /// It was answered at `now`: the lease lasts `expires_in` whole seconds, or up to one more, from the
-    /// moment on at which it went out.
-    void renewed(Moment now, std::int64_t expires_in);
+    /// It was answered: the lease lasts `expires_in` whole seconds, or up to one more, from the moment on at
+    /// which it went out.
+    void renewed(std::int64_t expires_in);
     /// No answer came that says anything of the lease.
     void failed(Moment now);
     /// The lease can't be renewed: it ends when it ends.
@@ -78,10 +91,13 @@ class Upkeep {
 
     Moment terminate_at() const { return terminate_at_; }
     Moment kill_at() const { return kill_at_; }
+    /// The lease is held until then.
+    Moment ends_at() const { return ends_at_; }
 
   private:
     void set_end(Moment safe_until);
-    Duration until_next();
+    void renew_after(Moment granted_at);
+    Moment next_end(Moment now) const;
     bool has_a_try_left(Moment now) const;
     Moment last_try_ends() const;
 
@@ -89,6 +105,7 @@ class Upkeep {
     /// The longest that the lease was granted or renewed for. (Towards the longest life that a server allows
     /// a lease, renewals get shorter; the command's time to stop doesn't.)
     Duration ttl_;
+    Moment ends_at_;
     Moment terminate_at_;
     Moment kill_at_;
     Moment keepalive_at_ = Moment::max();

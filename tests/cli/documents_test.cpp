@@ -1,3 +1,4 @@
+#include "cli/run/upkeep.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/help_text.hpp"
 #include "tests/support/program.hpp"
@@ -8,6 +9,7 @@
 #include <set>
 
 using namespace sema::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -108,6 +110,25 @@ TEST_CASE("the manual page of run has all of its flags and exit statuses, and ev
     for (const std::string name :
          {"POSITION", "POSITIONS", "SLOT", "FENCE", "LEASE", "EXPIRES_AT", "EXIT_STATUS"})
         CHECK(page.find("SEMA_" + name) != std::string::npos);
+}
+
+TEST_CASE("the manual and the README tell the numbers by which leases are kept") {
+    const sema::Moment start{};
+    const sema::LeaseTerm term{start + 60s, 60s};
+    const sema::Upkeep usual(term, {5s, 60s});
+    REQUIRE(sema::is_fresh(term, start + 60s / 5));
+    REQUIRE_FALSE(sema::is_fresh(term, start + 60s / 5 + 1us));
+    REQUIRE(usual.terminate_at() - start == 54s);
+    REQUIRE(sema::longest_grace(60s) == 60s / 6);
+    const sema::Upkeep brief({start + 3s, 3s}, {5s, 3s});
+    REQUIRE(brief.ends_at() - brief.kill_at() == sema::Duration(3s) / 12);
+
+    CHECK_THAT(manual("semactl-run.1"),
+               has_text("The lease is renewed when a fifth of its ttl is over") &&
+                   has_text("a command gets over 42 s of that in any case, and over 54 s") &&
+                   has_text("its ttl less a fifth") && has_text("at most a sixth of the ttl") &&
+                   has_text("a twelfth of a ttl below 12 s"));
+    CHECK_THAT(content("README.md"), has_text("away for up to half of it is never noticed by the command"));
 }
 
 TEST_CASE("every subcommand's help has an example") {

@@ -47,6 +47,17 @@ TEST_CASE("a ttl that the server's limit cut is the cut one") {
     CHECK(granted_ttl(std::numeric_limits<std::int64_t>::max(), 60s) == 60s);
 }
 
+TEST_CASE("a lease is as good as new until a renewal of it is due") {
+    const LeaseTerm term{start + 60s, 60s};
+    CHECK(is_fresh(term, start));
+    CHECK(is_fresh(term, start + 12s));
+    CHECK_FALSE(is_fresh(term, start + 12s + 1us));
+    CHECK_FALSE(is_fresh({start, 0s}, start));
+    // One that was waited for is.
+    const Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 3s, start, start + 300s};
+    CHECK(is_fresh(term_of(grant), start + 300s + 299ms));
+}
+
 TEST_CASE("a lease is useful while half of it is left") {
     const LeaseTerm term{start + 60s, 60s};
     CHECK(is_useful(term, start));
@@ -60,12 +71,12 @@ namespace {
 
 // Of a lease that lasts `ttl` from `start` on, and is not renewed.
 Upkeep fixed(Duration ttl, Duration grace) {
-    return Upkeep(LeaseTerm{start + ttl, ttl}, {grace, std::nullopt}, start);
+    return Upkeep(LeaseTerm{start + ttl, ttl}, {grace, std::nullopt});
 }
 
 // Of one that is.
 Upkeep renewed_each(Duration ttl) {
-    return Upkeep(LeaseTerm{start + ttl, ttl}, {5s, ttl}, start);
+    return Upkeep(LeaseTerm{start + ttl, ttl}, {5s, ttl});
 }
 
 // When the next keepalive is due.
@@ -95,10 +106,12 @@ TEST_CASE("a command is told to go early enough, and killed before the lease end
     CHECK(upkeep.next_deadline(upkeep.kill_at()) == Moment::max());
 }
 
-TEST_CASE("a grace takes at most a third of the ttl") {
+TEST_CASE("a grace takes at most a sixth of the ttl, and killing a twelfth") {
     const Upkeep upkeep = fixed(3s, 5s);
-    CHECK(upkeep.kill_at() == start + 3s - 300ms);
-    CHECK(upkeep.terminate_at() == start + 3s - 300ms - 1s);
+    CHECK(upkeep.ends_at() == start + 3s);
+    CHECK(upkeep.kill_at() == start + 3s - 250ms);
+    CHECK(upkeep.terminate_at() == start + 3s - 250ms - 500ms);
+    CHECK(longest_grace(3s) == 500ms);
     const Upkeep none = fixed(3s, 0s);
     CHECK(none.terminate_at() == none.kill_at());
 }
@@ -114,7 +127,7 @@ TEST_CASE("a lease that is not to be renewed never is") {
     CHECK(forbidden.next_deadline(start + 30s) == forbidden.terminate_at());
 }
 
-TEST_CASE("a keepalive is due at a third of the ttl, give or take a tenth of that") {
+TEST_CASE("a keepalive is due at a fifth of the ttl, or up to a sixth of that sooner") {
     Moment first = Moment::max();
     Moment last = Moment::min();
     for (int i = 0; i < 200; ++i) {
@@ -122,9 +135,17 @@ TEST_CASE("a keepalive is due at a third of the ttl, give or take a tenth of tha
         first = std::min(first, due);
         last = std::max(last, due);
     }
-    CHECK(first >= start + 18s);
-    CHECK(last <= start + 22s);
-    CHECK(last - first > 2s);
+    CHECK(first >= start + 10s);
+    CHECK(last <= start + 12s);
+    CHECK(last - first > 1s);
+}
+
+TEST_CASE(
+    "a keepalive is due by the time at which a lease may have begun, not by the one at which it was known") {
+    const Upkeep upkeep(LeaseTerm{start + 50s, 60s}, {5s, 60s});
+    CHECK(upkeep.next_deadline(start) <= start + 2s);
+    const Upkeep late(LeaseTerm{start + 30s, 60s}, {5s, 60s});
+    CHECK(late.is_keepalive_due(start));
 }
 
 TEST_CASE("a keepalive moves the end of the lease, counted from the moment at which it went out") {
@@ -132,20 +153,32 @@ TEST_CASE("a keepalive moves the end of the lease, counted from the moment at wh
     upkeep.begin_keepalive(start + 20s);
     CHECK_FALSE(upkeep.is_keepalive_due(start + 25s));
     CHECK(upkeep.kill_at() == start + 60s - 1s);
-    upkeep.renewed(start + 22s, 60);
+    upkeep.renewed(60);
     CHECK(upkeep.kill_at() == start + 20s + 60s - 1s);
     CHECK(upkeep.terminate_at() == start + 20s + 60s - 1s - 5s);
+    CHECK(upkeep.ends_at() == start + 20s + 60s);
     const Moment next = next_keepalive(upkeep, start + 22s);
-    CHECK(next >= start + 22s + 18s);
-    CHECK(next <= start + 22s + 22s);
+    CHECK(next >= start + 20s + 10s);
+    CHECK(next <= start + 20s + 12s);
 }
 
 TEST_CASE("a server that cuts a renewal is believed, and the command keeps its time to stop") {
     Upkeep upkeep = renewed_each(60s);
     upkeep.begin_keepalive(start + 20s);
-    upkeep.renewed(start + 20s, 8);
+    upkeep.renewed(8);
     CHECK(upkeep.kill_at() == start + 28s - 1s);
     CHECK(upkeep.terminate_at() == start + 28s - 1s - 5s);
+}
+
+TEST_CASE(
+    "a lease that the server renews no further is not asked for again when that could only cut its end") {
+    Upkeep upkeep(LeaseTerm{start + 2s, 2s}, {5s, 2s});
+    upkeep.begin_keepalive(start + 400ms);
+    // Nearly three seconds from the grant on, whatever is asked for.
+    upkeep.renewed(1);
+    CHECK(upkeep.is_cut());
+    CHECK(upkeep.next_deadline(start + 400ms) == upkeep.terminate_at());
+    CHECK(upkeep.due(upkeep.terminate_at()) == Upkeep::Step::terminate);
 }
 
 TEST_CASE("a failed keepalive is tried again with growing pauses, and the end of the lease stays") {
@@ -155,7 +188,7 @@ TEST_CASE("a failed keepalive is tried again with growing pauses, and the end of
     Duration longest_pause{};
     while (upkeep.due(now) == Upkeep::Step::none && tries < 100) {
         const Duration limit = upkeep.begin_keepalive(now);
-        CHECK(limit == 10s);
+        CHECK(limit == std::clamp<Duration>((upkeep.terminate_at() - now) / 2, 1s, 10s));
         ++tries;
         upkeep.failed(now);
         const Moment next = upkeep.next_deadline(now);
@@ -196,6 +229,16 @@ TEST_CASE("a keepalive that is on its way since before is no reason to stop the 
 }
 
 TEST_CASE("renewals go on while the command is being stopped, until it must be dead") {
+    Upkeep failing = renewed_each(60s);
+    int tries = 0;
+    Moment now = start + 12s;
+    for (; now < failing.kill_at(); now = failing.next_deadline(now)) {
+        if (!failing.is_keepalive_due(now)) continue;
+        if (failing.due(now) == Upkeep::Step::terminate) ++tries;
+        failing.begin_keepalive(now);
+        failing.failed(now);
+    }
+    CHECK(tries > 3);
     Upkeep upkeep = renewed_each(60s);
     CHECK(upkeep.is_keepalive_due(upkeep.kill_at() - 1us));
     CHECK_FALSE(upkeep.is_keepalive_due(upkeep.kill_at()));

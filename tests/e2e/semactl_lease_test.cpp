@@ -229,6 +229,28 @@ TEST_CASE("a grant that the network held back is renewed before a command starts
     CHECK_THAT(requests[4], has_text("/return ") && has_text(lease));
 }
 
+TEST_CASE(
+    "a grant that is not fresh but good for half of its ttl is used where it cannot be renewed at the "
+    "moment") {
+    const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                              R"(","position":0,"expires_at_unix":2000000000,"expires_in":8})";
+    const std::string date = "Date: Sun, 01 Nov 2026 12:00:";
+    const Scene away{Scene::Wait::for_request, http("502 Bad Gateway", "<html>")};
+    // Three seconds are gone of it, by the dates.
+    ScriptedServer server({first_call,
+                           {Scene::Wait::for_request, http("200 OK", grant, date + "10 GMT\r\n"), 2100ms},
+                           {Scene::Wait::for_request, http("404 Not Found", "<html>", date + "12 GMT\r\n")},
+                           away,
+                           away,
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    const Finished run =
+        Semactl(server.url())({"run", "vsim", "--ttl", "8", "--wait", "60", "--", "echo", "served"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "served\n");
+    CHECK(run.err.find("too late") == std::string::npos);
+    CHECK_THAT(server.requests().at(3), has_text("/keepalive "));
+}
+
 TEST_CASE("a grant that was waited for and is fresh by its date is used") {
     const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
                               R"(","position":0,"expires_at_unix":2000000000,"expires_in":60})";

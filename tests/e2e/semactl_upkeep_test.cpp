@@ -161,7 +161,7 @@ TEST_CASE("a revoked lease stops the command with a TERM") {
 
 TEST_CASE("a command that ignores the TERM after a revocation is killed when its grace is over") {
     const World world;
-    // Which is a third of the ttl at most, since the slot may be somebody else's already.
+    // Which is a sixth of the ttl at most, since the slot may be somebody else's already.
     const std::string grace = GENERATE(as<std::string>{}, "300ms", "1h");
     Program run(world.started({"--ttl", "3", "--grace", grace}, stubborn), world.semactl.options());
     REQUIRE(run.prints("ready"));
@@ -238,10 +238,10 @@ TEST_CASE("a TERM that comes while the slot is returned does not change the comm
 
 TEST_CASE("a job that is continued shortly before its lease's end goes on with a renewed one") {
     const World world;
-    Program run(world.started({"--ttl", "9"}, "echo ready; sleep 9; exit 6"), world.semactl.options());
+    Program run(world.started({"--ttl", "12"}, "echo ready; sleep 11; exit 6"), world.semactl.options());
     REQUIRE(run.prints("ready"));
     run.signal(SIGSTOP);
-    // TERM would be due 3.9 s before the end, and KILL 0.9 s.
+    // TERM would be due 3 s before the end, and KILL 1 s.
     REQUIRE(eventually([&] {
         const auto view = nlohmann::json::parse(world.semactl({"holders", "vsim", "--output", "json"}).out);
         return view.at("holders").at(0).at("expires_in") <= 2;

@@ -33,15 +33,18 @@ std::string pool_path(const PoolId& pool, const char* call = "") {
     return "/l/" + pool.str() + call;
 }
 
-// The server's own reason, where the body is an error of ours.
+// The server's own reason, where the body is an error of a semad's.
 std::optional<std::string> error_reason(const HttpAnswer& answer) {
     auto error = wire::parse_error_body(answer.body);
     if (!error) return std::nullopt;
     return std::move(error->error);
 }
 
-bool is_temporary(long status) {
-    return status == 429 || status == 500 || (status >= 502 && status <= 504);
+// What a semad is that says so of itself.
+Busy busy(const HttpAnswer& answer, const std::string& reason, const std::string& status) {
+    if (answer.status != 503) return {"in trouble: " + reason + status, answer.retry_after, true};
+    const bool stops = reason == "shutting down";
+    return {(stops ? reason : "overloaded: " + reason) + status, answer.retry_after};
 }
 
 // Who may have answered in the server's place.
@@ -53,18 +56,22 @@ std::string by_way_of(const HttpAnswer& answer) {
 template <class Result>
 Result unexpected(const HttpAnswer& answer) {
     const auto reason = error_reason(answer);
-    const std::string status = "status " + std::to_string(answer.status) + (reason ? "" : by_way_of(answer));
-    if (is_temporary(answer.status))
-        return Unavailable{status + (reason ? ", " + *reason : ""), answer.retry_after};
-    if (reason) return Rejected{"refused: " + *reason + " (" + status + ")"};
-    return Rejected{"gave an answer that no semad gives (" + status + ")"};
+    const std::string code = "status " + std::to_string(answer.status) + (reason ? "" : by_way_of(answer));
+    const std::string status = " (" + code + ")";
+    const bool is_refusal = answer.status < 500 || answer.status == 501 || answer.status == 505;
+    if (answer.status == 429) return Busy{"overloaded" + status, answer.retry_after};
+    if (reason && is_refusal) return Rejected{"refused: " + *reason + status};
+    if (reason) return busy(answer, *reason, status);
+    if (answer.status >= 500) return Unavailable{code, answer.retry_after};
+    return Rejected{"gave an answer that no semad gives" + status, true};
 }
 
 template <class Result, class Parse>
 Result parsed(const HttpAnswer& answer, Parse parse) {
     auto value = parse(answer.body);
     if (!value)
-        return Rejected{"gave an answer that no semad gives: " + value.error().message + by_way_of(answer)};
+        return Rejected{"gave an answer that no semad gives: " + value.error().message + by_way_of(answer),
+                        true};
     return std::move(*value);
 }
 
@@ -90,31 +97,38 @@ NoSlot no_slot(const HttpAnswer& answer, const wire::BorrowRequest& request) {
     NoSlot none;
     if (auto details = wire::parse_not_granted(answer.body)) none.details = std::move(*details);
     none.keeps_place = request.lease.has_value() && request.wait > 0s;
+    none.slots = request.slots;
     return none;
 }
 
 // Goes from what came over the wire to a call's result; `understand` gets every complete HTTP answer.
+// `semad_was_heard` there before or not, and is so from now on where it is one that answered.
 template <class Result, class Understand>
-Result resolve(Exchange exchange, Understand understand) {
-    return std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
-                                 [](Left&) -> Result {
-                                     if constexpr (std::is_constructible_v<Result, Left>) return Left{};
-                                     throw std::logic_error("only who waits can leave");
-                                 },
-                                 [](Unavailable& why) -> Result { return std::move(why); },
-                                 [](Rejected& why) -> Result { return std::move(why); }},
-                      exchange);
+Result resolve(Exchange exchange, bool& semad_was_heard, Understand understand) {
+    Result result = std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
+                                          [](Left&) -> Result {
+                                              if constexpr (std::is_constructible_v<Result, Left>)
+                                                  return Left{};
+                                              throw std::logic_error("only who waits can leave");
+                                          },
+                                          [](Unavailable& why) -> Result { return std::move(why); },
+                                          [](Rejected& why) -> Result { return std::move(why); }},
+                               exchange);
+    const auto* rejected = std::get_if<Rejected>(&result);
+    const bool is_foreign = rejected != nullptr && rejected->is_foreign;
+    if (is_foreign && semad_was_heard) return Unavailable{"it " + rejected->reason};
+    const bool is_answer = std::holds_alternative<HttpAnswer>(exchange);
+    if (is_answer && !is_foreign && !std::holds_alternative<Unavailable>(result)) semad_was_heard = true;
+    return result;
 }
 
 Request keepalive_request(const PoolId& pool, const LeaseId& lease, Duration ttl) {
     return {"POST", pool_path(pool, "/keepalive"), wire::to_json(wire::KeepaliveRequest{lease, ttl})};
 }
 
-KeepaliveAnswer understood_keepalive(Exchange exchange) {
-    return resolve<KeepaliveAnswer>(std::move(exchange), [](const HttpAnswer& answer) -> KeepaliveAnswer {
-        if (answer.status == 409 && error_reason(answer) == "lease is not renewable") return NotRenewable{};
-        return understood<KeepaliveAnswer>(answer, wire::parse_renewed);
-    });
+KeepaliveAnswer understood_keepalive(const HttpAnswer& answer) {
+    if (answer.status == 409 && error_reason(answer) == "lease is not renewable") return NotRenewable{};
+    return understood<KeepaliveAnswer>(answer, wire::parse_renewed);
 }
 
 }  // namespace
@@ -135,15 +149,15 @@ const ServerAddress& Client::server() const {
 Answer<wire::PoolState> Client::register_pool(const PoolId& pool, const wire::RegisterRequest& request) {
     using Result = Answer<wire::PoolState>;
     return resolve<Result>(
-        connection_->exchange({"PUT", pool_path(pool), wire::to_json(request)}),
+        connection_->exchange({"PUT", pool_path(pool), wire::to_json(request)}), semad_was_heard_,
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_pool_state); });
 }
 
 PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
     using Result = PoolAnswer<wire::PoolState>;
-    return resolve<Result>(connection_->exchange({"GET", pool_path(pool), ""}), [](const HttpAnswer& answer) {
-        return understood_of_pool<Result>(answer, wire::parse_pool_state);
-    });
+    return resolve<Result>(
+        connection_->exchange({"GET", pool_path(pool), ""}), semad_was_heard_,
+        [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_pool_state); });
 }
 
 PoolAnswer<wire::PoolView> Client::holders(const PoolId& pool, Duration limit) {
@@ -152,7 +166,7 @@ PoolAnswer<wire::PoolView> Client::holders(const PoolId& pool, Duration limit) {
     request.longest_answer = longest_list;
     request.connect_limit = std::min(request.connect_limit, limit);
     request.limit = limit;
-    return resolve<Result>(connection_->exchange(request), [](const HttpAnswer& answer) {
+    return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
         return understood_of_pool<Result>(answer, wire::parse_pool_view);
     });
 }
@@ -161,29 +175,31 @@ PoolAnswer<wire::PoolState> Client::resize(const PoolId& pool, std::int64_t by) 
     using Result = PoolAnswer<wire::PoolState>;
     return resolve<Result>(
         connection_->exchange({"POST", pool_path(pool, "/resize"), wire::to_json(wire::ResizeRequest{by})}),
+        semad_was_heard_,
         [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_pool_state); });
 }
 
 PoolAnswer<wire::Revoked> Client::revoke(const PoolId& pool, unsigned position) {
     using Result = PoolAnswer<wire::Revoked>;
-    return resolve<Result>(
-        connection_->exchange(
-            {"POST", pool_path(pool, "/revoke"), wire::to_json(wire::RevokeRequest{position})}),
-        [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_revoked); });
+    return resolve<Result>(connection_->exchange({"POST", pool_path(pool, "/revoke"),
+                                                  wire::to_json(wire::RevokeRequest{position})}),
+                           semad_was_heard_, [](const HttpAnswer& answer) {
+                               return understood_of_pool<Result>(answer, wire::parse_revoked);
+                           });
 }
 
 Answer<wire::Deleted> Client::remove(const PoolId& pool) {
     using Result = Answer<wire::Deleted>;
     return resolve<Result>(
-        connection_->exchange({"DELETE", pool_path(pool), ""}),
+        connection_->exchange({"DELETE", pool_path(pool), ""}), semad_was_heard_,
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_deleted); });
 }
 
 Answer<wire::Version> Client::version() {
     using Result = Answer<wire::Version>;
-    return resolve<Result>(connection_->exchange({"GET", "/version", ""}), [](const HttpAnswer& answer) {
-        return understood<Result>(answer, wire::parse_version);
-    });
+    return resolve<Result>(
+        connection_->exchange({"GET", "/version", ""}), semad_was_heard_,
+        [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_version); });
 }
 
 PoolsAnswer Client::pools(const std::string& admin_token) {
@@ -191,14 +207,15 @@ PoolsAnswer Client::pools(const std::string& admin_token) {
     request.limit = pool_list_limit;
     request.longest_answer = longest_pool_list;
     request.bearer_token = admin_token;
-    return resolve<PoolsAnswer>(connection_->exchange(request), [](const HttpAnswer& answer) -> PoolsAnswer {
-        // Only a semad's own words: something before it may want credentials too.
-        const auto reason = answer.status == 200 ? std::nullopt : error_reason(answer);
-        if (answer.status == 401 && reason) return NotAdmin::no_token_came;
-        if (answer.status == 403 && reason) return NotAdmin::wrong_token;
-        if (answer.status == 404 && reason == "no such path") return NotAdmin::no_administrator;
-        return understood<PoolsAnswer>(answer, wire::parse_pool_list);
-    });
+    return resolve<PoolsAnswer>(
+        connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) -> PoolsAnswer {
+            // Only a semad's own words: something before it may want credentials too.
+            const auto reason = answer.status == 200 ? std::nullopt : error_reason(answer);
+            if (answer.status == 401 && reason) return NotAdmin::no_token_came;
+            if (answer.status == 403 && reason) return NotAdmin::wrong_token;
+            if (answer.status == 404 && reason == "no such path") return NotAdmin::no_administrator;
+            return understood<PoolsAnswer>(answer, wire::parse_pool_list);
+        });
 }
 
 BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked_for, Waiter& waiter) {
@@ -219,10 +236,11 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
 
     const Moment asked = BootClock::now();
     return resolve<BorrowAnswer>(
-        connection_->exchange(request), [&](const HttpAnswer& answer) -> BorrowAnswer {
+        connection_->exchange(request), semad_was_heard_, [&](const HttpAnswer& answer) -> BorrowAnswer {
             if (answer.status == 200) {
                 auto lease = wire::parse_lease_grant(answer.body);
-                if (!lease) return Rejected{"gave an answer that no semad gives: " + lease.error().message};
+                if (!lease)
+                    return Rejected{"gave an answer that no semad gives: " + lease.error().message, true};
                 const Duration ttl = granted_ttl(lease->expires_in, asked_for.ttl);
                 return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, waiter)};
             }
@@ -238,7 +256,7 @@ Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease,
     Request request{"DELETE", pool_path(pool, "/queue/") + lease.str(), ""};
     request.connect_limit = limit;
     request.limit = limit;
-    return resolve<Result>(connection_->exchange(request), [](const HttpAnswer& answer) {
+    return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
         return understood<Result>(answer, wire::parse_cancelled);
     });
 }
@@ -247,7 +265,7 @@ KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Dura
     Request request = keepalive_request(pool, lease, ttl);
     request.connect_limit = std::min(request.connect_limit, limit);
     request.limit = limit;
-    return understood_keepalive(connection_->exchange(request));
+    return resolve<KeepaliveAnswer>(connection_->exchange(request), semad_was_heard_, understood_keepalive);
 }
 
 void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {
@@ -260,7 +278,7 @@ void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration 
 std::optional<KeepaliveAnswer> Client::keepalive_answer() {
     auto exchange = connection_->proceed();
     if (!exchange) return std::nullopt;
-    return understood_keepalive(std::move(*exchange));
+    return resolve<KeepaliveAnswer>(std::move(*exchange), semad_was_heard_, understood_keepalive);
 }
 
 void Client::drop_keepalive() {
@@ -276,7 +294,7 @@ Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& leas
     Request request{"POST", pool_path(pool, "/return"), wire::to_json(wire::ReturnRequest{lease})};
     request.connect_limit = limit;
     request.limit = limit;
-    return resolve<Result>(connection_->exchange(request), [](const HttpAnswer& answer) {
+    return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
         return understood<Result>(answer, wire::parse_returned);
     });
 }
@@ -291,12 +309,16 @@ WatchEnd Client::watch(const PoolId& pool, const std::function<bool(const wire::
         if (event.name == "deleted") end = NoSuchPool{};
         if (event.name != "state") return !end;
         const auto view = wire::parse_pool_view(event.data);
-        if (!view) end = Rejected{"sent an event that no semad sends: " + view.error().message};
+        if (!view) {
+            const std::string what = "sent an event that no semad sends: " + view.error().message;
+            semad_was_heard_ ? end = Unavailable{"it " + what} : end = Rejected{what, true};
+        }
+        semad_was_heard_ = semad_was_heard_ || view;
         return view && on_state(*view);
     };
     Exchange exchange = connection_->stream(request, longest_silence, on_event);
     if (end) return std::move(*end);
-    return resolve<WatchEnd>(std::move(exchange), [](const HttpAnswer& answer) -> WatchEnd {
+    return resolve<WatchEnd>(std::move(exchange), semad_was_heard_, [](const HttpAnswer& answer) -> WatchEnd {
         if (says_no_such_pool(answer)) return NoSuchPool{};
         return unexpected<WatchEnd>(answer);
     });

@@ -27,6 +27,8 @@ struct NoSlot {
     std::optional<wire::NotGranted> details{};
     /// The borrower's place stays in the queue for a while, and `details` count it.
     bool keeps_place = false;
+    /// How many were asked for.
+    unsigned slots = 1;
 };
 
 /// The pool forbids that its leases are renewed.
@@ -59,20 +61,25 @@ struct Grant {
 Duration granted_ttl(std::int64_t expires_in, Duration asked_for);
 
 template <class T>
-using Answer = std::variant<T, Unavailable, Rejected>;
+using Answer = std::variant<T, Busy, Unavailable, Rejected>;
 template <class T>
-using PoolAnswer = std::variant<T, NoSuchPool, Unavailable, Rejected>;
-using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Unavailable, Rejected>;
-using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Unavailable, Rejected>;
-using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Unavailable, Rejected>;
-/// Why a watch ended. Unavailable is worth a new one; a pool that is deleted meanwhile is NoSuchPool.
-using WatchEnd = std::variant<Left, NoSuchPool, Unavailable, Rejected>;
+using PoolAnswer = std::variant<T, NoSuchPool, Busy, Unavailable, Rejected>;
+using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Busy, Unavailable, Rejected>;
+using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Busy, Unavailable, Rejected>;
+using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Busy, Unavailable, Rejected>;
+/// Why a watch ended. Busy and Unavailable are worth a new one; a pool that is deleted meanwhile is
+/// NoSuchPool.
+using WatchEnd = std::variant<Left, NoSuchPool, Busy, Unavailable, Rejected>;
 
 /// How long a call may take that somebody asked for and waits for.
 inline constexpr Duration usual_call = std::chrono::seconds(15);
 
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
 /// throws for what the server or the network does. Reasons never hold an id of a pool or of a lease.
+///
+/// An answer that no semad gives is Rejected: the address is that of something else. Once a semad was heard
+/// there it is Unavailable: it comes from a proxy that stands before the server, and passes.
+///
 /// One thread at a time.
 class Client {
   public:
@@ -82,6 +89,9 @@ class Client {
     Client& operator=(const Client&) = delete;
 
     const ServerAddress& server() const;
+
+    /// A semad was heard there, if not by this client.
+    void expect_semad() { semad_was_heard_ = true; }
 
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
@@ -131,6 +141,7 @@ class Client {
 
   private:
     std::unique_ptr<Connection> connection_;
+    bool semad_was_heard_ = false;
 };
 
 }  // namespace sema

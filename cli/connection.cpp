@@ -117,10 +117,11 @@ Exchange Connection::stream(const Request& request, Duration longest_silence,
     curl_multi_remove_handle(multi_, easy_);
     events_.reset();
     if (finish.left) return Left{};
-    if (!finish.code) return Unavailable{"nothing was heard of it for " + describe(longest_silence), {}};
-    if (header_.is_event_stream && *finish.code != CURLE_WRITE_ERROR)
-        return Unavailable{"the connection was closed", {}};
-    return outcome(finish);
+    const bool was_cut = header_.is_event_stream && finish.code && *finish.code != CURLE_WRITE_ERROR;
+    if (finish.code && !was_cut) return outcome(finish);
+    look_up_next_ = true;
+    return Unavailable{was_cut ? "the connection was closed"
+                               : "nothing was heard of it for " + describe(longest_silence)};
 }
 
 Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter) {
@@ -179,7 +180,9 @@ void Connection::prepare_limits(const Request& request) {
     set(CURLOPT_TCP_KEEPINTVL, 30L);
     set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(request.connect_limit));
     set(CURLOPT_TIMEOUT_MS, milliseconds(request.limit));
-    set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ ? 1L : 0L);
+    set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ || look_up_next_ ? 1L : 0L);
+    // libcurl would believe for a minute in what a name stood for before a failover.
+    if (std::exchange(look_up_next_, false)) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     // A name server that doesn't answer is not waited for by who gave up or left.
     set(CURLOPT_QUICK_EXIT, 1L);
     fresh_next_ = false;
@@ -263,9 +266,13 @@ bool Connection::stop_sending() {
 }
 
 Exchange Connection::outcome(const Finish& finish) {
-    if (*finish.code == CURLE_OK && header_.complete) return answer_of(finish);
-    if (finish.left) return Left{};
-    return trouble(*finish.code);
+    const bool is_complete = *finish.code == CURLE_OK && header_.complete;
+    if (!is_complete && finish.left) return Left{};
+    Exchange result = is_complete ? answer_of(finish) : trouble(*finish.code);
+    constexpr long failures = 500;
+    const auto* answer = std::get_if<HttpAnswer>(&result);
+    look_up_next_ = answer != nullptr ? answer->status >= failures : !finish.left;
+    return result;
 }
 
 Exchange Connection::answer_of(const Finish& finish) {
@@ -285,14 +292,16 @@ Exchange Connection::answer_of(const Finish& finish) {
 Exchange Connection::trouble(CURLcode code) const {
     switch (code) {
         case CURLE_OK:
-            return Unavailable{reason(CURLE_PARTIAL_FILE), std::nullopt};
+            return Unavailable{reason(CURLE_PARTIAL_FILE)};
         case CURLE_WRITE_ERROR:
-            return Rejected{"gave an answer that no semad gives: it is too long"};
+            return Rejected{"gave an answer that no semad gives: it is too long", true};
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
-            return Rejected{"does not speak HTTP" + (proxy_ ? ", through " + proxy_->name : "")};
-        case CURLE_URL_MALFORMAT:
+            return Rejected{"does not speak HTTP" + (proxy_ ? ", through " + proxy_->name : ""), true};
+        // A proxy that does not know yet what it stands for shows a certificate of its own.
         case CURLE_PEER_FAILED_VERIFICATION:
+            return Rejected{"cannot be used: " + reason(code), true};
+        case CURLE_URL_MALFORMAT:
         case CURLE_SSL_CACERT_BADFILE:
         case CURLE_SSL_CERTPROBLEM:
         case CURLE_NOT_BUILT_IN:
@@ -303,10 +312,16 @@ Exchange Connection::trouble(CURLcode code) const {
 #if LIBCURL_VERSION_NUM >= 0x080600
         case CURLE_TOO_LARGE:
 #endif
-            return Rejected{"gave an answer that does not fit in memory"};
+            return Rejected{"gave an answer that does not fit in memory", true};
         default:
-            return Unavailable{reason(code), std::nullopt, advice(code)};
+            return Unavailable{reason(code), std::nullopt, advice(code), may_be_done()};
     }
+}
+
+// Not where nothing of the request was sent.
+bool Connection::may_be_done() const {
+    long sent = 0;
+    return curl_easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &sent) != CURLE_OK || sent > 0;
 }
 
 int Connection::system_error() const {

@@ -118,6 +118,7 @@ class Connection {
     Exchange outcome(const Finish& finish);
     Exchange answer_of(const Finish& finish);
     Exchange trouble(CURLcode code) const;
+    bool may_be_done() const;
     std::string reason(CURLcode code) const;
     std::string own_reason(CURLcode code) const;
     std::string advice(CURLcode code) const;
@@ -140,6 +141,9 @@ class Connection {
     curl_slist* headers_ = nullptr;
     std::vector<curl_socket_t> sockets_;
     bool fresh_next_ = false;
+    /// The last request was not answered, or by something that cannot reach the server: the name may stand
+    /// for another machine by now.
+    bool look_up_next_ = false;
     bool is_under_way_ = false;
 
     // What belongs to the request that is under way.

@@ -18,7 +18,8 @@ inline constexpr int usage = 2;
 /// The server knows no such pool (EX_NOINPUT).
 inline constexpr int no_such_pool = 66;
 
-/// The server could not be reached, or kept failing, until the wait ran out (EX_UNAVAILABLE).
+/// The server could not be reached, kept failing, or had no room for more, until the wait ran out
+/// (EX_UNAVAILABLE).
 inline constexpr int unreachable = 69;
 
 /// No slot became free within the wait (EX_TEMPFAIL). `run --conflict-exit-code` changes it.

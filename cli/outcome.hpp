@@ -8,14 +8,26 @@
 
 namespace sema {
 
-/// The server can't be reached or can't answer at the moment. Trying again later is safe and may help.
+/// The server can't be reached at the moment, or something before it can't. Trying again later is safe and
+/// may help.
 struct Unavailable {
     /// Goes on from "SERVER is not available: ".
     std::string reason;
     /// How long the server asked to be left alone, where it did.
-    std::optional<Duration> retry_after;
+    std::optional<Duration> retry_after{};
     /// What to look at, where that is plain.
     std::string advice{};
+    /// Whether the server may have got the request, and done what that asks for.
+    bool may_be_done = true;
+};
+
+/// The server was reached, and said that it can't do it at the moment: it has no room for more, it is about
+/// to stop, or its store fails. Trying again later is safe and may help.
+struct Busy {
+    /// Goes on from "SERVER is ".
+    std::string reason;
+    std::optional<Duration> retry_after{};
+    bool may_be_done = false;
 };
 
 /// What came back is an answer that trying again would not change: the request was refused, or the answer
@@ -23,7 +35,20 @@ struct Unavailable {
 struct Rejected {
     /// Goes on from "SERVER ".
     std::string reason;
+    /// Whether it is an answer that no semad gives.
+    bool is_foreign = false;
 };
+
+/// What goes on from the server's name, in a message.
+inline std::string predicate(const Unavailable& why) {
+    return "is not available: " + why.reason;
+}
+inline std::string predicate(const Busy& why) {
+    return "is " + why.reason;
+}
+inline std::string predicate(const Rejected& why) {
+    return why.reason;
+}
 
 /// Whoever waited for an answer left before it came.
 struct Left {};

@@ -14,6 +14,11 @@ inline std::string ordinal(std::size_t number) {
     return std::to_string(number) + endings[!teens && number % 10 <= 3 ? number % 10 : 0];
 }
 
+/// `2 slots`, `1 slot`
+inline std::string slots_of(unsigned number) {
+    return std::to_string(number) + (number == 1 ? " slot" : " slots");
+}
+
 /// The borrower's place among all who wait, as `3rd of 7`. REQUIRES: the answer had details.
 inline std::string rank_of(const NoSlot& none) {
     const wire::NotGranted& details = *none.details;

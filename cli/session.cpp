@@ -10,8 +10,13 @@ namespace sema {
 namespace {
 
 int fail(Session& session, const std::string& about, const Unavailable& why) {
-    session.console.error(about + session.client.server().name + " is not available: " + why.reason +
+    session.console.error(about + session.client.server().name + " " + predicate(why) +
                           (why.advice.empty() ? "" : " (" + why.advice + ")"));
+    return exit_status::unreachable;
+}
+
+int fail(Session& session, const std::string& about, const Busy& why) {
+    session.console.error(about + session.client.server().name + " " + predicate(why) + " (try again later)");
     return exit_status::unreachable;
 }
 
@@ -26,7 +31,7 @@ std::string range_of(const Rejected& why) {
 int fail(Session& session, const std::string& about, const Rejected& why) {
     const bool is_semads = why.reason.rfind("refused", 0) == 0;
     const std::string port = is_semads ? "" : port_advice(session.client.server());
-    session.console.error(about + session.client.server().name + " " + why.reason + range_of(why) +
+    session.console.error(about + session.client.server().name + " " + predicate(why) + range_of(why) +
                           (port.empty() ? "" : " (" + port + ")"));
     return exit_status::failed;
 }
@@ -40,6 +45,13 @@ int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
 }
 
 int explain(Session& session, const PoolRef& pool, const NoSlot& none) {
+    if (none.details && none.details->count < none.slots) {
+        const std::string missing = std::to_string(none.slots - none.details->count);
+        session.console.error(pool.name + ": the pool has only " + slots_of(none.details->count) + ", and " +
+                              std::to_string(none.slots) + " were asked for (semactl resize " +
+                              pool.argument + " +" + missing + " adds as many as are missing)");
+        return exit_status::no_slot;
+    }
     session.console.error(
         pool.name + (none.details ? ": no slot became free within the wait (" + place_in_queue(none) + ")"
                                   : ": no slot became free in time (a longer --wait waits longer)"));
@@ -52,12 +64,20 @@ int explain(Session& session, const PoolRef& pool, const NotRenewable&) {
     return exit_status::failed;
 }
 
+int explain(Session& session, const PoolRef& pool, const Busy& why) {
+    return fail(session, pool.name + ": ", why);
+}
+
 int explain(Session& session, const PoolRef& pool, const Unavailable& why) {
     return fail(session, pool.name + ": ", why);
 }
 
 int explain(Session& session, const PoolRef& pool, const Rejected& why) {
     return fail(session, pool.name + ": ", why);
+}
+
+int explain(Session& session, const Busy& why) {
+    return fail(session, "", why);
 }
 
 int explain(Session& session, const Unavailable& why) {

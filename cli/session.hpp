@@ -34,9 +34,11 @@ struct Session {
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
 int explain(Session& session, const PoolRef& pool, const NoSlot& none);
 int explain(Session& session, const PoolRef& pool, const NotRenewable&);
+int explain(Session& session, const PoolRef& pool, const Busy& why);
 int explain(Session& session, const PoolRef& pool, const Unavailable& why);
 int explain(Session& session, const PoolRef& pool, const Rejected& why);
 /// The same where it is not about a pool.
+int explain(Session& session, const Busy& why);
 int explain(Session& session, const Unavailable& why);
 int explain(Session& session, const Rejected& why);
 

@@ -437,6 +437,9 @@ Expected<Version> parse_version(std::string_view body) {
 }
 
 Expected<ErrorBody> parse_error_body(std::string_view body) {
+    const json object = json::parse(body, nullptr, false);
+    if (object.is_object() && object.size() > 1 && !parse_not_granted(body))
+        return failure("there are more keys than error");
     return string_field(body, "error").map([](std::string text) { return ErrorBody{std::move(text)}; });
 }
 

@@ -226,6 +226,8 @@ Expected<Cancelled> parse_cancelled(std::string_view body);
 Expected<PoolView> parse_pool_view(std::string_view body);
 Expected<PoolList> parse_pool_list(std::string_view body);
 Expected<Version> parse_version(std::string_view body);
+/// Takes nothing but what a semad answers: other servers' errors may have an `error` as well, among other
+/// keys.
 Expected<ErrorBody> parse_error_body(std::string_view body);
 
 std::string to_json(const RegisterRequest& request);

@@ -190,7 +190,8 @@ _semactl() {
                 ((${#named[@]} == 0)) || options+=' --'
                 ;;
             borrow) options='--ttl --wait --lease --slots --priority --holder --holder-url --shell' ;;
-            keepalive) options='--ttl' ;;
+            return) options='--wait' ;;
+            keepalive) options='--ttl --wait' ;;
             register) options='--count --slot --cooldown --name --renewable' ;;
             new) options='--count --save' ;;
             delete) options='--forget' ;;

@@ -161,6 +161,7 @@ complete -c semactl -n '__semactl_at 0 completion' -a 'bash zsh fish'
 
 complete -c semactl -n '__semactl_at - run borrow keepalive' -l ttl -x -d 'How long the slot is held at most'
 complete -c semactl -n '__semactl_at - run borrow' -l wait -x -d 'How long to wait for a slot'
+complete -c semactl -n '__semactl_at - return keepalive' -l wait -x -d 'How long to try while the server is away'
 complete -c semactl -n '__semactl_at - run' -s I -x -d 'Replace this token with the position'
 complete -c semactl -n '__semactl_at - run' -s E -l conflict-exit-code -x -d 'Exit status without a slot'
 complete -c semactl -n '__semactl_at - run' -l kill-after -x -d 'Kill this long after a signal asked to stop'

@@ -176,11 +176,14 @@ _semactl() {
                         '1:pool:_semactl_pool'
                     ;;
                 return)
-                    _arguments $semactl_global '1:pool:_semactl_pool' '2:lease:_semactl_lease'
+                    _arguments $semactl_global \
+                        '--wait=[how long to try while the server is away]:time' \
+                        '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 keepalive)
                     _arguments $semactl_global \
                         '--ttl=[how long the slot is held from now on]:time' \
+                        '--wait=[how long to try while the server is away]:time' \
                         '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 register)

@@ -46,6 +46,13 @@ Expected<wire::BorrowRequest> request_of(const BorrowOptions& options) {
     return request;
 }
 
+// Who waits does so under a lease's id: so it keeps its place while the server or the connection is away.
+wire::BorrowRequest keyed(wire::BorrowRequest request) {
+    if (!request.lease) request.lease = LeaseId::random();
+    request.extended = true;
+    return request;
+}
+
 // Prints the lease. The exit status.
 int print_lease(const BorrowOptions& options, Session& session) {
     const auto pool = resolve_pool(options.pool, session.config);
@@ -64,11 +71,14 @@ int print_lease(const BorrowOptions& options, Session& session) {
     request->wait = options.wait.value_or(pool->wait.value_or(0s));
 
     Signals signals;
-    const auto stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
-    Acquired acquired = acquire(session.client, session.console, *pool, {*request, stale}, signals);
+    Acquisition wanted{request->wait > 0s ? keyed(*request) : *request};
+    wanted.stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
+    Acquired acquired = acquire(session.client, session.console, *pool, wanted, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
-                       const wire::LeaseGrant& granted = lease.grant().lease;
+                       wire::LeaseGrant granted = lease.grant().lease;
+                       // What was not asked for is not printed.
+                       if (!request->extended) granted.details.reset();
                        const int status =
                            print_result(session, options.shell ? shell_lines(granted)
                                                                : render(granted, session.console.output()));

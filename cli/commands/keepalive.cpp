@@ -1,4 +1,5 @@
 #include "cli/commands/commands.hpp"
+#include "cli/commands/insist.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/overloaded.hpp"
 
@@ -13,6 +14,7 @@ struct KeepaliveOptions {
     std::string pool;
     std::string lease;
     std::optional<Duration> ttl;
+    std::optional<Duration> wait;
 };
 
 int report(Session& session, const PoolRef& pool, const wire::Renewed& answer) {
@@ -36,9 +38,13 @@ int run_keepalive(const KeepaliveOptions& options, Session& session) {
     if (!lease) return fail(lease.error().message);
     const auto ttl = options.ttl ? options.ttl : pool->ttl;
     if (!ttl) return fail("keepalive needs --ttl: that long from now the lease ends");
-    return std::visit(Overloaded{[&](const wire::Renewed& answer) { return report(session, *pool, answer); },
-                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-                      session.client.keepalive(pool->id, *lease, *ttl));
+    const auto answer = insist(session, *pool, options.wait.value_or(usual_insistence), [&](Duration limit) {
+        return session.client.keepalive(pool->id, *lease, *ttl, limit);
+    });
+    return std::visit(
+        Overloaded{[&](const wire::Renewed& renewed) { return report(session, *pool, renewed); },
+                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+        answer);
 }
 
 }  // namespace
@@ -53,6 +59,8 @@ void setup_keepalive(CLI::App& app, Invocation& chosen) {
     add_lease(command, options->lease);
     add_ttl(command, options->ttl,
             "How long the slot is held from now on, be that longer or shorter than before");
+    add_duration(command, "--wait", options->wait,
+                 "How long to try while the server is away (10s; 0: one try)");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_keepalive(*options, session); };
     });

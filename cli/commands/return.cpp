@@ -1,4 +1,5 @@
 #include "cli/commands/commands.hpp"
+#include "cli/commands/insist.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/overloaded.hpp"
 
@@ -7,12 +8,18 @@
 namespace sema {
 namespace {
 
-using namespace std::chrono_literals;
-
 struct ReturnOptions {
     std::string pool;
     std::string lease;
+    std::optional<Duration> wait;
 };
+
+int report(Session& session, const PoolRef& pool, const wire::Returned& answer) {
+    const std::string text = session.console.output() == Output::json ? wire::to_json(answer) + "\n" : "";
+    if (!answer.returned) note_not_held(session, pool, "not returned");
+    const int status = print_result(session, text);
+    return status == exit_status::done && !answer.returned ? exit_status::no : status;
+}
 
 int run_return(const ReturnOptions& options, Session& session) {
     const auto pool = resolve_pool(options.pool, session.config);
@@ -21,16 +28,20 @@ int run_return(const ReturnOptions& options, Session& session) {
         session.console.error(!pool ? pool.error().message : lease.error().message);
         return exit_status::usage;
     }
-    return std::visit(
-        Overloaded{[&](const wire::Returned& answer) {
-                       const std::string text =
-                           session.console.output() == Output::json ? wire::to_json(answer) + "\n" : "";
-                       if (!answer.returned) note_not_held(session, *pool, "not returned");
-                       const int status = print_result(session, text);
-                       return status == exit_status::done && !answer.returned ? exit_status::no : status;
-                   },
-                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-        session.client.give_back(pool->id, *lease, 15s));
+    bool may_be_done = false;
+    auto answer = insist(session, *pool, options.wait.value_or(usual_insistence), [&](Duration limit) {
+        auto result = session.client.give_back(pool->id, *lease, limit);
+        if (const auto* away = std::get_if<Unavailable>(&result)) may_be_done |= away->may_be_done;
+        if (const auto* busy = std::get_if<Busy>(&result)) may_be_done |= busy->may_be_done;
+        return result;
+    });
+    return std::visit(Overloaded{[&](wire::Returned& done) {
+                                     // By a try whose answer was lost.
+                                     done.returned = done.returned || may_be_done;
+                                     return report(session, *pool, done);
+                                 },
+                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+                      answer);
 }
 
 }  // namespace
@@ -43,6 +54,8 @@ void setup_return(CLI::App& app, Invocation& chosen) {
                                     "  semactl return vsim env:SEMA_LEASE");
     add_named_pool(command, options->pool);
     add_lease(command, options->lease);
+    add_duration(command, "--wait", options->wait,
+                 "How long to try while the server is away (10s; 0: one try)");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_return(*options, session); };
     });

@@ -28,10 +28,51 @@ constexpr Duration default_grace = 5s;
 // From the first request to stop on, teardown included; and what a teardown gets in any case.
 constexpr Duration all_stopping = 5s;
 constexpr Duration least_teardown = 200ms;
+// From the first request to stop on, the return included; and what that gets in any case.
+constexpr Duration all_ending = 4800ms;
+constexpr Duration least_return = 500ms;
 
 std::string environment_variable(const char* name) {
     return environment_value(name).value_or("");
 }
+
+/// Until when slots are given back: for some seconds, but where somebody has asked semactl to stop, or asks
+/// meanwhile, only for what is left of its time to end.
+class ReturnDeadline {
+  public:
+    ReturnDeadline(Signals& signals, std::optional<Moment> stop_requested) : signals_(&signals) {
+        const Moment now = BootClock::now();
+        end_ = now + Returning::patience;
+        if (stop_requested)
+            end_ =
+                std::clamp(*stop_requested + all_ending, now + least_return, now + Returning::short_patience);
+    }
+
+    Moment operator()() {
+        while (const auto signal = signals_->next()) {
+            switch (signal->number) {
+                case SIGINT:
+                case SIGTERM:
+                case SIGHUP:
+                case SIGQUIT:
+                    end_ = std::min(end_, BootClock::now() + Returning::short_patience);
+                    break;
+                case SIGTSTP:
+                case SIGTTIN:
+                case SIGTTOU:
+                    signals_->stop_self(signal->number);
+                    break;
+                default:
+                    break;
+            }
+        }
+        return end_;
+    }
+
+  private:
+    Signals* signals_;
+    Moment end_;
+};
 
 }  // namespace
 
@@ -137,7 +178,9 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
                                     {request(*pool, left), stale, keeper.get()}, signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
-            keeper->give_back();
+            const bool stops = std::holds_alternative<Stopped>(acquired);
+            keeper->give_back(
+                ReturnDeadline(signals, stops ? std::optional(BootClock::now()) : std::nullopt));
             return Failed{std::move(acquired), pool};
         }
         const Duration ttl = ttl_of(*pool);
@@ -173,18 +216,18 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
                           environment_with(exported, environ)};
     Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
-    const auto outcome = supervisor.run(child, session_.inherited);
+    auto outcome = supervisor.run(child, session_.inherited);
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
         session_.console.error("cannot execute " + path_ + ": " +
                                std::generic_category().message(failure->error));
-        keeper.give_back();
+        keeper.give_back(ReturnDeadline(signals, std::nullopt));
         return exit_status::not_executable;
     }
-    const Ended& ended = std::get<Ended>(outcome);
+    auto& ended = std::get<Ended>(outcome);
     // At once: what comes next may fail, and what is not disowned is returned then.
     if (!ended.slot_is_free) keeper.disown();
     if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
-    keeper.give_back();
+    keeper.give_back(ReturnDeadline(signals, ended.stop_requested));
     return ended.exit_status;
 }
 
@@ -234,7 +277,7 @@ void RunJob::explain_shell(const ExecFailed& failure) const {
 }
 
 /// Runs the teardown while the slots are still held.
-void RunJob::tear_down(Keeper& keeper, const Ended& ended, Variables variables, Signals& signals) const {
+void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signals& signals) const {
     if (ended.lease_was_lost || !ended.slot_is_free) {
         session_.console.note(names_ + ": the teardown is left out, since the slot is not held any more");
         return;
@@ -250,6 +293,7 @@ void RunJob::tear_down(Keeper& keeper, const Ended& ended, Variables variables, 
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) return explain_shell(*failure);
     const Ended& done = std::get<Ended>(outcome);
     if (!done.slot_is_free) keeper.disown();
+    if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
     if (done.exit_status != 0)
         session_.console.note(names_ + ": the teardown ended with status " +
                               std::to_string(done.exit_status));

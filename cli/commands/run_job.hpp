@@ -70,7 +70,7 @@ class RunJob {
     Variables variables(const Keeper& keeper) const;
     ChildSpec shell(const std::string& line, const Variables& variables) const;
     void explain_shell(const ExecFailed& failure) const;
-    void tear_down(Keeper& keeper, const Ended& ended, Variables variables, Signals& signals) const;
+    void tear_down(Keeper& keeper, Ended& ended, Variables variables, Signals& signals) const;
 
     const RunOptions& options_;
     Session& session_;

@@ -45,10 +45,11 @@ class Watcher : public Waiter {
             const WatchEnd end = client_.watch(
                 pool_.id, [this](const wire::PoolView& view) { return take(view); }, *this);
             if (const auto status = over()) return *status;
+            const auto* busy = std::get_if<Busy>(&end);
             const auto* trouble = std::get_if<Unavailable>(&end);
             // A server that was never there is more likely misnamed than away.
-            if (trouble == nullptr || !served_) return explain_end(end);
-            pause_after(*trouble);
+            if (busy == nullptr && (trouble == nullptr || !served_)) return explain_end(end);
+            busy != nullptr ? pause_after(*busy) : pause_after(*trouble);
             if (const auto status = over()) return *status;
         }
     }
@@ -140,12 +141,12 @@ class Watcher : public Waiter {
         return true;
     }
 
-    void pause_after(const Unavailable& trouble) {
+    template <class Trouble>
+    void pause_after(const Trouble& trouble) {
         view_.reset();
         print(screen_.wipe());
         if (!std::exchange(trouble_told_, true))
-            session_.console.note(client_.server().name + " is not available: " + trouble.reason +
-                                  " (trying again)");
+            session_.console.note(client_.server().name + " " + predicate(trouble) + " (trying again)");
         const Moment end = BootClock::now() + std::max(backoff_.next(), trouble.retry_after.value_or(0s));
         for (Duration left = end - BootClock::now(); left > 0s && !is_over(); left = end - BootClock::now()) {
             pollfd wake{keyboard_.fd(), POLLIN, 0};

@@ -45,8 +45,9 @@ class Borrower : public Waiter {
           stale_(wanted.stale),
           earlier_(wanted.earlier),
           signals_(signals),
-          line_(console, pool.name, wanted.request.wait),
-          deadline_(BootClock::now() + wanted.request.wait) {}
+          begin_(BootClock::now()),
+          line_(console, pool.name, wanted.request.wait, begin_),
+          deadline_(begin_ + wanted.request.wait) {}
 
     Acquired run() {
         for (;;) {
@@ -169,19 +170,23 @@ class Borrower : public Waiter {
     // When to ask again, after there was no slot, one that came too late, or no answer.
     Moment next_try(const BorrowAnswer& answer, Moment asked) {
         if (std::holds_alternative<Grant>(answer)) return BootClock::now() + backoff_.next();
-        const auto* trouble = std::get_if<Unavailable>(&answer);
-        may_be_older_ = trouble != nullptr && request_.lease;
-        if (trouble == nullptr) {
-            backoff_.reset();
-            line_.recovered();
-            if (const auto* none = std::get_if<NoSlot>(&answer)) show_place(*none);
-            return asked + shortest_poll;
-        }
+        if (const auto* busy = std::get_if<Busy>(&answer)) return after(*busy);
+        if (const auto* trouble = std::get_if<Unavailable>(&answer)) return after(*trouble);
+        may_be_older_ = false;
+        backoff_.reset();
+        line_.recovered(BootClock::now());
+        if (const auto* none = std::get_if<NoSlot>(&answer)) show_place(*none);
+        return asked + shortest_poll;
+    }
+
+    template <class Trouble>
+    Moment after(const Trouble& trouble) {
+        may_be_older_ = request_.lease && (may_be_older_ || trouble.may_be_done);
         // What it says once it is back is worth knowing soon.
         poll_ = first_poll;
         const Moment now = BootClock::now();
-        const Duration pause = std::max(backoff_.next(), trouble->retry_after.value_or(0s));
-        if (now < deadline_) line_.trouble(client_.server().name, trouble->reason);
+        const Duration pause = std::max(backoff_.next(), trouble.retry_after.value_or(0s));
+        if (now < deadline_) line_.trouble(now, client_.server().name, predicate(trouble));
         return now + pause;
     }
 
@@ -228,6 +233,7 @@ class Borrower : public Waiter {
         if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known)
             cancel(refused ? cancel_limit : late_cancel_limit);
         if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
+        if (auto* busy = std::get_if<Busy>(&answer)) return std::move(*busy);
         if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};
     }
@@ -239,8 +245,9 @@ class Borrower : public Waiter {
     const Acquisition::Stale stale_;
     Keeper* const earlier_;
     Signals& signals_;
+    const Moment begin_;
     WaitingLine line_;
-    Moment deadline_;
+    const Moment deadline_;
     Backoff backoff_;
     Duration poll_ = first_poll;
     std::optional<int> signal_;

@@ -17,7 +17,8 @@ struct Stopped {
 /// A lease that was to be kept alive meanwhile is gone.
 struct EarlierLost {};
 
-using Acquired = std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Unavailable, Rejected>;
+using Acquired =
+    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unavailable, Rejected>;
 
 struct Acquisition {
     wire::BorrowRequest request;

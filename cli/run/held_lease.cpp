@@ -1,5 +1,8 @@
 #include "cli/run/held_lease.hpp"
 
+#include "cli/backoff.hpp"
+#include "cli/overloaded.hpp"
+
 #include <poll.h>
 
 #include <algorithm>
@@ -11,7 +14,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration between_tries = 100ms;
+// A signal that comes meanwhile is heard after that time.
+constexpr Duration longest_try = 2s;
+constexpr Duration shortest_try = 200ms;
+constexpr Duration longest_pause = 500ms;
+
+// One lost answer is not worth a word.
+constexpr Duration until_told = 1s;
 
 }  // namespace
 
@@ -34,33 +43,93 @@ HeldLease::~HeldLease() {
     }
 }
 
-void HeldLease::give_back(Duration all_tries) {
-    if (!std::exchange(held_, false)) return;
-    const Moment give_up = BootClock::now() + all_tries;
-    std::string why;
-    bool tried_before = false;
-    for (Duration left = all_tries; left > 0s; left = give_up - BootClock::now()) {
-        const auto answer = client_->give_back(pool_.id, grant_.lease.lease, left);
-        if (const auto* done = std::get_if<wire::Returned>(&answer)) {
-            // What a try did whose answer was lost is not seen.
-            if (done->returned || tried_before)
-                console_->detail(pool_.name + ": returned position " + std::to_string(grant_.lease.position));
-            else
-                console_->note(pool_.name +
-                               ": the lease was gone before it was returned (it had expired, "
-                               "or the pool was deleted)");
-            return;
-        }
-        if (const auto* rejected = std::get_if<Rejected>(&answer)) {
-            why = rejected->reason;
-            break;
-        }
-        why = std::get<Unavailable>(answer).reason;
-        tried_before = true;
-        poll(nullptr, 0, static_cast<int>(between_tries / 1ms));
-    }
-    console_->note(pool_.name + ": cannot return the slot to " + client_->server().name + ": " + why +
+void HeldLease::give_back() {
+    const Moment give_up = BootClock::now() + Returning::short_patience;
+    Returning returning([give_up] { return give_up; });
+    returning.add(*this, Moment::max());
+    returning.run();
+}
+
+HeldLease::Tried HeldLease::try_to_return(Duration limit) {
+    const auto again = [this](const auto& why) {
+        trouble_ = predicate(why);
+        may_be_returned_ = may_be_returned_ || why.may_be_done;
+        return Tried::again;
+    };
+    return std::visit(Overloaded{[&](const wire::Returned& done) {
+                                     tell_end(done.returned || may_be_returned_);
+                                     return Tried::done;
+                                 },
+                                 [&](const Busy& why) { return again(why); },
+                                 [&](const Unavailable& why) { return again(why); },
+                                 [&](const Rejected& why) {
+                                     trouble_ = predicate(why);
+                                     abandon();
+                                     return Tried::done;
+                                 }},
+                      client_->give_back(pool_.id, grant_.lease.lease, limit));
+}
+
+void HeldLease::tell_end(bool is_returned) {
+    held_ = false;
+    const std::string text = pool_.name + ": returned position " + std::to_string(grant_.lease.position);
+    if (!is_returned)
+        console_->note(
+            pool_.name +
+            ": the lease was gone before it was returned (it had expired, or the pool was deleted)");
+    else if (trouble_told_)
+        console_->note(text);
+    else
+        console_->detail(text);
+}
+
+void HeldLease::tell_trouble(Duration time) {
+    if (time <= 0s) return;
+    trouble_told_ = true;
+    console_->note(pool_.name + ": cannot return the slot: " + client_->server().name + " " + trouble_ +
+                   " (trying again, for " + describe(time) + " at most)");
+}
+
+void HeldLease::abandon() {
+    held_ = false;
+    console_->note(pool_.name + ": cannot return the slot: " + client_->server().name + " " + trouble_ +
                    " (unless it got there all the same, the slot frees itself when its ttl ends)");
+}
+
+Duration Returning::left(const Entry& entry, Moment now) const {
+    return std::min(deadline_(), entry.ends_at) - now;
+}
+
+void Returning::run() {
+    std::erase_if(leases_, [](const Entry& entry) { return !entry.lease->held_; });
+    const Moment begin = BootClock::now();
+    bool told = false;
+    Backoff backoff;
+    for (bool is_first = true; !leases_.empty(); is_first = false) {
+        try_each(is_first);
+        if (leases_.empty()) return;
+        const Moment now = BootClock::now();
+        if (!told && now - begin >= until_told) {
+            told = true;
+            for (const Entry& entry : leases_)
+                entry.lease->tell_trouble(left(entry, now));
+        }
+        const Duration pause = std::min(backoff.next(), longest_pause);
+        poll(nullptr, 0, static_cast<int>(pause / 1ms));
+    }
+}
+
+void Returning::try_each(bool is_first) {
+    std::erase_if(leases_, [&, all = static_cast<int>(leases_.size())](const Entry& entry) {
+        const Duration time = left(entry, BootClock::now());
+        if (time <= 0s && !is_first) {
+            entry.lease->abandon();
+            return true;
+        }
+        // Room for all of them, and for one more try each.
+        const Duration limit = std::clamp(time / (2 * all), shortest_try, longest_try);
+        return entry.lease->try_to_return(limit) == HeldLease::Tried::done;
+    });
 }
 
 }  // namespace sema

@@ -4,6 +4,11 @@
 #include "cli/console.hpp"
 #include "cli/pool_ref.hpp"
 
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
 namespace sema {
 
 /// A lease that is ours to give back, which its destructor does at the latest.
@@ -18,22 +23,61 @@ class HeldLease {
     const Grant& grant() const { return grant_; }
     const PoolRef& pool() const { return pool_; }
 
-    /// CI systems ask twice, 7.5 s apart, before they kill a job; stopping the command may have taken 5.
-    static constexpr Duration longest_return = std::chrono::milliseconds(1500);
-
-    /// Returns the lease; tries again, for as long as that, where the server can't be reached. What goes
-    /// wrong is told, and is no failure: the slot then frees itself at the end of its ttl.
-    void give_back(Duration all_tries = longest_return);
+    /// Returns the lease; tries again, for a second and a half, where the server can't be reached.
+    void give_back();
 
     /// From here on somebody else takes care of the lease.
     void disown() { held_ = false; }
 
   private:
+    friend class Returning;
+    enum class Tried { done, again };
+    Tried try_to_return(Duration limit);
+    void tell_end(bool is_returned);
+    void tell_trouble(Duration time);
+    void abandon();
+
     Client* client_;
     Console* console_;
     PoolRef pool_;
     Grant grant_;
     bool held_ = true;
+    /// Why the last try failed, and whether one of them may have worked, though its answer was lost.
+    std::string trouble_;
+    bool may_be_returned_ = false;
+    bool trouble_told_ = false;
+};
+
+/// Returns leases, one as often as the other: none waits until another is done with. Who is not returned
+/// frees itself at the end of its ttl, which is told, and is no failure.
+class Returning {
+  public:
+    /// When all is given up, asked again before each try: the moment may come nearer meanwhile.
+    using Deadline = std::function<Moment()>;
+
+    /// Where nobody waits for semactl to end.
+    static constexpr Duration patience = std::chrono::seconds(10);
+    /// Where somebody does.
+    static constexpr Duration short_patience = std::chrono::milliseconds(1500);
+
+    explicit Returning(Deadline deadline) : deadline_(std::move(deadline)) {}
+
+    /// The lease surely ends at `ends_at`, and is not tried any longer than that. It must outlive this.
+    void add(HeldLease& lease, Moment ends_at) { leases_.push_back({&lease, ends_at}); }
+
+    /// Tries each at least once. Where that takes longer than a second, it is said.
+    void run();
+
+  private:
+    struct Entry {
+        HeldLease* lease;
+        Moment ends_at;
+    };
+    Duration left(const Entry& entry, Moment now) const;
+    void try_each(bool is_first);
+
+    const Deadline deadline_;
+    std::vector<Entry> leases_;
 };
 
 }  // namespace sema

@@ -27,7 +27,10 @@ void Keeper::proceed(Moment now) {
     if (!next) return;
     Kept& kept = leases_[*next];
     const Duration limit = kept.upkeep.begin_keepalive(now);
-    if (!client_) client_ = std::make_unique<Client>(server_);
+    if (!client_) {
+        client_ = std::make_unique<Client>(server_);
+        client_->expect_semad();
+    }
     client_->begin_keepalive(kept.lease.pool().id, kept.lease.grant().lease.lease, kept.ttl, limit);
     asking_ = next;
 }
@@ -59,8 +62,7 @@ void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
                                             ": its leases cannot be renewed: the command is stopped when "
                                             "the ttl ends");
                           },
-                          [&](const Unavailable& why) { trouble("is not available: " + why.reason); },
-                          [&](const Rejected& why) { trouble(why.reason); }},
+                          [&](const auto& why) { trouble(predicate(why)); }},
                answer);
 }
 
@@ -109,12 +111,12 @@ void Keeper::wait(const std::vector<int>& wakes, Duration limit) {
     poll(descriptors.data(), descriptors.size(), static_cast<int>(round.count()));
 }
 
-void Keeper::give_back() {
+void Keeper::give_back(Returning::Deadline deadline) {
     stop();
-    const Moment give_up = BootClock::now() + HeldLease::longest_return;
-    auto left = static_cast<int>(leases_.size());
+    Returning returning(std::move(deadline));
     for (auto kept = leases_.rbegin(); kept != leases_.rend(); ++kept)
-        kept->lease.give_back((give_up - BootClock::now()) / left--);
+        returning.add(kept->lease, kept->upkeep.ends_at());
+    returning.run();
 }
 
 void Keeper::disown() {

@@ -62,8 +62,8 @@ class Keeper {
     /// `limit` is over.
     void wait(const std::vector<int>& wakes, Duration limit);
 
-    /// Returns every lease, in the time that one may take, or leaves them all to their ttl.
-    void give_back();
+    /// Returns every lease, or leaves them all to their ttl.
+    void give_back(Returning::Deadline deadline);
     void disown();
 
     const std::vector<Kept>& leases() const { return leases_; }

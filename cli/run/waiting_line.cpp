@@ -19,10 +19,26 @@ constexpr Duration between_ranks = 30s;
 // Less of a name, with what stands before it, tells nobody apart.
 constexpr std::size_t shortest_name = 9;
 
+constexpr Duration longest_silence = 2min;
+
 }  // namespace
 
-WaitingLine::WaitingLine(Console& console, std::string pool, Duration wait)
-    : console_(console), pool_(std::move(pool)), wait_(wait) {}
+WaitingLine::WaitingLine(Console& console, std::string pool, Duration wait, Moment begin)
+    : console_(console),
+      pool_(std::move(pool)),
+      wait_(wait),
+      begin_(begin),
+      said_(begin),
+      rank_told_(begin) {}
+
+void WaitingLine::say(Moment now, const std::string& text) {
+    console_.note(text);
+    said_ = now;
+}
+
+std::string WaitingLine::waited(Moment now) const {
+    return describe(now - begin_) + " of " + describe(wait_);
+}
 
 bool WaitingLine::is_waiting(Moment now) const {
     return announced_ || now - begin_ >= until_shown;
@@ -30,20 +46,24 @@ bool WaitingLine::is_waiting(Moment now) const {
 
 void WaitingLine::update(Moment now) {
     if (!is_waiting(now)) return;
-    if (console_.is_live()) {
+    begin_waiting(now);
+    if (console_.is_live())
         console_.live(live_text(now));
-    } else if (!announced_) {
-        console_.note("waiting for " + pool_ + ", up to " + describe(wait_));
-    }
-    announced_ = true;
+    else if (now - said_ >= longest_silence)
+        say(now, "still waiting for " + pool_ + ", " + waited(now) + ": " +
+                     (trouble_.empty() ? place_ + longest_holder(now) : "the server " + trouble_));
+}
+
+void WaitingLine::begin_waiting(Moment now) {
+    if (std::exchange(announced_, true)) return;
+    if (!console_.is_live()) say(now, "waiting for " + pool_ + ", up to " + describe(wait_));
 }
 
 // As much as fits into the terminal's width. The holder's name is shortened first, then all that was heard of
 // the queue, and then the pool's name: the time and what is wrong stay to the last.
 std::string WaitingLine::live_text(Moment now) const {
     const std::size_t columns = console_.live_columns();
-    const std::string time = describe(now - begin_) + " of " + describe(wait_) +
-                             (trouble_.empty() ? "" : " (the server " + trouble_ + ")");
+    const std::string time = waited(now) + (trouble_.empty() ? "" : " (the server " + trouble_ + ")");
     const auto with = [&](const std::string& pool, const std::string& place) {
         return "waiting for " + pool + ": " + place + (place.empty() ? "" : " · ") + time;
     };
@@ -72,6 +92,10 @@ void WaitingLine::place(const NoSlot& none) {
     place_ = rank_of(none) + about + " · " + std::to_string(in_use) + "/" + std::to_string(count) + " in use";
     rank_ = rank;
     rank_text_ = rank_of(none);
+    if (wait_ == 0s || count >= none.slots || told_count_ == count) return;
+    told_count_ = count;
+    console_.note(pool_ + ": the pool has only " + slots_of(count) + ", and " + std::to_string(none.slots) +
+                  " are asked for: waiting until it has as many (semactl resize)");
 }
 
 bool WaitingLine::has_news(Moment now) const {
@@ -82,7 +106,7 @@ bool WaitingLine::has_news(Moment now) const {
 
 void WaitingLine::tell_place(Moment now) {
     if (console_.is_live() || !has_news(now)) return;
-    console_.note("waiting for " + pool_ + ": " + place_ + longest_holder(now));
+    say(now, "waiting for " + pool_ + ": " + place_ + longest_holder(now));
     rank_told_ = now;
     told_rank_ = rank_;
 }
@@ -105,22 +129,21 @@ std::string WaitingLine::longest_holder(Moment now) const {
     return " · longest held " + describe(now - longest_held_->since) + longest_held_->by;
 }
 
-void WaitingLine::trouble(const std::string& server, const std::string& reason) {
-    const std::string what = "is not available: " + reason;
+void WaitingLine::trouble(Moment now, const std::string& server, const std::string& what) {
     if (trouble_ == what) return;
     trouble_ = what;
     server_ = server;
-    console_.note(server + " " + what + " (trying again, for " + describe(wait_) + " in all)");
+    say(now, server + " " + what + " (trying again, for " + describe(wait_) + " in all)");
     announced_ = true;
 }
 
-void WaitingLine::recovered() {
-    if (!trouble_.empty()) console_.note(server_ + " is available again");
+void WaitingLine::recovered(Moment now) {
+    if (!trouble_.empty()) say(now, server_ + " is available again");
     trouble_.clear();
 }
 
 void WaitingLine::granted(Moment now, unsigned position) {
-    recovered();
+    recovered(now);
     console_.live("");
     const std::string text = pool_ + ": position " + std::to_string(position);
     if (is_waiting(now))

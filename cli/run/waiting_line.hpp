@@ -10,12 +10,12 @@
 namespace sema {
 
 /// What somebody who waits for a slot gets to see: on a terminal one line that counts, elsewhere one line
-/// when the waiting begins. Both end with a line that tells the position. Who doesn't have to wait sees
-/// nothing.
+/// when the waiting begins, and a sign of life every two minutes: CI systems kill jobs that are silent for
+/// ten. Both end with a line that tells the position. Who doesn't have to wait sees nothing.
 class WaitingLine {
   public:
-    /// `wait` is how long the borrower is ready to wait in all.
-    WaitingLine(Console& console, std::string pool, Duration wait);
+    /// `wait` is how long the borrower is ready to wait in all, from `begin` on.
+    WaitingLine(Console& console, std::string pool, Duration wait, Moment begin);
 
     /// To be called now and then while waiting.
     void update(Moment now);
@@ -28,22 +28,27 @@ class WaitingLine {
     bool has_news(Moment now) const;
     void tell_place(Moment now);
 
-    /// The server is in trouble, and it is tried again: said once per reason.
-    void trouble(const std::string& server, const std::string& reason);
+    /// The server is in trouble, and it is tried again: said once per reason. `what` goes on from its name.
+    void trouble(Moment now, const std::string& server, const std::string& what);
     /// The trouble, if there was any, is over: said once.
-    void recovered();
+    void recovered(Moment now);
 
     void granted(Moment now, unsigned position);
 
   private:
     bool is_waiting(Moment now) const;
+    void say(Moment now, const std::string& text);
+    void begin_waiting(Moment now);
+    std::string waited(Moment now) const;
     std::string longest_holder(Moment now) const;
     std::string live_text(Moment now) const;
 
     Console& console_;
     std::string pool_;
     Duration wait_;
-    Moment begin_ = BootClock::now();
+    Moment begin_;
+    /// When the last line was written.
+    Moment said_;
     bool announced_ = false;
     /// `is not available: REASON`
     std::string trouble_;
@@ -60,7 +65,9 @@ class WaitingLine {
     std::optional<LongestHeld> longest_held_;
     std::size_t rank_ = 0;
     std::size_t told_rank_ = 0;
-    Moment rank_told_ = begin_;
+    Moment rank_told_;
+    /// How many slots the pool had when it was said that they are too few.
+    std::optional<unsigned> told_count_;
 };
 
 }  // namespace sema

@@ -150,6 +150,11 @@ TEST_CASE("bodies are written as the reference prints them, and read back") {
     CHECK(parse_returned(R"({"returned":true})")->returned);
     CHECK_FALSE(parse_deleted(R"({"deleted":false})")->deleted);
     CHECK(parse_error_body(R"({"error":"no"})")->error == "no");
+    // Other servers' errors.
+    for (const char* foreign :
+         {R"({"status":404,"error":"Not Found","path":"/l/x"})", R"({"error":{}})", R"("error")",
+          R"({"message":"no"})", R"({"error":"no","rank":1})", "<html>", "", "[]", "{}"})
+        CHECK_FALSE(parse_error_body(foreign));
 
     CHECK(parse_register_request(to_json(RegisterRequest{12}), 1000)->count == 12);
     const auto borrow = parse_borrow_request(to_json(BorrowRequest{1500ms, 300s}), 1000);

@@ -99,6 +99,27 @@ TEST_CASE("who waits is served in the order of arrival, also after the server wa
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("who waits with borrow keeps its place over a restart of the server, too") {
+    World world;
+    Program first(Semactl::command({"borrow", "vsim", "--ttl", "1h", "--wait", "60", "--output", "json"}),
+                  world.semactl.options());
+    REQUIRE(eventually([&] { return world.queue().size() == 1; }));
+    const auto second = world.queue_up();
+    world.server.kill9();
+    REQUIRE(first.warns("is not available"));
+    world.server.start();
+    REQUIRE(eventually([&] { return world.connections() == 2; }));
+
+    world.give_back();
+    CHECK(first.wait() == 0);
+    // And is printed no more than it asked for.
+    const Json lease = Json::parse(first.out());
+    CHECK(lease.size() == 4);
+    CHECK_FALSE(second->ended());
+    REQUIRE(world.semactl({"return", "vsim", lease.at("lease")}).status == 0);
+    CHECK(second->wait() == 0);
+}
+
 TEST_CASE("a place in the queue survives a connection that is cut") {
     World world;
     Proxy proxy(world.server.port());
@@ -254,6 +275,26 @@ TEST_CASE("a live line on a narrow terminal keeps to one row and cuts no charact
     const std::string& screen = terminal.screen();
     for (std::size_t at = 0; (at = screen.find("\xc2", at)) != std::string::npos; ++at)
         CHECK(screen.substr(at, 2) == "\xc2\xb7");
+}
+
+TEST_CASE("who wants more slots than the pool has is told so at once, and holds up nobody") {
+    const World world;
+    Program wide(Semactl::command({"run", "vsim", "--slots", "2", "--wait", "60", "--", "sh", "-c",
+                                   "echo $SEMA_POSITIONS"}),
+                 world.semactl.options());
+    REQUIRE(wide.warns(
+        "semactl: vsim: the pool has only 1 slot, and 2 are asked for: waiting until it has as many"));
+    world.give_back();
+    CHECK(world.semactl({"run", "vsim", "--wait", "0", "--", "true"}).status == 0);
+    REQUIRE(world.semactl({"resize", "vsim", "+1"}).status == 0);
+    CHECK(wide.wait() == 0);
+    CHECK(wide.out() == "0 1\n");
+
+    const Finished refused = world.semactl({"run", "vsim", "--slots", "5", "--wait", "0", "--", "true"});
+    CHECK(refused.status == 75);
+    CHECK(refused.err ==
+          "semactl: vsim: the pool has only 2 slots, and 5 were asked for (semactl resize vsim +3 "
+          "adds as many as are missing)\n");
 }
 
 TEST_CASE("a freed slot is handed over at once, however long the waiter's calls are") {

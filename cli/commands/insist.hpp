@@ -1,0 +1,46 @@
+#pragma once
+
+#include "cli/backoff.hpp"
+#include "cli/session.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <optional>
+#include <variant>
+
+namespace sema {
+
+/// For calls that are to reach the server for some seconds more where it is away: somebody's lease depends on
+/// them, and who has one has heard a semad at that address. The default of `--wait`.
+inline constexpr Duration usual_insistence = std::chrono::seconds(10);
+
+/// Calls, and calls again with growing pauses while the server is busy or not available, for up to `wait`.
+/// Each time `call` is given the time that it may take. Gives the last answer.
+template <class Call>
+auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
+    using namespace std::chrono_literals;
+    const Moment end = BootClock::now() + wait;
+    session.client.expect_semad();
+    Backoff backoff;
+    for (bool told = false;; told = true) {
+        const Duration left = end - BootClock::now();
+        auto answer = call(wait > 0s ? std::clamp<Duration>(left, 1s, 5s) : usual_call);
+        Duration pause = std::min<Duration>(backoff.next(), 1s);
+        std::optional<std::string> trouble;
+        if (const auto* busy = std::get_if<Busy>(&answer)) {
+            trouble = predicate(*busy);
+            pause = std::max(pause, busy->retry_after.value_or(0s));
+        } else if (const auto* away = std::get_if<Unavailable>(&answer)) {
+            trouble = predicate(*away);
+            pause = std::max(pause, away->retry_after.value_or(0s));
+        }
+        if (!trouble || BootClock::now() + pause >= end) return answer;
+        if (!told)
+            session.console.note(pool.name + ": " + session.client.server().name + " " + *trouble +
+                                 " (trying again, for " + describe(wait) + " at most)");
+        poll(nullptr, 0, static_cast<int>(pause / 1ms));
+    }
+}
+
+}  // namespace sema

@@ -1,0 +1,91 @@
+#include "cli/run/waiting_line.hpp"
+
+#include "tests/cli/captured_stderr.hpp"
+#include "tests/support/catch.hpp"
+
+#include <algorithm>
+#include <string>
+
+using namespace sema;
+using sema::test::CapturedStderr;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Moment start{1000s};
+
+struct Bench {
+    // What is said when time goes on to this moment, as it is looked at all the time.
+    std::string until(Moment end) {
+        for (; now < end; now = std::min<Moment>(end, now + 500ms))
+            line.update(now);
+        line.update(end);
+        return err.take();
+    }
+    static NoSlot place(std::size_t rank, unsigned count = 4, unsigned slots = 1) {
+        return {wire::NotGranted{"no resource available", rank, 7, count, count, 240}, true, slots};
+    }
+
+    CapturedStderr err;
+    Console console{Verbosity::normal, Output::text};
+    WaitingLine line{console, "vsim", 10min, start};
+    Moment now = start;
+};
+
+}  // namespace
+
+TEST_CASE("who waits without a terminal gives a sign of life every two minutes") {
+    Bench bench;
+    CHECK(bench.until(start + 400ms).empty());
+    CHECK(bench.until(start + 1s) == "semactl: waiting for vsim, up to 10m\n");
+    bench.line.place(Bench::place(3));
+    bench.line.tell_place(bench.now);
+    CHECK(bench.err.take() == "semactl: waiting for vsim: 3rd of 7, ~4m \u00b7 4/4 in use\n");
+    CHECK(bench.until(start + 1s + 2min - 500ms).empty());
+    CHECK(bench.until(start + 1s + 2min) ==
+          "semactl: still waiting for vsim, 2m 1s of 10m: 3rd of 7, ~4m \u00b7 4/4 in use\n");
+    CHECK(bench.until(start + 1s + 4min - 500ms).empty());
+    CHECK(bench.until(start + 1s + 4min) ==
+          "semactl: still waiting for vsim, 4m 1s of 10m: 3rd of 7, ~4m \u00b7 4/4 in use\n");
+}
+
+TEST_CASE("who waits for a server that is away gives a sign of life too, and says why") {
+    Bench bench;
+    bench.line.trouble(start + 10s, "http://there", "is overloaded: too many waiters (status 503)");
+    CHECK(bench.err.take() ==
+          "semactl: http://there is overloaded: too many waiters (status 503) (trying again, for 10m in "
+          "all)\n");
+    bench.line.trouble(start + 20s, "http://there", "is overloaded: too many waiters (status 503)");
+    CHECK(bench.until(start + 10s + 2min - 500ms).empty());
+    CHECK(
+        bench.until(start + 10s + 2min) ==
+        "semactl: still waiting for vsim, 2m 10s of 10m: the server is overloaded: too many waiters (status "
+        "503)\n");
+}
+
+TEST_CASE("any other line is a sign of life") {
+    Bench bench;
+    bench.until(start + 1s);
+    for (std::size_t rank = 7; rank > 1; --rank) {
+        bench.line.place(Bench::place(rank));
+        bench.line.tell_place(bench.now);
+        CHECK(bench.err.take().find("still") == std::string::npos);
+        CHECK(bench.until(bench.now + 90s).empty());
+    }
+}
+
+TEST_CASE(
+    "who asks for more slots than the pool has is told so, again only where it has another number of them") {
+    Bench bench;
+    bench.until(start + 1s);
+    bench.line.place(Bench::place(1, 2, 3));
+    CHECK(bench.err.take() ==
+          "semactl: vsim: the pool has only 2 slots, and 3 are asked for: waiting until it has "
+          "as many (semactl resize)\n");
+    bench.line.place(Bench::place(1, 2, 3));
+    CHECK(bench.err.take().empty());
+    bench.line.place(Bench::place(1, 1, 3));
+    CHECK(bench.err.take().find("only 1 slot") != std::string::npos);
+    bench.line.place(Bench::place(1, 3, 3));
+    CHECK(bench.err.take().empty());
+}

@@ -4,6 +4,7 @@
 #include "cli/run/acquire.hpp"
 #include "cli/run/environment.hpp"
 
+#include <cstdlib>
 #include <memory>
 
 namespace sema {
@@ -71,8 +72,10 @@ int print_lease(const BorrowOptions& options, Session& session) {
     request->wait = options.wait.value_or(pool->wait.value_or(0s));
 
     Signals signals;
+    const char* const held = std::getenv(held_variable);
     Acquisition wanted{request->wait > 0s ? keyed(*request) : *request};
     wanted.stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
+    wanted.is_held_above = held != nullptr && is_held(held, pool->id);
     Acquired acquired = acquire(session.client, session.console, *pool, wanted, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {

@@ -174,8 +174,9 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
     for (const PoolRef* pool : order) {
         const Duration left = std::max<Duration>(deadline - BootClock::now(), 0s);
         const auto stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew;
+        const bool is_held_above = is_held(environment_variable(held_variable), pool->id);
         Acquired acquired = acquire(session_.client, session_.console, *pool,
-                                    {request(*pool, left), stale, keeper.get()}, signals);
+                                    {request(*pool, left), stale, keeper.get(), is_held_above}, signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
             const bool stops = std::holds_alternative<Stopped>(acquired);
@@ -214,7 +215,7 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const Variables exported = variables(keeper);
     const std::string position = exported.empty() ? "" : exported.front().second;
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
-                          environment_with(exported, environ)};
+                          environment_with(exported, names_of_variables(), environ)};
     Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
     auto outcome = supervisor.run(child, session_.inherited);
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
@@ -252,6 +253,7 @@ Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) 
 
 RunJob::Variables RunJob::variables(const Keeper& keeper) const {
     Variables all;
+    std::string held = environment_variable(held_variable);
     for (std::size_t i = 0; i < pools_.size(); ++i) {
         // They were borrowed in another order.
         const auto kept =
@@ -260,16 +262,28 @@ RunJob::Variables RunJob::variables(const Keeper& keeper) const {
         if (kept == keeper.leases().end()) continue;
         const wire::LeaseGrant& lease = kept->lease.grant().lease;
         if (i == 0) all = lease_variables(lease);
+        held = held_with(held, pools_[i].id);
         if (pools_.size() == 1) continue;
         const auto own = pool_variables(variable_part(pools_[i].name, i + 1), lease);
         all.insert(all.end(), own.begin(), own.end());
     }
+    if (!all.empty()) all.emplace_back(held_variable, held);
     return all;
+}
+
+std::vector<std::string> RunJob::names_of_variables() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < pools_.size(); ++i) {
+        const std::string part = variable_part(pools_[i].name, i + 1);
+        // To an outer run, a number may stand for another pool.
+        if (part == variable_part(pools_[i].name, i + 2)) names.push_back(part);
+    }
+    return names;
 }
 
 /// A line for the shell, for what the user wants done beside the command.
 ChildSpec RunJob::shell(const std::string& line, const Variables& variables) const {
-    return {"/bin/sh", {"sh", "-c", line}, environment_with(variables, environ)};
+    return {"/bin/sh", {"sh", "-c", line}, environment_with(variables, names_of_variables(), environ)};
 }
 
 void RunJob::explain_shell(const ExecFailed& failure) const {

@@ -70,6 +70,8 @@ class RunJob {
     Variables variables(const Keeper& keeper) const;
     ChildSpec shell(const std::string& line, const Variables& variables) const;
     void explain_shell(const ExecFailed& failure) const;
+    /// What the pools are called in the names of variables.
+    std::vector<std::string> names_of_variables() const;
     void tear_down(Keeper& keeper, Ended& ended, Variables variables, Signals& signals) const;
 
     const RunOptions& options_;

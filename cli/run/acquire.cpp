@@ -47,7 +47,12 @@ class Borrower : public Waiter {
           signals_(signals),
           begin_(BootClock::now()),
           line_(console, pool.name, wanted.request.wait, begin_),
-          deadline_(begin_ + wanted.request.wait) {}
+          deadline_(begin_ + wanted.request.wait) {
+        if (wanted.is_held_above)
+            line_.hint(pool.name +
+                       ": a semactl run around this one holds a slot of it, and keeps it until this one is "
+                       "done");
+    }
 
     Acquired run() {
         for (;;) {

@@ -32,6 +32,8 @@ struct Acquisition {
     Stale stale = Stale::replace;
     /// Leases that are kept alive while this one is waited for. It has a client of its own.
     Keeper* earlier = nullptr;
+    /// Whether a command that semactl is part of holds a slot of the pool already.
+    bool is_held_above = false;
 };
 
 /// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdint>
+#include <cstdio>
 
 namespace sema {
 namespace {
@@ -13,14 +15,25 @@ constexpr std::string_view prefix = "SEMA_";
 constexpr std::array<std::string_view, 6> endings = {"POSITION", "LEASE", "EXPIRES_AT",
                                                      "FENCE",    "SLOT",  "POSITIONS"};
 
-// Whether semactl exports a variable of that name: SEMA_POSITION, or SEMA_VSIM_POSITION.
-bool is_ours(std::string_view name) {
-    if (name.substr(0, prefix.size()) != prefix) return false;
-    name.remove_prefix(prefix.size());
-    return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) {
-        if (name.size() < ending.size() || name.substr(name.size() - ending.size()) != ending) return false;
-        return name.size() == ending.size() || name[name.size() - ending.size() - 1] == '_';
-    });
+// Whether a variable of that name tells of a lease: SEMA_POSITION, or SEMA_VSIM_POSITION for the pool VSIM.
+bool tells_of_lease(std::string_view name, std::string_view pool) {
+    const auto take = [&name](std::string_view part) {
+        if (name.substr(0, part.size()) != part) return false;
+        name.remove_prefix(part.size());
+        return true;
+    };
+    if (!take(prefix) || (!pool.empty() && !(take(pool) && take("_")))) return false;
+    return std::find(endings.begin(), endings.end(), name) != endings.end();
+}
+
+std::string mark_of(const PoolId& pool) {
+    // FNV-1a. A quarter of a UUID's bits at most can be learnt from the result.
+    std::uint32_t hash = 2166136261;
+    for (const char c : pool.str())
+        hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(hash));
+    return text;
 }
 
 std::string with_spaces(const std::vector<unsigned>& positions) {
@@ -79,15 +92,32 @@ std::string variable_part(const std::string& pool_name, std::size_t number) {
 }
 
 std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& variables,
-                                          const char* const* inherited) {
+                                          const std::vector<std::string>& own, const char* const* inherited) {
+    const auto is_replaced = [&](std::string_view name) {
+        return tells_of_lease(name, "") ||
+               std::any_of(own.begin(), own.end(),
+                           [&](const std::string& pool) { return tells_of_lease(name, pool); }) ||
+               std::any_of(variables.begin(), variables.end(),
+                           [&](const auto& variable) { return variable.first == name; });
+    };
     std::vector<std::string> environment;
     for (; inherited != nullptr && *inherited != nullptr; ++inherited) {
         const std::string_view entry(*inherited);
-        if (!is_ours(entry.substr(0, entry.find('=')))) environment.emplace_back(entry);
+        if (!is_replaced(entry.substr(0, entry.find('=')))) environment.emplace_back(entry);
     }
     for (const auto& [name, value] : variables)
         environment.push_back(std::string(name).append("=").append(value));
     return environment;
+}
+
+std::string held_with(std::string held, const PoolId& pool) {
+    if (is_held(held, pool)) return held;
+    if (!held.empty()) held += " ";
+    return held + mark_of(pool);
+}
+
+bool is_held(std::string_view held, const PoolId& pool) {
+    return (" " + std::string(held) + " ").find(" " + mark_of(pool) + " ") != std::string::npos;
 }
 
 std::string shell_word(std::string_view text) {

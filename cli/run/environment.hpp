@@ -22,9 +22,17 @@ std::vector<std::pair<std::string, std::string>> pool_variables(const std::strin
 std::string variable_part(const std::string& pool_name, std::size_t number);
 
 /// `inherited` (entries of the form NAME=VALUE) with the variables in it. What an outer `semactl run`
-/// exported is gone.
+/// exported of the pools that are called `own` in the names of variables, and of the first one it held, is
+/// gone; what it exported of others stays, since it holds those still.
 std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& variables,
-                                          const char* const* inherited);
+                                          const std::vector<std::string>& own, const char* const* inherited);
+
+/// The variable that tells which pools `semactl run` and those around it hold slots of: a mark for each, with
+/// spaces between. A mark tells a pool from others, and is too short to find its UUID by.
+inline constexpr const char* held_variable = "SEMA_HELD";
+/// `held` with this pool's mark.
+std::string held_with(std::string held, const PoolId& pool);
+bool is_held(std::string_view held, const PoolId& pool);
 
 /// The text as one word of a Bourne shell, whatever is in it.
 std::string shell_word(std::string_view text);

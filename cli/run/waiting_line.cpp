@@ -57,6 +57,7 @@ void WaitingLine::update(Moment now) {
 void WaitingLine::begin_waiting(Moment now) {
     if (std::exchange(announced_, true)) return;
     if (!console_.is_live()) say(now, "waiting for " + pool_ + ", up to " + describe(wait_));
+    if (!hint_.empty()) say(now, hint_);
 }
 
 // As much as fits into the terminal's width. The holder's name is shortened first, then all that was heard of

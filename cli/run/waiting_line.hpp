@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace sema {
 
@@ -16,6 +17,9 @@ class WaitingLine {
   public:
     /// `wait` is how long the borrower is ready to wait in all, from `begin` on.
     WaitingLine(Console& console, std::string pool, Duration wait, Moment begin);
+
+    /// Something that whoever waits should know, said once and only if there is waiting.
+    void hint(std::string text) { hint_ = std::move(text); }
 
     /// To be called now and then while waiting.
     void update(Moment now);
@@ -49,6 +53,7 @@ class WaitingLine {
     Moment begin_;
     /// When the last line was written.
     Moment said_;
+    std::string hint_;
     bool announced_ = false;
     /// `is not available: REASON`
     std::string trouble_;

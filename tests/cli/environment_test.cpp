@@ -3,28 +3,55 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/program.hpp"
 
+#include <algorithm>
+
 using Words = std::vector<std::string>;
 
-TEST_CASE("a command's environment holds its lease, and nothing of an outer one") {
-    const auto lease = *sema::LeaseId::parse("3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34");
-    const char* inherited[] = {"PATH=/bin",
-                               "SEMA_POSITION=9",
-                               "SEMA_LEASE=x",
-                               "SEMA_EXPIRES_AT=1",
-                               "SEMA_FENCE=7",
-                               "SEMA_SLOT=x",
-                               "SEMA_POSITIONS=9 10",
-                               "SEMA_OWN=kept",
-                               "SEMACTL_POOL=vsim",
-                               "SEMA_POSITIONAL=kept",
-                               "SEMA_A_B_SLOT=x",
-                               "SEMA_DB_LEASE=x",
-                               nullptr};
-    const auto variables = sema::lease_variables({lease, 3, 1781337630, 30});
-    CHECK(sema::environment_with(variables, inherited) ==
-          Words{"PATH=/bin", "SEMA_OWN=kept", "SEMACTL_POOL=vsim", "SEMA_POSITIONAL=kept", "SEMA_POSITION=3",
-                "SEMA_LEASE=3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34", "SEMA_EXPIRES_AT=1781337630"});
-    CHECK(sema::environment_with(variables, nullptr).size() == 3);
+namespace {
+
+const auto own_lease = *sema::LeaseId::parse("3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34");
+const auto own_variables = sema::lease_variables({own_lease, 3, 1781337630, 30});
+const Words own = {"SEMA_POSITION=3", "SEMA_LEASE=" + own_lease.str(), "SEMA_EXPIRES_AT=1781337630"};
+
+// What is left of an environment beside the variables of a lease of the pool VSIM.
+Words inherited_of(std::vector<const char*> inherited) {
+    inherited.push_back(nullptr);
+    Words all = sema::environment_with(own_variables, {"VSIM"}, inherited.data());
+    REQUIRE(all.size() >= own.size());
+    CHECK(std::equal(own.begin(), own.end(), all.end() - 3));
+    all.resize(all.size() - own.size());
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("a command's environment holds its lease, and nothing of an outer one's") {
+    CHECK(inherited_of({"PATH=/bin", "SEMA_POSITION=9", "SEMA_LEASE=x", "SEMA_EXPIRES_AT=1", "SEMA_FENCE=7",
+                        "SEMA_SLOT=x", "SEMA_POSITIONS=9 10", "SEMA_VSIM_LEASE=x", "SEMA_VSIM_SLOT=x"}) ==
+          Words{"PATH=/bin"});
+    CHECK(sema::environment_with(own_variables, {"VSIM"}, nullptr) == own);
+}
+
+TEST_CASE("a command's environment keeps what an outer run exported of other pools, and what is nobody's") {
+    for (const char* kept :
+         {"SEMA_BOARD_SLOT=/dev/ttyUSB0", "SEMA_VSIM_B_LEASE=x", "SEMA_VSIM=x", "SEMA_OWN=x",
+          "SEMA_A_POSITIONAL=x", "SEMA_POSITIONAL=x", "SEMACTL_POOL=vsim", "MY_SEMA_SLOT=x"})
+        CHECK(inherited_of({kept}) == Words{kept});
+}
+
+TEST_CASE("the marks of pools that are held tell these from others, and tell nothing else") {
+    const auto a = *sema::PoolId::parse("9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01");
+    const auto b = *sema::PoolId::parse("9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a02");
+    CHECK_FALSE(sema::is_held("", a));
+    const std::string held = sema::held_with("", a);
+    CHECK(held.size() == 8);
+    CHECK(sema::is_held(held, a));
+    CHECK_FALSE(sema::is_held(held, b));
+    CHECK_FALSE(sema::is_held(held + "0", a));
+    const std::string both = sema::held_with(held, b);
+    CHECK(sema::is_held(both, a));
+    CHECK(sema::is_held(both, b));
+    CHECK(sema::held_with(both, a) == both);
 }
 
 namespace {

@@ -74,6 +74,14 @@ TEST_CASE("any other line is a sign of life") {
     }
 }
 
+TEST_CASE("what whoever waits should know is said once, and to no one else") {
+    Bench bench;
+    bench.line.hint("vsim: it is held above");
+    CHECK(bench.until(start + 400ms).empty());
+    CHECK(bench.until(start + 30s) ==
+          "semactl: waiting for vsim, up to 10m\nsemactl: vsim: it is held above\n");
+}
+
 TEST_CASE(
     "who asks for more slots than the pool has is told so, again only where it has another number of them") {
     Bench bench;

@@ -202,10 +202,10 @@ TEST_CASE("the command learns its slot from its environment and from its argumen
     CHECK(sema::LeaseId::parse(lease));
     CHECK(expires_at > std::time(nullptr) + 3500);
 
-    // A run within a run has a slot of its own, and nothing of the outer one's.
+    // A run within a run has a slot of its own, and nothing of the outer one's but that it is there.
     const Finished nested = world.semactl({"run", "vsim", "--", SEMACTL, "run", "vsim", "--", "sh", "-c",
                                            "echo $SEMA_POSITION; env | grep ^SEMA_ | grep -vc ^SEMA_TEST_"});
-    CHECK(nested.out == "1\n6\n");
+    CHECK(nested.out == "1\n7\n");
 
     CHECK(world.semactl({"run", "vsim", "-I", "{}", "--", "echo", "port-{}-{}", "{"}).out == "port-0-0 {\n");
 }

@@ -67,6 +67,16 @@ TEST_CASE("a command can hold slots of several pools, and tells them apart") {
     CHECK(world.in_use("b") == 0);
 }
 
+TEST_CASE("a run inside a run leaves it the variables of the pools that it holds") {
+    const World world;
+    REQUIRE(world({"new", "--count", "2", "--save", "c"}).status == 0);
+    const Finished run =
+        world({"run", "a", "c", "--", SEMACTL, "run", "c", "--", "sh", "-c",
+               "echo $SEMA_POSITION $SEMA_A_POSITION ${SEMA_C_POSITION-none}; echo $SEMA_HELD | wc -w"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "1 0 none\n2\n");
+}
+
 TEST_CASE("jobs that name the same pools in different orders never wait for each other in a circle") {
     const World world;
     std::vector<std::unique_ptr<Program>> jobs;

@@ -297,6 +297,25 @@ TEST_CASE("who wants more slots than the pool has is told so at once, and holds 
           "adds as many as are missing)\n");
 }
 
+TEST_CASE("a run inside a run that holds the pool's slot is told what it waits for") {
+    const World world;
+    world.give_back();
+    const Words inner = {SEMACTL, "run", "vsim", "--wait", "1", "--", "echo", "never"};
+    Words nested = {"run", "vsim", "--"};
+    nested.insert(nested.end(), inner.begin(), inner.end());
+    const Finished alone = world.semactl(nested);
+    CHECK(alone.status == 75);
+    CHECK_THAT(alone.err,
+               has_text("semactl: vsim: a semactl run around this one holds a slot of it, and keeps it "
+                        "until this one is done\n"));
+
+    // Somebody else's slot is nothing of that kind.
+    const Finished other = world.semactl(
+        {"run", "vsim", "--", "env", "-u", "SEMA_HELD", SEMACTL, "run", "vsim", "--wait", "1", "--", "true"});
+    CHECK(other.status == 75);
+    CHECK(other.err.find("around this one") == std::string::npos);
+}
+
 TEST_CASE("a freed slot is handed over at once, however long the waiter's calls are") {
     const World world;
     const auto run = world.queue_up();

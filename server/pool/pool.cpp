@@ -459,9 +459,8 @@ PoolView Pool::view(TimePoint now) const {
     std::sort(view.leases.begin(), view.leases.end(),
               [](const Lease& a, const Lease& b) { return a.position() < b.position(); });
     view.queue.assign(queue_.begin(), queue_.end());
-    // Those who are away keep no free slot from a newcomer.
-    const auto& turns = queue_.get<ByTurn>();
-    const bool nobody_is_next = turns.empty() || turns.begin()->away;
+    // Those who are away, or want more slots than there are, keep no free slot from a newcomer.
+    const bool nobody_is_next = next_in_turn() == nullptr;
     view.eta = eta(forecast(now), nobody_is_next && available() > 0 ? 1 : queue_.size() + 1, 1);
     return view;
 }

@@ -442,7 +442,7 @@ std::optional<TimePoint> Pool::next_change() const {
 std::optional<TimePoint> Pool::next_free() const {
     std::optional<TimePoint> next;
     if (!ends_.empty()) next = ends_.begin()->first + limits_->clock_error;
-    if (!resting_.empty()) next = earliest(next, resting_.begin()->first + cooldown());
+    if (!resting_.empty()) next = earliest(next, rested_at(resting_.begin()->first));
     return next;
 }
 
@@ -476,7 +476,7 @@ Forecast Pool::forecast(TimePoint now) const {
             ends.insert(ends.end(), lease.positions.size(), std::min(left, end - now) + cooldown());
         }
         for (const auto& [ended_at, position] : resting_)
-            ends.push_back(ended_at + cooldown() - now);
+            ends.push_back(rested_at(ended_at) - now);
     }
     return {std::move(ends), count_, mean ? std::optional(*mean + cooldown()) : std::nullopt};
 }
@@ -528,7 +528,7 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
         if (is_first) ends_.emplace(end, row.lease);
         live->second.lease.positions.push_back(row.position);
         ++in_use_;
-    } else if (end + cooldown() > now) {
+    } else if (cooldown() > Duration::zero() && rested_at(end) > now) {
         resting_.emplace(end, row.position);
     } else {
         // There is a row all the same.
@@ -546,7 +546,7 @@ void Pool::settle(TimePoint now, Changes& changes, Outcome& outcome) {
         // The row tells by itself that its time has passed.
         end(live, live->second.lease.expires_at, false, changes, outcome);
     }
-    while (!resting_.empty() && resting_.begin()->first + cooldown() <= now) {
+    while (!resting_.empty() && rested_at(resting_.begin()->first) <= now) {
         mark(resting_.begin()->second, false);
         resting_.erase(resting_.begin());
         ++revision_;

@@ -94,7 +94,8 @@ struct PoolLimits {
     Duration rejoin = std::chrono::seconds(15);
     /// This server, where several share the pools; else none.
     ServerId server{};
-    /// By how much the time that a server is told may be behind: a lease lasts so much longer than its ttl.
+    /// By how much the time that a server is told may be behind: a lease lasts so much longer than its ttl,
+    /// and a slot rests so much longer than the cooldown.
     Duration clock_error{};
 };
 
@@ -296,6 +297,8 @@ class Pool {
     void mark(Position position, bool is_busy);
     void count_busy();
     Duration cooldown() const { return settings_ ? settings_->cooldown : Duration::zero(); }
+    /// When a slot that rests since then is lent again.
+    TimePoint rested_at(TimePoint ended_at) const { return ended_at + cooldown() + limits_->clock_error; }
 
     const PoolLimits* limits_;
     unsigned count_ = 0;

@@ -33,8 +33,8 @@ class ClockEstimate {
     /// What lies further outside the bounds is no drift: the store's wall clock was stepped, or this machine
     /// was halted, and its clock with it.
     static constexpr Duration least_step = std::chrono::milliseconds(500);
-    /// By then every server that runs has looked at the clock once more.
-    static constexpr Duration doubt_time = std::chrono::milliseconds(400);
+    /// By then every server that runs has looked at the clock once more, on a busy machine too.
+    static constexpr Duration doubt_time = std::chrono::seconds(1);
     /// An answer that was longer under way than this tells little: what is doubted waits for a quicker one,
     /// up to `patience`, lest the leases of a server that was halted end too early by as much. Where the
     /// store is so far away that none is quicker, that is the best there is.

@@ -191,8 +191,8 @@ TEST_CASE("a command that outlives a TERM for --kill-after is killed with its tr
 TEST_CASE("a command that ends at a TERM takes what it started along before its slot is free") {
     const World world;
     const std::string script =
-        "sh -c 'trap \"echo child stops; exit\" TERM; echo child $$; while :; do sleep 0.05; done' & "
-        "trap 'exit 7' TERM; wait";
+        "trap 'exit 7' TERM; "
+        "sh -c 'trap \"echo child stops; exit\" TERM; echo child $$; while :; do sleep 0.05; done' & wait";
     Program run(Semactl::command({"run", "vsim", "--", "sh", "-c", script}), world.semactl.options());
     REQUIRE(run.prints("child "));
     run.signal(SIGTERM);

@@ -209,6 +209,17 @@ TEST_CASE("a slot rests from the end of an expired lease on, whenever that is no
     CHECK(bench.granted(start + 15s).position() == 0);
 }
 
+TEST_CASE("a slot rests longer by what the time may be behind") {
+    PoolLimits limits;
+    limits.clock_error = 5ms;
+    Bench bench(1, limits);
+    bench.set(start, resting(5s));
+    const Lease lease = bench.granted(start);
+    bench.give_back(start + 10s, lease.id);
+    CHECK(bench.refused(start + 15s + 5ms - 1us));
+    CHECK(bench.granted(start + 15s + 5ms).position() == 0);
+}
+
 TEST_CASE("a slot rests after a revoke") {
     Bench bench(1);
     bench.set(start, resting(5s));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 /// Every exit status of semactl, in one place. `semactl run` exits with the status of the command it ran,
 /// so its own statuses keep out of the range that commands use; where sysexits.h or the shells have a
 /// number for the same thing, that number is taken.
@@ -37,9 +39,20 @@ inline constexpr int not_executable = 126;
 /// The command was not found. Only from `run`.
 inline constexpr int not_found = 127;
 
-/// The command was ended by this signal, or semactl was while it waited for a slot.
+/// The command was ended by this signal, or semactl was while it waited: semactl then ends by it too (see
+/// end_by_signal()). No program exits with such a number.
 constexpr int of_signal(int number) {
-    return 128 + number;
+    return 256 + number;
+}
+
+/// The signal, where the status is that of one.
+constexpr std::optional<int> signal_of(int status) {
+    return status > 256 ? std::optional(status - 256) : std::nullopt;
+}
+
+/// The number that a shell has for the status: 128 + N for signal N.
+constexpr int in_shell(int status) {
+    return status > 256 ? status - 128 : status;
 }
 
 }  // namespace sema::exit_status

@@ -1,4 +1,5 @@
 #include "cli/commands/commands.hpp"
+#include "cli/end_by_signal.hpp"
 #include "cli/exit_status.hpp"
 #include "cli/overloaded.hpp"
 #include "common/given_text.hpp"
@@ -192,7 +193,9 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
 int main(int argc, char** argv) {
     try {
         const sema::InheritedDescriptors inherited;
-        return sema::main_with({argv + 1, argv + argc}, inherited);
+        const int status = sema::main_with({argv + 1, argv + argc}, inherited);
+        if (const auto signal = sema::exit_status::signal_of(status)) sema::end_by_signal(*signal);
+        return sema::exit_status::in_shell(status);
     } catch (const std::bad_alloc&) {
         // Through C, which needs no memory for it.
         std::fputs("semactl: out of memory\n", stderr);

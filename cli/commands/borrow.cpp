@@ -99,7 +99,8 @@ int run_borrow(const BorrowOptions& options, Session& session) {
     const int status = print_lease(options, session);
     // A shell that evaluates nothing calls that a success, and a script would go on without a slot.
     if (options.shell && status != exit_status::done)
-        static_cast<void>(session.console.print("(exit " + std::to_string(status) + ")\n"));
+        static_cast<void>(
+            session.console.print("(exit " + std::to_string(exit_status::in_shell(status)) + ")\n"));
     return status;
 }
 

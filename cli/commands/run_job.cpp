@@ -6,6 +6,7 @@
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
 #include "cli/run/preparation.hpp"
+#include "cli/run/terminal.hpp"
 #include "common/given_text.hpp"
 
 #include <unistd.h>
@@ -217,6 +218,7 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
                           environment_with(exported, names_of_variables(), environ)};
     Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
+    const SavedModes terminal_modes;
     auto outcome = supervisor.run(child, session_.inherited);
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
         session_.console.error("cannot execute " + path_ + ": " +
@@ -229,6 +231,9 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     if (!ended.slot_is_free) keeper.disown();
     if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
     keeper.give_back(ReturnDeadline(signals, ended.stop_requested));
+    // A command that ends by itself leaves the terminal as it wants to.
+    if (ended.stop_requested || ended.lease_was_lost || exit_status::signal_of(ended.exit_status))
+        terminal_modes.restore();
     return ended.exit_status;
 }
 
@@ -244,8 +249,14 @@ Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) 
         limits.on_lost = [this, &signals, variables](pid_t command) {
             Variables all = variables;
             all.emplace_back("SEMA_PID", std::to_string(command));
-            const auto started = start_child(shell(options_.on_lost, all), signals, session_.inherited);
-            if (const auto* failure = std::get_if<ExecFailed>(&started)) explain_shell(*failure);
+            try {
+                const auto started = start_child(shell(options_.on_lost, all), signals, session_.inherited);
+                if (const auto* pid = std::get_if<pid_t>(&started)) return std::optional(*pid);
+                explain_shell(std::get<ExecFailed>(started));
+            } catch (const std::system_error& error) {
+                session_.console.error(error.what());
+            }
+            return std::optional<pid_t>();
         };
     }
     return limits;
@@ -296,7 +307,7 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
         session_.console.note(names_ + ": the teardown is left out, since the slot is not held any more");
         return;
     }
-    variables.emplace_back("SEMA_EXIT_STATUS", std::to_string(ended.exit_status));
+    variables.emplace_back("SEMA_EXIT_STATUS", std::to_string(exit_status::in_shell(ended.exit_status)));
     Supervisor::Limits bounds = limits(signals, {});
     bounds.on_lost = nullptr;
     bounds.hold_tree = false;
@@ -310,7 +321,7 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
     if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
     if (done.exit_status != 0)
         session_.console.note(names_ + ": the teardown ended with status " +
-                              std::to_string(done.exit_status));
+                              std::to_string(exit_status::in_shell(done.exit_status)));
 }
 
 }  // namespace sema

@@ -1,8 +1,8 @@
 #include "cli/run/supervisor.hpp"
 
 #include "cli/exit_status.hpp"
+#include "cli/run/terminal.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,24 +35,6 @@ std::string name_of(int signal) {
     const char* name = sigabbrev_np(signal);
     return name != nullptr ? name : std::to_string(signal);
 }
-
-// semactl's controlling terminal, where it has one.
-class Terminal {
-  public:
-    Terminal() : fd_(open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
-    ~Terminal() {
-        if (fd_ >= 0) close(fd_);
-    }
-    Terminal(const Terminal&) = delete;
-    Terminal& operator=(const Terminal&) = delete;
-
-    // The process group in the foreground; no group has the number -1.
-    pid_t foreground() const { return fd_ >= 0 ? tcgetpgrp(fd_) : -1; }
-    void give_to(pid_t group) const { tcsetpgrp(fd_, group); }
-
-  private:
-    int fd_;
-};
 
 bool is_stopped(pid_t pid) {
     const auto process = find_process(pid);

@@ -1,3 +1,4 @@
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
@@ -147,4 +148,60 @@ TEST_CASE("a stop while waiting gives the terminal back, and the wait goes on af
     REQUIRE(desk.terminal.shows("served"));
     REQUIRE(desk.terminal.shows("status 0"));
     CHECK(bash.wait() == 0);
+}
+
+TEST_CASE("a command that is killed leaves the terminal as it was") {
+    Desk desk;
+    Words words =
+        GENERATE(Words{"--kill-after", "100ms"}, Words{"--ttl", "4", "--no-keepalive"}, Words{"-q"});
+    words.insert(words.begin(), {"run", "vsim"});
+    words.insert(words.end(), {"--", "sh", "-c",
+                               "trap '' TERM; stty raw -echo; echo ready; while :; do sleep 0.05; done"});
+    Program raw(Semactl::command(words), desk.at_terminal());
+    REQUIRE(desk.terminal.shows("ready"));
+    REQUIRE_FALSE(desk.terminal.echoes());
+    if (words[2] == "-q") {
+        // By somebody else.
+        for (const auto& process : sema::descendants(raw.pid(), {}).found) {
+            if (process.parent == raw.pid() && process.name == "sh") kill(process.pid, SIGKILL);
+        }
+    } else if (words[2] == "--kill-after") {
+        raw.signal(SIGTERM);
+    }
+    CHECK(raw.wait() == (words[2] == "--ttl" ? 79 : 128 + SIGKILL));
+    CHECK(desk.terminal.echoes());
+}
+
+TEST_CASE("a command that ends by itself leaves the terminal as it wants to") {
+    Desk desk;
+    Program stty(run({"stty", "-echo"}), desk.at_terminal());
+    CHECK(stty.wait() == 0);
+    CHECK_FALSE(desk.terminal.echoes());
+}
+
+TEST_CASE("a job that is killed in the background leaves the terminal alone") {
+    Desk desk;
+    const std::string shell = "set -m; " SEMACTL
+                              " run vsim -- sh -c 'echo ready; exec sleep 60'; bg; stty -echo; "
+                              "kill -TERM $(jobs -p); wait; echo all over";
+    Program bash({"bash", "-c", shell}, desk.at_terminal());
+    REQUIRE(desk.terminal.shows("ready"));
+    desk.terminal.type(ctrl_z);
+    REQUIRE(desk.terminal.shows("all over"));
+    CHECK_FALSE(desk.terminal.echoes());
+}
+
+TEST_CASE("a shell that is killed with the job in its foreground leaves the terminal as it was") {
+    Desk desk;
+    const std::string shell =
+        "set -m; " SEMACTL
+        " run vsim --ttl 4 --no-keepalive -- env PS1='inner> ' bash --norc --noprofile -i; "
+        "echo all over";
+    Program bash({"bash", "-c", shell}, desk.at_terminal());
+    REQUIRE(desk.terminal.shows("inner> "));
+    desk.terminal.type("sh -c 'trap \"\" TERM; stty -echo; echo $((6 * 7)); exec sleep 60'\n");
+    REQUIRE(desk.terminal.shows("42\r\n"));
+    REQUIRE_FALSE(desk.terminal.echoes());
+    REQUIRE(desk.terminal.shows("all over"));
+    CHECK(desk.terminal.echoes());
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pty.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <string>
@@ -47,6 +48,12 @@ class Terminal {
     void resize(unsigned short rows, unsigned short columns) const {
         const winsize size{rows, columns, 0, 0};
         REQUIRE(ioctl(keyboard_, TIOCSWINSZ, &size) == 0);
+    }
+    /// Whether it shows what is typed, as it does unless a program keeps it from that.
+    bool echoes() const {
+        termios modes{};
+        REQUIRE(tcgetattr(other_, &modes) == 0);
+        return (modes.c_lflag & ECHO) != 0;
     }
     bool shows(const std::string& text) {
         return eventually([&] { return screen().find(text) != std::string::npos; });

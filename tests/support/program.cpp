@@ -121,7 +121,8 @@ bool Program::ended() {
     if (status_) return true;
     int raw = 0;
     if (waitpid(pid_, &raw, WNOHANG) != pid_) return false;
-    status_ = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    if (WIFSIGNALED(raw)) ended_by_ = WTERMSIG(raw);
+    status_ = ended_by_ ? 128 + *ended_by_ : WEXITSTATUS(raw);
     return true;
 }
 

@@ -51,6 +51,8 @@ class Program {
     int wait(std::chrono::milliseconds limit = patience);
     /// Whether it has ended.
     bool ended();
+    /// The signal that ended it; none where it exited. REQUIRES: it has ended.
+    std::optional<int> ended_by() const { return ended_by_; }
 
     /// All that was written so far.
     std::string out() const;
@@ -66,6 +68,7 @@ class Program {
     TempDir folder_;
     pid_t pid_ = -1;
     std::optional<int> status_;
+    std::optional<int> ended_by_;
 };
 
 /// What a program that ran to its end left behind.

@@ -186,7 +186,8 @@ _semactl() {
         case $command in
             run)
                 options='--ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
-                options+=' --kill-after --grace --on-lost --hold-tree --teardown --fallback --dry-run'
+                options+=' --kill-after --grace --on-lost --die-with-parent --hold-tree --teardown'
+                options+=' --fallback --dry-run'
                 ((${#named[@]} == 0)) || options+=' --'
                 ;;
             borrow) options='--ttl --wait --lease --slots --priority --holder --holder-url --shell' ;;

@@ -112,7 +112,8 @@ _semactl_run() {
         '(-E --conflict-exit-code)'{-E+,--conflict-exit-code=}'[exit status when there was no slot]:status' \
         '--kill-after=[kill this long after a signal asked to stop]:time' \
         '--grace=[time between TERM and KILL when the lease ends]:time' \
-        '--on-lost=[what to do when the lease is gone]:what:(term ignore)' \
+        '--on-lost=[what to do when the lease is lost]:what:(term ignore)' \
+        '--die-with-parent[stop when whoever started semactl is gone]' \
         '--hold-tree[hold the slot until the last descendant has ended]' \
         '--teardown=[a shell command to run while the slot is still held]:line' \
         '--fallback=[what to do without a server]:what:(fail run)' \

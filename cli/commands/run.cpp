@@ -99,6 +99,8 @@ void add_command_options(CLI::App& run, RunOptions& options) {
     add_text(
         run, "--on-lost", options.on_lost, "WHAT",
         "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)");
+    add_flag(run, "--die-with-parent", options.die_with_parent,
+             "Leave the queue, or stop CMD, when the process that started semactl is gone");
     add_flag(run, "--hold-tree", options.hold_tree,
              "Hold the slot until the last of CMD's descendants has ended");
     add_text(run, "--teardown", options.teardown, "LINE",

@@ -109,6 +109,7 @@ int RunJob::describe() const {
 int RunJob::run() {
     Signals signals;
     if (const auto missing = prepare_to_supervise(session_.inherited)) {
+    if (options_.die_with_parent) signals.watch_parent();
         session_.console.error("cannot look after a command here: " + *missing);
         return exit_status::failed;
     }

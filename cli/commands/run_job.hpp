@@ -31,6 +31,8 @@ struct RunOptions {
     unsigned conflict_status = 0;
     bool no_keepalive = false;
     bool hold_tree = false;
+    /// Leave the queue, or stop the command, when whoever started semactl is gone.
+    bool die_with_parent = false;
     /// Run without a slot when the server cannot be reached.
     bool fall_back = false;
     bool dry_run = false;

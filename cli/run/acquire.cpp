@@ -83,6 +83,9 @@ class Borrower : public Waiter {
         while (const auto signal = signals_.next()) {
             if (ends_waiting(signal->number)) {
                 signal_ = signal->number;
+                if (signal->parent_is_gone)
+                    console_.note(pool_.name +
+                                  ": the process that started semactl is gone, leaving the queue");
                 return false;
             }
             switch (signal->number) {

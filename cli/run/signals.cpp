@@ -1,5 +1,6 @@
 #include "cli/run/signals.hpp"
 
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -102,7 +103,19 @@ Signals::Signals() {
 }
 
 Signals::~Signals() {
+    if (either_ >= 0) close(either_);
     close(fd_);
+}
+
+void Signals::watch_parent() {
+    parent_.emplace();
+    either_ = epoll_create1(EPOLL_CLOEXEC);
+    for (const int fd : {fd_, parent_->fd()}) {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        if (epoll_ctl(either_, EPOLL_CTL_ADD, fd, &event) != 0)
+            throw std::system_error(errno, std::generic_category(), "cannot watch for signals");
+    }
 }
 
 std::optional<Signal> Signals::next() {
@@ -116,7 +129,13 @@ std::optional<Signal> Signals::next() {
         const bool own_write = signal.number == SIGXFSZ && signal.sender == getpid();
         if (!own_write) return signal;
     }
-    return std::nullopt;
+    if (!parent_ || !parent_->is_gone()) return std::nullopt;
+    // Its descriptor would be readable for ever.
+    parent_.reset();
+    Signal signal;
+    signal.number = SIGTERM;
+    signal.parent_is_gone = true;
+    return signal;
 }
 
 void Signals::restore_in_child() const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "cli/run/parent_watch.hpp"
+
 #include <signal.h>
 #include <sys/types.h>
 
@@ -34,6 +36,8 @@ struct Signal {
     bool from_kernel = false;
     /// Who sent it, where it was not the kernel.
     pid_t sender = 0;
+    /// Nobody sent it: the process that started semactl has ended.
+    bool parent_is_gone = false;
 };
 
 /// Takes the process's signals out of their usual way, so that they are read in an event loop, one by one
@@ -49,8 +53,12 @@ class Signals {
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
 
+    /// From now on the end of the process that started semactl counts as a TERM.
+    /// Throws std::runtime_error where that can't be noticed.
+    void watch_parent();
+
     /// Readable when next() has something.
-    int fd() const { return fd_; }
+    int fd() const { return either_ >= 0 ? either_ : fd_; }
 
     /// The next signal that came in, if any. Doesn't block. CHLD is one of them, and may stand for several.
     std::optional<Signal> next();
@@ -72,6 +80,9 @@ class Signals {
     };
 
     int fd_ = -1;
+    std::optional<ParentWatch> parent_;
+    /// Readable when one of the two is.
+    int either_ = -1;
     Mask original_mask_ = 0;
     std::vector<Disposition> originals_;
 };

@@ -128,6 +128,8 @@ void Supervisor::pass_on(const Signal& signal) {
     const bool echo =
         signal.number == stop_request_ && stop_requested_ && now - *stop_requested_ < same_request;
     if (echo) return;
+    if (signal.parent_is_gone)
+        console_.note(pool_ + ": the process that started semactl is gone, stopping the command");
     forward(meaning == Meaning::stop ? signal.number : SIGTERM);
     on_stop_request(now);
     stop_request_ = signal.number;

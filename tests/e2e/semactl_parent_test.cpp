@@ -1,0 +1,88 @@
+// --die-with-parent
+#include "tests/e2e/semactl.hpp"
+#include "tests/support/catch.hpp"
+
+using namespace sema::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A server with a pool of one slot, and semactl to use it under a shell that can be killed.
+struct World {
+    World() { REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0); }
+
+    std::vector<std::string> shell(const std::string& arguments, const std::string& prefix = "") const {
+        // With a second command, lest the shell becomes semactl.
+        return {"sh", "-c", prefix + SEMACTL " run vsim " + arguments + "; echo shell goes on"};
+    }
+
+    RunningServer server;
+    Semactl semactl{server.url()};
+};
+
+// Nobody holds a slot or waits for one.
+bool is_idle(const Semactl& semactl) {
+    const std::string view = semactl({"holders", "vsim", "--output", "json"}).out;
+    return view.find("\"holders\":[]") != std::string::npos && view.find("\"queue\":[]") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("with --die-with-parent the command is stopped when whoever started semactl is killed") {
+    const World world;
+    const bool asked_for = GENERATE(true, false);
+    const std::string option = asked_for ? "--die-with-parent " : "";
+    // Before Linux 5.3 there are no descriptors of processes.
+    const std::string prefix = GENERATE("", DENIED_CALLS " ENOSYS pidfd_open -- ");
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    Program shell(world.shell(option + "-- sh -c 'trap \"echo asked; exit\" TERM; echo ready; "
+                                       "until [ -e leave ]; do sleep 0.05; done; echo done'",
+                              prefix),
+                  world.semactl.options(here));
+    REQUIRE(shell.prints("ready"));
+    shell.signal(SIGKILL);
+    shell.wait();
+    if (!asked_for) {
+        REQUIRE(world.semactl.in_use() == 1);
+        run_program({"touch", "leave"}, here);
+    }
+    REQUIRE(eventually([&] { return is_idle(world.semactl); }));
+    CHECK(shell.out() == (asked_for ? "ready\nasked\n" : "ready\ndone\n"));
+}
+
+TEST_CASE("with --die-with-parent the queue is left when whoever started semactl is killed") {
+    const World world;
+    const std::string lease = sema::LeaseId::random().str();
+    REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "1h", "--lease", lease}).status == 0);
+    Program shell(world.shell("--wait 1h --die-with-parent -- echo served"), world.semactl.options());
+    REQUIRE(shell.warns("waiting for vsim"));
+    shell.signal(SIGKILL);
+    shell.wait();
+    const std::string words = "the process that started semactl is gone, leaving the queue";
+    REQUIRE(eventually([&] { return shell.err().find(words) != std::string::npos; }));
+    REQUIRE(world.semactl({"return", "vsim", lease}).status == 0);
+    CHECK(eventually([&] { return is_idle(world.semactl); }));
+    CHECK(shell.out().empty());
+}
+
+TEST_CASE("--die-with-parent changes nothing while whoever started semactl lives") {
+    const World world;
+    Program shell(world.shell("--die-with-parent -- sh -c 'sleep 1; exit 7'"), world.semactl.options());
+    CHECK(shell.wait() == 0);
+    CHECK(shell.out() == "shell goes on\n");
+}
+
+TEST_CASE("--die-with-parent is refused where whoever started semactl cannot be seen") {
+    if (run_program({"unshare", "--user", "--map-root-user", "--pid", "--fork", "true"}).status != 0) {
+        WARN("no namespaces can be made here");
+        return;
+    }
+    const World world;
+    const Finished run = run_program({"unshare", "--user", "--map-root-user", "--pid", "--fork", SEMACTL,
+                                      "run", "vsim", "--die-with-parent", "--", "echo", "served"},
+                                     world.semactl.options());
+    CHECK(run.status == 125);
+    CHECK(run.out.empty());
+    CHECK_THAT(run.err, has_text("--die-with-parent"));
+}

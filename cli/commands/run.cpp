@@ -92,13 +92,13 @@ void add_command_options(CLI::App& run, RunOptions& options) {
     add_number(run, "-E,--conflict-exit-code", options.conflict_status,
                "Exit status when there was no slot (75)", {1, 255});
     add_duration(run, "--kill-after", options.kill_after,
-                 "Kill the command this long after a signal asked it to stop (5s; 0 means never)");
+                 "Kill the command this long after a signal asked it to stop (4s; 0 means never)");
     add_duration(
         run, "--grace", options.grace,
         "Time between TERM and KILL for a command whose lease ends (5s; at most a sixth of the ttl)");
     add_text(
         run, "--on-lost", options.on_lost, "WHAT",
-        "When the lease is gone before its time: term, ignore, or a shell command that stops CMD (term)");
+        "When the lease is lost or about to end: term, ignore, or a shell command that stops CMD (term)");
     add_flag(run, "--die-with-parent", options.die_with_parent,
              "Leave the queue, or stop CMD, when the process that started semactl is gone");
     add_flag(run, "--hold-tree", options.hold_tree,

@@ -23,11 +23,12 @@ using namespace std::chrono_literals;
 constexpr Duration default_ttl = 60s;
 // As long as a server lets a borrower wait unless told otherwise.
 constexpr Duration default_wait = 5min;
-// Stopping and returning must fit in the 7.5 s that CI systems leave between their first and second signal.
-constexpr Duration default_kill_after = 5s;
+// Who asks a job to stop often kills it 5 s later (`timeout -k 5`), and has to find its slot returned.
+constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
-// From the first request to stop on, teardown included; and what a teardown gets in any case.
-constexpr Duration all_stopping = 5s;
+// The end of a teardown, from the first request to stop on: with the return it fits in the 7.5 s that CI
+// systems leave between their first and second signal. And what a teardown gets in any case.
+constexpr Duration all_tearing_down = 6s;
 constexpr Duration least_teardown = 200ms;
 // From the first request to stop on, the return included; and what that gets in any case.
 constexpr Duration all_ending = 4800ms;
@@ -108,8 +109,8 @@ int RunJob::describe() const {
 
 int RunJob::run() {
     Signals signals;
-    if (const auto missing = prepare_to_supervise(session_.inherited)) {
     if (options_.die_with_parent) signals.watch_parent();
+    if (const auto missing = prepare_to_supervise(session_.inherited)) {
         session_.console.error("cannot look after a command here: " + *missing);
         return exit_status::failed;
     }
@@ -218,8 +219,8 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const std::string position = exported.empty() ? "" : exported.front().second;
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
                           environment_with(exported, names_of_variables(), environ)};
-    Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
     const SavedModes terminal_modes;
+    Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
     auto outcome = supervisor.run(child, session_.inherited);
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
         session_.console.error("cannot execute " + path_ + ": " +
@@ -230,11 +231,11 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     auto& ended = std::get<Ended>(outcome);
     // At once: what comes next may fail, and what is not disowned is returned then.
     if (!ended.slot_is_free) keeper.disown();
-    if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
-    keeper.give_back(ReturnDeadline(signals, ended.stop_requested));
     // A command that ends by itself leaves the terminal as it wants to.
     if (ended.stop_requested || ended.lease_was_lost || exit_status::signal_of(ended.exit_status))
         terminal_modes.restore();
+    if (!options_.teardown.empty()) tear_down(keeper, ended, exported, signals);
+    keeper.give_back(ReturnDeadline(signals, ended.stop_requested));
     return ended.exit_status;
 }
 
@@ -313,7 +314,8 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
     bounds.on_lost = nullptr;
     bounds.hold_tree = false;
     if (ended.stop_requested)
-        bounds.kill_at = std::max(*ended.stop_requested + all_stopping, BootClock::now() + least_teardown);
+        bounds.kill_at =
+            std::max(*ended.stop_requested + all_tearing_down, BootClock::now() + least_teardown);
     Supervisor supervisor(keeper, bounds, signals, session_.console, names_);
     const auto outcome = supervisor.run(shell(options_.teardown, variables), session_.inherited);
     if (const auto* failure = std::get_if<ExecFailed>(&outcome)) return explain_shell(*failure);

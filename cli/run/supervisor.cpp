@@ -1,6 +1,7 @@
 #include "cli/run/supervisor.hpp"
 
 #include "cli/exit_status.hpp"
+#include "cli/run/from_outside.hpp"
 #include "cli/run/terminal.hpp"
 
 #include <poll.h>
@@ -87,16 +88,26 @@ std::variant<Ended, ExecFailed> Supervisor::run(const ChildSpec& command,
 
 Ended Supervisor::look_after() {
     for (;;) {
-        while (const auto signal = signals_.next())
+        const Moment now = catch_up();
+        // One at a time: while semactl deals with one it may be stopped, and its lease end, before the next
+        // one continues the command.
+        if (const auto signal = signals_.next()) {
             on_signal(*signal);
-        reap();
-        const Moment now = BootClock::now();
-        uphold_lease(now);
+            continue;
+        }
         if (const auto ended = finished(now)) return *ended;
         follow_stopped_command(now);
-        enforce_limit(now);
         wait(now);
     }
+}
+
+// What does not wait for anything. The moment that it is good for.
+Moment Supervisor::catch_up() {
+    reap();
+    const Moment now = BootClock::now();
+    uphold_lease(now);
+    enforce_limit(now);
+    return now;
 }
 
 // ---- signals
@@ -114,23 +125,30 @@ void Supervisor::on_signal(const Signal& signal) {
             on_continue(signal);
             break;
         default:
-            if (!reached_command_already(signal)) pass_on(signal);
+            pass_on(signal);
     }
 }
 
 void Supervisor::pass_on(const Signal& signal) {
+    const bool reached = reached_command_already(signal);
+    const bool from_below = signal.sender > 0 && is_descendant(signal.sender, getpid());
+    // The command's own affair.
+    if (reached && (signal.from_kernel || from_below)) return;
     const Meaning meaning = meaning_of(signal.number);
     if (meaning == Meaning::news) {
         passed_on_.insert(signal.number);
-        return forward(signal.number);
+        if (!reached) forward(signal.number);
+        return;
     }
+    // What is asked to stop may well tell its parent.
+    if (from_below && stop_requested_) return;
     const Moment now = BootClock::now();
     const bool echo =
         signal.number == stop_request_ && stop_requested_ && now - *stop_requested_ < same_request;
     if (echo) return;
     if (signal.parent_is_gone)
         console_.note(pool_ + ": the process that started semactl is gone, stopping the command");
-    forward(meaning == Meaning::stop ? signal.number : SIGTERM);
+    if (!reached) forward(meaning == Meaning::stop ? signal.number : SIGTERM);
     on_stop_request(now);
     stop_request_ = signal.number;
 }
@@ -149,31 +167,38 @@ void Supervisor::on_stop_request(Moment now) {
 void Supervisor::on_terminal_stop(const Signal& signal) {
     if (!reached_command_already(signal)) forward(signal.number);
     was_stopped_ = true;
+    set_wake_up();
     signals_.stop_self(signal.number);
+    bystander_.wake_at(Moment::max());
 }
 
 // A shell that continues a job continues all of its processes, so the command is running again by now,
 // unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
+    const bool reached = reached_command_already(signal);
     const bool job_continued = std::exchange(was_stopped_, false);
+    if (signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
     if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
         const Terminal terminal;
         if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
     }
-    if (job_continued ? is_stopped(command_) : !reached_command_already(signal)) forward(SIGCONT);
+    if (job_continued ? is_stopped(command_) : !reached) forward(SIGCONT);
 }
 
-bool Supervisor::reached_command_already(const Signal& signal) const {
+// Whether the command got the signal from its sender.
+bool Supervisor::reached_command_already(const Signal& signal) {
+    const bool same_group = getpgid(command_) == getpgrp();
+    if (const auto group_got_it = bystander_.got(signal.number)) return same_group && *group_got_it;
+    // What a key does is done to the group. Of the terminal's hang-up, a session's leader is told alone.
     const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
-    if (signal.from_kernel && hang_up && getsid(0) == getpid()) return false;
-    if (signal.from_kernel) return getpgid(command_) == getpgrp();
-    return signal.sender > 0 && is_descendant(signal.sender, getpid());
+    return same_group && signal.from_kernel && !(hang_up && getsid(0) == getpid());
 }
 
 void Supervisor::forward(int number) {
     if (status_) return;
-    if (kill(command_, number) != 0 && errno != ESRCH)
-        console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(errno));
+    const int error = from_outside([&] { return kill(command_, number) == 0 ? 0 : errno; });
+    if (error != 0 && error != ESRCH)
+        console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(error));
     else
         console_.detail(pool_ + ": passed " + name_of(number) + " on");
 }
@@ -185,6 +210,9 @@ void Supervisor::reap() {
         siginfo_t info{};
         if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0) return;
         if (info.si_pid == 0) return;
+        const bool has_ended = info.si_code != CLD_STOPPED && info.si_code != CLD_CONTINUED;
+        if (has_ended && info.si_pid == bystander_.pid()) bystander_.was_reaped();
+        if (has_ended && asker_ && info.si_pid == asker_->process.pid) asker_.reset();
         if (info.si_pid != command_) continue;
         switch (info.si_code) {
             case CLD_EXITED:
@@ -203,6 +231,8 @@ void Supervisor::reap() {
             default:
                 command_stopped_.reset();
         }
+        // There is nobody left to pass signals on to.
+        if (status_) bystander_.end();
     }
 }
 
@@ -217,7 +247,17 @@ void Supervisor::follow_stopped_command(Moment now) {
     if (foreground != getpgrp() && foreground != group) return;
     if (group != getpgrp()) terminal_group_ = group;
     was_stopped_ = true;
+    set_wake_up();
     raise(SIGSTOP);
+    bystander_.wake_at(Moment::max());
+}
+
+// Has semactl continued when the time comes to stop the command for good: by then nobody else may have.
+void Supervisor::set_wake_up() {
+    Moment first = Moment::max();
+    for (const Keeper::Kept& kept : keeper_.leases())
+        first = std::min(first, kept.upkeep.terminate_at());
+    bystander_.wake_at(first);
 }
 
 void Supervisor::uphold_lease(Moment now) {
@@ -225,17 +265,23 @@ void Supervisor::uphold_lease(Moment now) {
     if (const auto lease = keeper_.take_lost()) on_lost(*lease, now);
     const Upkeep::Step step = keeper_.due(now);
     if (step == Upkeep::Step::none) return;
-    if (!lease_ending_) {
-        lease_ending_ = true;
-        lost_ = is_in_use();
-        if (lost_) {
-            // Before whatever the command says to that.
-            console_.error(pool_ + ": the lease is about to end, stopping the command" +
-                           keeper_.why_ending());
-            if (step == Upkeep::Step::terminate) send_to_tree(SIGTERM);
-        }
+    if (!std::exchange(lease_ending_, true) && is_in_use()) {
+        lose(pool_ + ": the lease is about to end, stopping the command" + keeper_.why_ending());
+        // Where the KILL comes at once a TERM is of no use, but what stops something else is.
+        if (step == Upkeep::Step::terminate || limits_.on_lost) ask_to_stop(now);
     }
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
+}
+
+// The terminal's user stopped the command, and nobody has continued it since.
+void Supervisor::end_stopped_command(Moment now) {
+    if (lease_ending_) return;
+    lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
+    ask_to_stop(now);
+    // What else asks it to stop does not wake it.
+    if (asker_) send_to_tree(SIGCONT);
+    for (const Keeper::Kept& kept : keeper_.leases())
+        kill_at_ = std::min(kill_at_.value_or(Moment::max()), kept.upkeep.kill_at());
 }
 
 /// The slot may be somebody else's by now.
@@ -246,15 +292,22 @@ void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
         "server lost its data)";
     if (limits_.ignore_lost) return console_.note(what + ": the command goes on without a slot");
     if (!is_in_use()) return;
-    console_.error(what + ": stopping the command");
-    lost_ = lease_ending_ = true;
-    if (limits_.on_lost && !status_) {
-        limits_.on_lost(command_);
-    } else {
-        send_to_tree(SIGTERM);
-    }
+    lose(what + ": stopping the command");
+    ask_to_stop(now);
     kill_at_ =
         std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, longest_grace(lease.ttl)));
+}
+
+// Said before whatever the command says to that.
+void Supervisor::lose(const std::string& why) {
+    lost_ = lease_ending_ = true;
+    console_.error(why);
+}
+
+void Supervisor::ask_to_stop(Moment now) {
+    const auto asker = limits_.on_lost && !status_ ? limits_.on_lost(command_) : std::nullopt;
+    if (!asker) return send_to_tree(SIGTERM);
+    if (const auto process = find_process(*asker)) asker_ = Asker{*process, now + limits_.grace};
 }
 
 /// Whether anybody is there who could still use the slot, as far as it is our business.
@@ -263,6 +316,10 @@ bool Supervisor::is_in_use() const {
 }
 
 void Supervisor::enforce_limit(Moment now) {
+    if (asker_ && now >= asker_->kill_at) {
+        asker_.reset();
+        kill_at_ = std::min(kill_at_.value_or(now), now);
+    }
     if (!kill_at_ || now < *kill_at_) return;
     send_to_tree(SIGKILL);
     if (killing_since_) return;
@@ -275,6 +332,8 @@ std::optional<Ended> Supervisor::finished(Moment now) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
         return Ended{own, slot_is_free, lost_, stop_requested_};
     };
+    // What it stops beside the command may use the slot yet.
+    if (asker_) return std::nullopt;
     if (killing_since_ && now - *killing_since_ >= kill_patience) {
         if (tree_is_empty()) return ended(true);
         report_leftovers();
@@ -301,28 +360,42 @@ bool Supervisor::tree_is_empty() const {
 }
 
 Descendants Supervisor::tree() const {
-    return descendants(getpid(), limits_.strangers);
+    std::vector<Process> without = limits_.strangers;
+    if (asker_) without.push_back(asker_->process);
+    Descendants all = descendants(getpid(), without);
+    const auto is_bystander = [this](const Process& process) { return process.pid == bystander_.pid(); };
+    all.found.erase(std::remove_if(all.found.begin(), all.found.end(), is_bystander), all.found.end());
+    return all;
 }
 
 void Supervisor::send_to_tree(int number) {
+    const std::vector<Process> all = tree().found;
     const auto send = [number](const Process& process) {
         send_signal(process, number);
         // One that is stopped would not even notice.
         if (number != SIGKILL) send_signal(process, SIGCONT);
     };
-    bool command_is_shown = false;
-    for (const Process& process : tree().found) {
-        command_is_shown = command_is_shown || process.pid == command_;
-        send(process);
-    }
-    // Whatever /proc shows, it has its pid until reap() has seen its end.
-    if (command_is_shown || status_) return;
-    kill(command_, number);
-    kill(command_, SIGCONT);
+    const auto send_to_all = [&] {
+        bool command_is_shown = false;
+        for (const Process& process : all) {
+            command_is_shown = command_is_shown || process.pid == command_;
+            send(process);
+        }
+        // Whatever /proc shows, it has its pid until reap() has seen its end.
+        if (command_is_shown || status_) return 0;
+        kill(command_, number);
+        kill(command_, SIGCONT);
+        return 0;
+    };
+    // Nobody can take no notice of a KILL.
+    static_cast<void>(number == SIGKILL ? send_to_all() : from_outside(send_to_all));
 }
 
 // Kills whatever is left. Whether it is all gone then.
 bool Supervisor::kill_tree() {
+    asker_.reset();
+    // Or the tree would never be empty.
+    bystander_.end();
     const Moment give_up = BootClock::now() + kill_patience;
     for (;;) {
         reap();
@@ -359,6 +432,7 @@ void Supervisor::wait(Moment now) {
     Moment next = keeper_.next_deadline(now);
     if (kill_at_ && !killing_since_) next = std::min(next, *kill_at_);
     if (killing_since_) next = std::min(next, now + kill_round);
+    if (asker_) next = std::min(next, asker_->kill_at);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
 
     std::vector<int> wakes = {signals_.fd()};

@@ -2,6 +2,7 @@
 
 #include "cli/console.hpp"
 #include "cli/run/alarm.hpp"
+#include "cli/run/bystander.hpp"
 #include "cli/run/child.hpp"
 #include "cli/run/keeper.hpp"
 #include "cli/run/process_tree.hpp"
@@ -30,13 +31,12 @@ struct Ended {
 
 /// Runs a command, and looks after it until its slot can be returned:
 ///
-/// - Signals that semactl gets are passed to the command, and to it alone, unless it got them from their
-///   sender already, as it does with those of the terminal's keys: it is in the same process group.
-///   Of the terminal's hang-up, a session's leader is told alone, so that is passed on. What the command and
-///   its descendants send to their process group is not sent back to them.
-/// - An INT, TERM, HUP or QUIT that was passed on sets a limit: at `kill_after`, or at a second one, all is
-///   killed. So does a signal that would end semactl and is nothing to a command (ABRT and the like), which
-///   gets a TERM in its place.
+/// - Signals that semactl gets are passed to the command, and to it alone, unless they were sent to the
+///   process group that both are in, as those of the terminal's keys are: then it has got them.
+/// - An INT, TERM, HUP or QUIT to semactl sets a limit: at `kill_after`, or at a second one, all is killed.
+///   So does a signal that would end semactl and is nothing to a command (ABRT and the like), which gets a
+///   TERM in its place. One to the group does that too, but not where the terminal's user, the command or a
+///   descendant of it sent it: what becomes of that is the command's own affair.
 /// - The leases are kept alive. Whatever they demand (see Upkeep) is done to the whole tree.
 /// - When the server says that a lease is gone before its time, the command is stopped, or asked to stop in a
 /// way
@@ -45,6 +45,7 @@ struct Ended {
 ///   it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
+///   Should the leases come to their end before that, the command is continued to be stopped for good.
 ///
 /// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
 ///
@@ -58,8 +59,9 @@ class Supervisor {
         std::optional<Moment> kill_at{};
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
-        /// What asks a command to stop whose lease is gone: a TERM where there is nothing.
-        std::function<void(pid_t command)> on_lost{};
+        /// What asks a command to stop whose lease is gone or about to end, beside it: a TERM where there
+        /// is nothing, or where it starts no process. That one gets the grace too.
+        std::function<std::optional<pid_t>(pid_t command)> on_lost{};
         bool ignore_lost = false;
         /// Look after the descendants too that a command leaves behind which ended by itself.
         bool hold_tree = false;
@@ -87,12 +89,17 @@ class Supervisor {
     void on_terminal_stop(const Signal& signal);
     void on_continue(const Signal& signal);
     void forward(int number);
-    bool reached_command_already(const Signal& signal) const;
+    bool reached_command_already(const Signal& signal);
 
+    Moment catch_up();
     void reap();
     void follow_stopped_command(Moment now);
+    void set_wake_up();
     void uphold_lease(Moment now);
+    void end_stopped_command(Moment now);
     void on_lost(const Keeper::Lost& lease, Moment now);
+    void lose(const std::string& why);
+    void ask_to_stop(Moment now);
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
     bool is_in_use() const;
@@ -109,6 +116,7 @@ class Supervisor {
     Console& console_;
     const std::string pool_;
     Alarm alarm_;
+    Bystander bystander_;
 
     /// 0 where there is none, or nothing is left to be done for it.
     pid_t command_ = 0;
@@ -121,6 +129,12 @@ class Supervisor {
     std::optional<Moment> killing_since_;
     bool lease_ending_ = false;
     bool lost_ = false;
+    /// What on_lost started, while it runs, and until when it may.
+    struct Asker {
+        Process process;
+        Moment kill_at;
+    };
+    std::optional<Asker> asker_;
     bool rest_told_ = false;
     bool rest_named_ = false;
     std::optional<Moment> command_stopped_;

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 using namespace sema::test;
@@ -186,6 +187,28 @@ TEST_CASE("a command that outlives a TERM for --kill-after is killed with its tr
     CHECK(run.wait(5s) == 128 + SIGKILL);
     CHECK_FALSE(is_alive(pid_in(run.out(), "child")));
     CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("without --kill-after a command is killed a second before the 5 s that others leave it") {
+    const World world;
+    const auto started = [&](const std::string& options) {
+        return std::make_unique<Program>(
+            std::vector<std::string>{
+                "sh", "-c",
+                "exec " SEMACTL " run vsim " + options +
+                    " -- sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.1; done'"},
+            world.semactl.options());
+    };
+    REQUIRE(world.semactl({"resize", "vsim", "+1"}).status == 0);
+    const auto later = started("--kill-after 5s");
+    const auto sooner = started("");
+    REQUIRE(later->prints("ready"));
+    REQUIRE(sooner->prints("ready"));
+    later->signal(SIGTERM);
+    sooner->signal(SIGTERM);
+    CHECK(sooner->wait() == 128 + SIGKILL);
+    CHECK(world.semactl.in_use() == 1);
+    CHECK_FALSE(later->ended());
 }
 
 TEST_CASE("a command that ends at a TERM takes what it started along before its slot is free") {

@@ -139,8 +139,7 @@ TEST_CASE("a watch on a terminal can be suspended, and draws anew when it goes o
     options.terminal = terminal.name();
     options.environment["TERM"] = "xterm";
     // A shell between, since a session's leader is not suspended by a key.
-    Program watch({"bash", "-ic", SEMACTL " watch vsim; echo suspended; fg"},
-                  world.semactl.options(options));
+    Program watch({"bash", "-ic", SEMACTL " watch vsim; echo suspended; fg"}, world.semactl.options(options));
     REQUIRE(terminal.shows("vsim: 0 of 1 in use"));
     terminal.type(ctrl_z);
     REQUIRE(terminal.shows("\x1b[?25h"));

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "cli/boot_clock.hpp"
+
+#include <sys/types.h>
+
+#include <optional>
+
+namespace sema {
+
+/// A process of semactl's that is in its process group and does nothing about any signal, named
+/// `sema-bystander`. It knows two things that semactl can't:
+///
+/// - Whether a signal was sent to the whole group. What came to semactl alone, the command has yet to get.
+/// - That time passes, while semactl is stopped.
+///
+/// A group's signals come to the youngest processes first, so that the bystander has got one by the time
+/// semactl has. Where there is no room for another process, there is no bystander.
+class Bystander {
+  public:
+    /// Starts it. REQUIRES: the signals that it will be asked about are blocked.
+    Bystander();
+    /// Ends it.
+    ~Bystander();
+    Bystander(const Bystander&) = delete;
+    Bystander& operator=(const Bystander&) = delete;
+
+    /// -1 where there is none.
+    pid_t pid() const { return pid_; }
+
+    /// Whether it got the signal, since it was last asked for this one. None where it can't be asked.
+    std::optional<bool> got(int signal);
+
+    /// Sends semactl a CONT at that moment. Moment::max() takes it back.
+    void wake_at(Moment moment);
+
+    void end();
+    /// Somebody else's kill ended it, and its status was collected.
+    void was_reaped();
+
+  private:
+    pid_t pid_ = -1;
+    int socket_ = -1;
+};
+
+}  // namespace sema

@@ -1,0 +1,118 @@
+// What becomes of a command whose lease ends before it does.
+#include "cli/run/process_tree.hpp"
+#include "tests/e2e/semactl.hpp"
+#include "tests/support/catch.hpp"
+
+#include <filesystem>
+
+using namespace sema::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+// A server with a pool of one slot, and semactl to use it for no longer than a few seconds.
+struct World {
+    World() { REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0); }
+
+    std::unique_ptr<Program> start(Words options, const Words& command, const std::string& ttl = "4") const {
+        options.insert(options.begin(), {"run", "vsim", "--ttl", ttl});
+        options.push_back("--");
+        options.insert(options.end(), command.begin(), command.end());
+        ProgramOptions here;
+        here.directory = semactl.folder();
+        return std::make_unique<Program>(Semactl::command(options), semactl.options(here));
+    }
+    bool has(const std::string& file) const { return std::filesystem::exists(semactl.folder() / file); }
+
+    RunningServer server;
+    Semactl semactl{server.url()};
+};
+
+bool is_stopped(const Program& program) {
+    return sema::find_process(program.pid())->state == 'T';
+}
+
+}  // namespace
+
+TEST_CASE("a command that is stopped with semactl is ended before its slot is lent again") {
+    const World world;
+    const auto run = world.start({}, {SIGNAL_COUNTER});
+    REQUIRE(run->prints("ready"));
+    // As Ctrl-Z does.
+    run->signal_group(SIGTSTP);
+    REQUIRE(eventually([&] { return is_stopped(*run); }));
+
+    const Finished next = world.semactl({"run", "vsim", "--wait", "1h", "--", "pgrep", "-x", "signal_counter",
+                                         "-g", std::to_string(run->pid())});
+    // pgrep's status where it finds nobody.
+    CHECK(next.status == 1);
+    CHECK(run->wait() == 79);
+    CHECK_THAT(run->out(), has_text("got TERM"));
+    CHECK_THAT(run->err(), has_text("vsim: the lease is about to end while the command is stopped"));
+}
+
+TEST_CASE("a command that is continued before its lease ends goes on") {
+    const World world;
+    const auto run = world.start({}, {SIGNAL_COUNTER}, "1h");
+    REQUIRE(run->prints("ready"));
+    run->signal_group(SIGTSTP);
+    REQUIRE(eventually([&] { return is_stopped(*run); }));
+    run->signal_group(SIGCONT);
+    REQUIRE(run->prints("got CONT"));
+    run->signal(SIGUSR2);
+    CHECK(run->wait() == 0);
+    CHECK(run->out() == "ready\ngot CONT\ngot USR2\n");
+}
+
+TEST_CASE("semactl that is continued after its lease's end kills the command instead of continuing it") {
+    const World world;
+    const auto run = world.start({"--no-keepalive"}, {SIGNAL_COUNTER});
+    REQUIRE(run->prints("ready"));
+    // Nothing can be done about a STOP.
+    run->signal_group(SIGSTOP);
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 0; }));
+    run->signal(SIGCONT);
+    CHECK(run->wait() == 79);
+    CHECK(run->out() == "ready\n");
+}
+
+TEST_CASE("--on-lost asks a command to stop whose lease ends unrenewed") {
+    const World world;
+    const auto run =
+        world.start({"--no-keepalive", "--on-lost", "echo $SEMA_POSITION > asked; kill -USR2 $SEMA_PID"},
+                    {SIGNAL_COUNTER});
+    CHECK(run->wait() == 79);
+    CHECK(run->out() == "ready\ngot USR2\n");
+    CHECK(world.has("asked"));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("--on-lost stops what is no process of the command's also where the lease is over already") {
+    const World world;
+    const auto run = world.start({"--no-keepalive", "--on-lost", "sleep 0.3; touch asked"}, {SIGNAL_COUNTER});
+    REQUIRE(run->prints("ready"));
+    run->signal_group(SIGSTOP);
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 0; }));
+    run->signal(SIGCONT);
+    CHECK(run->wait() == 79);
+    CHECK(run->out() == "ready\n");
+    CHECK(world.has("asked"));
+}
+
+TEST_CASE("what --on-lost starts has the grace, and no longer") {
+    const World world;
+    const auto run = world.start({"--no-keepalive", "--grace", "500ms", "--on-lost", "echo asked; sleep 60"},
+                                 {SIGNAL_COUNTER});
+    CHECK(run->wait() == 79);
+    CHECK(run->out() == "ready\nasked\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("--on-lost ignore does not keep a command beyond a lease that ends unrenewed") {
+    const World world;
+    const auto run = world.start({"--no-keepalive", "--on-lost", "ignore"}, {SIGNAL_COUNTER});
+    CHECK(run->wait() == 79);
+    CHECK_THAT(run->out(), has_text("got TERM"));
+}

@@ -30,7 +30,7 @@ constexpr unsigned silent_ticks_limit = 4;
 // Where nobody has seen the store's clock right for so long, there is nobody else, or somebody is about to
 // take a step of it back: within four ticks or so.
 constexpr Duration doubt_limit = 1s;
-constexpr auto doubt_time = 1100ms;
+constexpr auto doubt_time = ClockEstimate::doubt_time + 700ms;
 constexpr auto look_time = 150ms;
 // Whose time stands still since it was ahead by more cannot change anything.
 constexpr Duration most_ahead = 1s;

@@ -78,7 +78,7 @@ TEST_CASE("semactl that is continued after its lease's end kills the command ins
     CHECK(run->out() == "ready\n");
 }
 
-TEST_CASE("--on-lost asks a command to stop whose lease ends unrenewed") {
+TEST_CASE("a line of --on-lost asks a command to stop whose lease ends unrenewed") {
     const World world;
     const auto run =
         world.start({"--no-keepalive", "--on-lost", "echo $SEMA_POSITION > asked; kill -USR2 $SEMA_PID"},
@@ -89,7 +89,8 @@ TEST_CASE("--on-lost asks a command to stop whose lease ends unrenewed") {
     CHECK(world.semactl.in_use() == 0);
 }
 
-TEST_CASE("--on-lost stops what is no process of the command's also where the lease is over already") {
+TEST_CASE(
+    "a line of --on-lost stops what is no process of the command's also where the lease is over already") {
     const World world;
     const auto run = world.start({"--no-keepalive", "--on-lost", "sleep 0.3; touch asked"}, {SIGNAL_COUNTER});
     REQUIRE(run->prints("ready"));
@@ -110,7 +111,7 @@ TEST_CASE("what --on-lost starts has the grace, and no longer") {
     CHECK(world.semactl.in_use() == 0);
 }
 
-TEST_CASE("--on-lost ignore does not keep a command beyond a lease that ends unrenewed") {
+TEST_CASE("an --on-lost ignore does not keep a command beyond a lease that ends unrenewed") {
     const World world;
     const auto run = world.start({"--no-keepalive", "--on-lost", "ignore"}, {SIGNAL_COUNTER});
     CHECK(run->wait() == 79);

@@ -66,14 +66,14 @@ TEST_CASE("with --die-with-parent the queue is left when whoever started semactl
     CHECK(shell.out().empty());
 }
 
-TEST_CASE("--die-with-parent changes nothing while whoever started semactl lives") {
+TEST_CASE("with --die-with-parent nothing changes while whoever started semactl lives") {
     const World world;
     Program shell(world.shell("--die-with-parent -- sh -c 'sleep 1; exit 7'"), world.semactl.options());
     CHECK(shell.wait() == 0);
     CHECK(shell.out() == "shell goes on\n");
 }
 
-TEST_CASE("--die-with-parent is refused where whoever started semactl cannot be seen") {
+TEST_CASE("a --die-with-parent is refused where whoever started semactl cannot be seen") {
     if (run_program({"unshare", "--user", "--map-root-user", "--pid", "--fork", "true"}).status != 0) {
         WARN("no namespaces can be made here");
         return;

@@ -2,6 +2,14 @@
 
 #include "cli/exit_status.hpp"
 
+// clang-format off: with std::filesystem, Boost.Process 1.81 needs these and does not include them.
+#include <boost/optional.hpp>
+#include <boost/type_traits/decay.hpp>
+#include <boost/type_traits/is_convertible.hpp>
+// clang-format on
+#include <boost/asio/io_context.hpp>
+#include <boost/process/v2/posix/vfork_launcher.hpp>
+#include <boost/process/v2/process.hpp>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -19,50 +27,43 @@ namespace {
 // More than semactl and its libraries ever have open at a time, besides what it was started with.
 constexpr int most_own_descriptors = 64;
 
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-    std::vector<char*> all;
+namespace process = boost::process::v2;
+
+std::vector<const char*> pointers(const std::vector<std::string>& texts) {
+    std::vector<const char*> all;
     all.reserve(texts.size() + 1);
-    // execve() changes nothing of what it is given, though it does not say so.
     for (const std::string& text : texts)
-        all.push_back(const_cast<char*>(text.c_str()));
+        all.push_back(text.c_str());
     all.push_back(nullptr);
     return all;
 }
 
-// All that the new process needs before the program takes over.
+// What happens in the new process. Only async-signal-safe calls, and nothing that changes memory: it is
+// semactl's own. It executes the program itself: the launcher would close descriptors before, with calls that
+// older kernels and some containers lack, and would have a process whose program cannot be executed run
+// semactl's atexit handlers.
 struct Handover {
-    const char* path;
-    char* const* arguments;
-    char* const* environment;
     const Signals& signals;
     const InheritedDescriptors& descriptors;
     pid_t parent;
     // The writing end of a pipe that the exec closes.
     int report;
-};
 
-// What happens in the new process. Only async-signal-safe calls, and nothing that changes memory: it is
-// semactl's own.
-[[noreturn]] void become_program(const Handover& handover) {
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0) {
-        // Had semactl died before the line above, nobody would ever send that signal.
-        if (getppid() != handover.parent) _exit(exit_status::failed);
-        handover.descriptors.pass_to_child();
-        handover.signals.restore_in_child();
-        execve(handover.path, handover.arguments, handover.environment);
+    template <class Launcher>
+    boost::system::error_code on_exec_setup(Launcher& launcher, const std::filesystem::path& path,
+                                            const char* const*& arguments) const {
+        if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0) {
+            // Had semactl died before the line above, nobody would ever send that signal.
+            if (getppid() != parent) _exit(exit_status::failed);
+            descriptors.pass_to_child();
+            signals.restore_in_child();
+            execve(path.c_str(), const_cast<char* const*>(arguments), const_cast<char* const*>(launcher.env));
+        }
+        const int error = errno;
+        static_cast<void>(write(report, &error, sizeof error) + 0);
+        _exit(exit_status::failed);
     }
-    const int error = errno;
-    static_cast<void>(write(handover.report, &error, sizeof error) + 0);
-    _exit(exit_status::failed);
-}
-
-// fork() would copy the tables of all that libcurl has mapped, which takes longer than a short command does.
-// With vfork() the new process works in our memory until its exec, and has no business there but its own.
-pid_t start(const Handover& handover) {
-    const pid_t pid = vfork();               // NOLINT(clang-analyzer-security.insecureAPI.vfork)
-    if (pid == 0) become_program(handover);  // NOLINT(clang-analyzer-unix.Vfork)
-    return pid;
-}
+};
 
 }  // namespace
 
@@ -102,18 +103,37 @@ void InheritedDescriptors::pass_to_child() const {
 
 std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals& signals,
                                             const InheritedDescriptors& descriptors) {
-    const std::vector<char*> arguments = pointers(spec.arguments);
-    const std::vector<char*> environment = pointers(spec.environment);
+    std::vector<const char*> arguments = pointers(spec.arguments);
+    const std::vector<const char*> environment = pointers(spec.environment);
 
-    // The new process could tell of a failed exec in the memory that both share, but where something puts
-    // fork() in vfork()'s place, as the thread sanitizer does, they share none.
+    // fork() would copy the tables of all that libcurl has mapped, which takes longer than a short command
+    // does. With vfork() the new process works in our memory until its exec: Handover changes nothing there.
+    process::posix::vfork_launcher launcher;
+    launcher.env = environment.data();
+
+    // The launcher could tell of a failed exec in the memory that both share, but where something puts fork()
+    // in vfork()'s place, as the thread sanitizer does, they share none.
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0)
         throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
 
-    const pid_t pid = start(
-        {spec.path.c_str(), arguments.data(), environment.data(), signals, descriptors, getpid(), report[1]});
-    const int error = errno;
+    boost::system::error_code failed;
+    try {
+        boost::asio::io_context context;
+        launcher(context.get_executor(), failed, spec.path, arguments.data(),
+                 Handover{signals, descriptors, getpid(), report[1]})
+            .detach();
+    } catch (const std::exception&) {
+        // Once the process is there, the launcher makes a handle for it, which takes a pidfd and an epoll
+        // that the system may refuse. Nobody here uses it, and the process runs.
+        if (launcher.pid <= 0) {
+            close(report[0]);
+            close(report[1]);
+            throw;
+        }
+    }
+    const pid_t pid = launcher.pid;
+    const int error = failed.value();
     close(report[1]);
     int failure = 0;
     ssize_t size = 0;

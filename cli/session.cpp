@@ -23,9 +23,11 @@ int fail(Session& session, const std::string& about, const Busy& why) {
 // What the server's limits are, where it says only that something is beyond them.
 std::string range_of(const Rejected& why) {
     const auto said = [&](const char* what) { return why.reason.find(what) != std::string::npos; };
-    const char* const least = said("count out of range") ? "0" : said("slots out of range") ? "1" : nullptr;
-    if (least == nullptr) return "";
-    return std::string(" (it takes ") + least + " to 1000, unless it was started with another --max-count)";
+    if (said("count out of range"))
+        return " (it takes 0 to 1000, unless it was started with another --max-count)";
+    if (said("slots out of range"))
+        return " (it takes 1 to 1000, unless it was started with another --max-count)";
+    return "";
 }
 
 int fail(Session& session, const std::string& about, const Rejected& why) {

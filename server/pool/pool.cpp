@@ -528,7 +528,7 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
         if (is_first) ends_.emplace(end, row.lease);
         live->second.lease.positions.push_back(row.position);
         ++in_use_;
-    } else if (cooldown() > Duration::zero() && rested_at(end) > now) {
+    } else if (rested_at(end) > now) {
         resting_.emplace(end, row.position);
     } else {
         // There is a row all the same.

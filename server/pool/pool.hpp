@@ -297,8 +297,12 @@ class Pool {
     void mark(Position position, bool is_busy);
     void count_busy();
     Duration cooldown() const { return settings_ ? settings_->cooldown : Duration::zero(); }
-    /// When a slot that rests since then is lent again.
-    TimePoint rested_at(TimePoint ended_at) const { return ended_at + cooldown() + limits_->clock_error; }
+    /// When a slot that rests since then is lent again; without a cooldown at once, whatever the clocks'
+    /// doubt.
+    TimePoint rested_at(TimePoint ended_at) const {
+        return cooldown() == Duration::zero() ? TimePoint::min()
+                                              : ended_at + cooldown() + limits_->clock_error;
+    }
 
     const PoolLimits* limits_;
     unsigned count_ = 0;

@@ -221,6 +221,19 @@ TEST_CASE("a lease that was given back is over on every server at once, though i
     CHECK(early.is(Refusal::no_resource));
 }
 
+TEST_CASE("a slot rests no longer once the cooldown is taken away, however doubtful the time is") {
+    SharedMemory memory;
+    memory.set_clock_error(5ms);
+    Server server(memory, PoolId::random());
+    server.put(wire::RegisterRequest{1, {}, 3600s});
+    server.flush();
+    server.give_back(server.granted().id);
+    server.flush();
+    server.put(wire::RegisterRequest{1, {}, 0s});
+    server.flush();
+    server.granted();
+}
+
 TEST_CASE("a lost message delays a waiter by a second at most") {
     World world;
     const Lease lease = world.a.granted();

@@ -1,16 +1,16 @@
 #include "common/version.hpp"
 #include "server/admin_token.hpp"
-#include "server/clock.hpp"
 #include "server/http/http_server.hpp"
 #include "server/log.hpp"
-#include "server/migrate.hpp"
 #include "server/notify.hpp"
 #include "server/options.hpp"
 #include "server/secret_file.hpp"
-#include "server/service.hpp"
-#include "server/store/memory.hpp"
-#include "server/store/redis.hpp"
-#include "server/store/sqlite.hpp"
+#include "server/service/clock.hpp"
+#include "server/service/migrate.hpp"
+#include "server/service/service.hpp"
+#include "server/store/memory/memory_store.hpp"
+#include "server/store/redis/redis_store.hpp"
+#include "server/store/sqlite/sqlite_store.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "server/http/listen_address.hpp"
-#include "server/service.hpp"
-#include "server/store/redis.hpp"
-#include "server/store/sqlite.hpp"
+#include "server/service/service.hpp"
+#include "server/store/redis/redis_store.hpp"
+#include "server/store/sqlite/sqlite_store.hpp"
 
 #include <string>
 #include <variant>

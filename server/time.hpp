@@ -8,7 +8,7 @@ namespace sema {
 
 /// Marks the server's own timeline: it runs evenly, whatever is done to the wall clock, and goes on
 /// across restarts, downtime included. Its points are compared with each other and stored; only
-/// server/clock.hpp relates them to the time on the wall.
+/// server/service/clock.hpp relates them to the time on the wall.
 struct Timeline {
     using rep = Duration::rep;
     using period = Duration::period;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "server/clock.hpp"
 #include "server/http/engine.hpp"
-#include "server/service.hpp"
+#include "server/service/clock.hpp"
+#include "server/service/service.hpp"
 
 #include <memory>
 #include <optional>

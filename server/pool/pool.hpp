@@ -2,7 +2,7 @@
 
 #include "server/pool/forecast.hpp"
 #include "server/pool/queue.hpp"
-#include "server/store/store.hpp"
+#include "server/pool/rows.hpp"
 
 #include <boost/container/small_vector.hpp>
 

@@ -2,7 +2,7 @@
 
 #include "common/holder.hpp"
 #include "common/ids.hpp"
-#include "server/store/store.hpp"
+#include "server/pool/rows.hpp"
 #include "server/time.hpp"
 
 #include <boost/multi_index/global_fun.hpp>

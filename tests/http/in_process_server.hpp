@@ -1,7 +1,7 @@
 #pragma once
 
 #include "server/http/http_server.hpp"
-#include "server/store/memory.hpp"
+#include "server/store/memory/memory_store.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_store.hpp"
 #include "tests/support/raw_client.hpp"

@@ -1,5 +1,5 @@
 #include "server/http/http_server.hpp"
-#include "server/store/memory.hpp"
+#include "server/store/memory/memory_store.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/eventually.hpp"
 #include "tests/support/faulty_store.hpp"

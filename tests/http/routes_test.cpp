@@ -1,6 +1,6 @@
 #include "server/http/routes.hpp"
 
-#include "server/store/memory.hpp"
+#include "server/store/memory/memory_store.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/manual_clock.hpp"
 

@@ -1,6 +1,6 @@
 #include "tests/support/faulty_store.hpp"
 
-#include "server/store/memory.hpp"
+#include "server/store/memory/memory_store.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/store_changes.hpp"
 

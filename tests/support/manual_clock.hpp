@@ -1,6 +1,6 @@
 #pragma once
 
-#include "server/clock.hpp"
+#include "server/service/clock.hpp"
 
 #include <atomic>
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "server/clock.hpp"
-#include "server/store/memory.hpp"
+#include "server/service/clock.hpp"
+#include "server/store/memory/memory_store.hpp"
 #include "tests/support/manual_clock.hpp"
 
 #include <functional>

@@ -1,0 +1,97 @@
+#include "server/service/migrate.hpp"
+
+#include "server/service/fresh_version.hpp"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sema {
+namespace {
+
+constexpr std::size_t pools_per_batch = 100;
+
+/// Carries points of one timeline over to another.
+class Shift {
+  public:
+    Shift(TimePoint from_now, TimePoint to_now) : from_now_(from_now), by_(to_now - from_now) {}
+
+    TimePoint now() const { return from_now_; }
+    TimePoint operator()(TimePoint point) const { return point + by_; }
+
+  private:
+    TimePoint from_now_;
+    Duration by_;
+};
+
+PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift, Duration rejoin) {
+    PoolChange change{id, 0, fresh_version(), {}};
+    change.changes.count = pool.count;
+    change.changes.fence = pool.fence;
+    change.changes.settings = pool.settings;
+    for (HeldSlot slot : pool.slots) {
+        slot.granted_at = shift(slot.granted_at);
+        slot.expires_at = shift(slot.expires_at);
+        if (slot.full_end) slot.full_end = shift(*slot.full_end);
+        change.changes.slots[slot.position] = slot;
+    }
+    for (KeptPlace place : pool.places) {
+        // Nobody can answer the others any more.
+        if (!place.chosen || place.cancelled) continue;
+        place.queued_at = shift(place.queued_at);
+        place.server = ServerId{};
+        place.deadline = shift(shift.now() + rejoin);
+        change.changes.places[place.lease] = place;
+    }
+    return change;
+}
+
+std::size_t live_leases(const PoolRecord& pool, TimePoint now) {
+    std::set<LeaseId> live;
+    for (const HeldSlot& slot : pool.slots) {
+        if (slot.expires_at > now) live.insert(slot.lease);
+    }
+    return live.size();
+}
+
+}  // namespace
+
+Expected<Migrated> migrate(Store& from, const Clock& from_clock, Store& to, const Clock& to_clock,
+                           Duration rejoin) {
+    const auto there = to.pools_after(std::nullopt, 1);
+    if (!there) return tl::unexpected(there.error());
+    if (!there->empty())
+        return failure(
+            "the store to migrate to has pools already: name an empty one, or empty it if they are what a "
+            "migration that was broken off has left");
+
+    const Shift shift(from_clock.now(), to_clock.now());
+    Migrated migrated;
+    std::optional<PoolId> last;
+    while (true) {
+        const auto ids = from.pools_after(last, pools_per_batch);
+        if (!ids) return tl::unexpected(ids.error());
+        if (ids->empty()) return migrated;
+        last = ids->back();
+        std::vector<PoolChange> changes;
+        for (const PoolId& id : *ids) {
+            const LoadResult found = from.load(id);
+            if (const auto* broken = std::get_if<StoreFailure>(&found)) return tl::unexpected(*broken);
+            const auto* pool = std::get_if<PoolRecord>(&found);
+            if (!pool) continue;
+            changes.push_back(copy_of(id, *pool, shift, rejoin));
+            ++migrated.pools;
+            migrated.leases += live_leases(*pool, shift.now());
+        }
+        for (const CommitResult& result : to.commit(changes, to_clock.anchor_to_store())) {
+            if (std::holds_alternative<Committed>(result)) continue;
+            const auto* broken = std::get_if<StoreFailure>(&result);
+            return failure(
+                (broken ? broken->message : "another program uses the store to migrate to") +
+                " (only some pools were copied: empty the store to migrate to before the next attempt)");
+        }
+    }
+}
+
+}  // namespace sema

@@ -1,0 +1,143 @@
+#include "server/store/memory/memory_store.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <utility>
+
+namespace sema {
+namespace {
+
+struct MemoryPool {
+    Version version = 0;
+    unsigned count = 0;
+    std::uint64_t fence = 0;
+    std::shared_ptr<const PoolSettings> settings;
+    std::map<Position, HeldSlot> slots;
+    std::map<LeaseId, KeptPlace> places;
+};
+
+template <class Key, class Row>
+void apply(const std::map<Key, std::optional<Row>>& changes, std::map<Key, Row>& rows) {
+    for (const auto& [key, row] : changes) {
+        if (row) {
+            rows.insert_or_assign(key, *row);
+        } else {
+            rows.erase(key);
+        }
+    }
+}
+
+void apply(const Changes& changes, MemoryPool& pool) {
+    if (changes.cleared) {
+        pool.settings = nullptr;
+        pool.slots.clear();
+        pool.places.clear();
+    }
+    if (changes.count) pool.count = *changes.count;
+    if (changes.fence) pool.fence = *changes.fence;
+    if (changes.settings) pool.settings = changes.settings;
+    apply(changes.slots, pool.slots);
+    apply(changes.places, pool.places);
+}
+
+}  // namespace
+
+/// What the handles share. `mutex` guards the rest.
+struct MemoryData {
+    std::mutex mutex;
+    std::map<PoolId, MemoryPool> pools;
+    std::uint64_t deleted_fence = 0;
+    std::optional<ClockAnchor> anchor;
+};
+
+namespace {
+
+class MemoryStore : public Store {
+  public:
+    explicit MemoryStore(std::shared_ptr<MemoryData> data) : data_(std::move(data)) {}
+
+    LoadResult load(const PoolId& id) override {
+        const std::lock_guard lock(data_->mutex);
+        const auto found = data_->pools.find(id);
+        if (found == data_->pools.end()) return Absent{data_->deleted_fence};
+        const MemoryPool& pool = found->second;
+        PoolRecord record{pool.version, pool.count, pool.fence, pool.settings, {}, {}};
+        for (const auto& [position, slot] : pool.slots)
+            record.slots.push_back(slot);
+        for (const auto& [lease, place] : pool.places)
+            record.places.push_back(place);
+        return record;
+    }
+
+    std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
+                                     const std::optional<ClockAnchor>& anchor) override {
+        const std::lock_guard lock(data_->mutex);
+        for (const PoolChange& change : batch) {
+            const auto found = data_->pools.find(change.pool);
+            const Version current = found == data_->pools.end() ? 0 : found->second.version;
+            if (current != change.base) return std::vector<CommitResult>(batch.size(), Stale{});
+        }
+        for (const PoolChange& change : batch) {
+            if (change.next == 0) {
+                std::uint64_t fence = change.changes.fence.value_or(0);
+                if (const auto gone = data_->pools.extract(change.pool))
+                    fence = std::max(fence, gone.mapped().fence);
+                data_->deleted_fence = std::max(data_->deleted_fence, fence);
+                continue;
+            }
+            MemoryPool& pool = data_->pools[change.pool];
+            apply(change.changes, pool);
+            pool.version = change.next;
+        }
+        if (anchor) data_->anchor = anchor;
+        return std::vector<CommitResult>(batch.size(), Committed{});
+    }
+
+    Expected<std::size_t> pool_count() override {
+        const std::lock_guard lock(data_->mutex);
+        return data_->pools.size();
+    }
+
+    Expected<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override {
+        const std::lock_guard lock(data_->mutex);
+        std::vector<PoolId> ids;
+        auto pool = after ? data_->pools.upper_bound(*after) : data_->pools.begin();
+        for (; pool != data_->pools.end() && ids.size() < most; ++pool)
+            ids.push_back(pool->first);
+        return ids;
+    }
+
+    Expected<std::vector<ChosenLease>> chosen_leases() override {
+        const std::lock_guard lock(data_->mutex);
+        std::vector<ChosenLease> leases;
+        for (const auto& [id, pool] : data_->pools) {
+            std::set<LeaseId> seen;
+            for (const auto& [position, slot] : pool.slots) {
+                if (slot.chosen && seen.insert(slot.lease).second)
+                    leases.push_back({slot.lease, id, slot.expires_at});
+            }
+        }
+        return leases;
+    }
+
+    Expected<std::optional<ClockAnchor>> anchor() override {
+        const std::lock_guard lock(data_->mutex);
+        return data_->anchor;
+    }
+
+  private:
+    std::shared_ptr<MemoryData> data_;
+};
+
+}  // namespace
+
+std::shared_ptr<MemoryData> make_memory_data() {
+    return std::make_shared<MemoryData>();
+}
+
+std::unique_ptr<Store> make_memory_store(std::shared_ptr<MemoryData> data) {
+    return std::make_unique<MemoryStore>(std::move(data));
+}
+
+}  // namespace sema

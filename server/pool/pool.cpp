@@ -655,10 +655,11 @@ bool Pool::enqueue(Waiter waiter) {
 /// After `count_` has changed.
 void Pool::weigh_waiters() {
     for (auto waiter = queue_.begin(); waiter != queue_.end(); ++waiter) {
-        const bool too_wide = waiter->claim.slots > count_;
+        const unsigned slots = waiter->claim.slots;
+        const bool too_wide = slots > count_;
         if (too_wide == waiter->too_wide) continue;
         queue_.modify(waiter, [too_wide](Waiter& it) { it.too_wide = too_wide; });
-        too_wide ? queued_slots_ -= waiter->claim.slots : queued_slots_ += waiter->claim.slots;
+        too_wide ? queued_slots_ -= slots : queued_slots_ += slots;
     }
 }
 

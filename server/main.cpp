@@ -38,8 +38,10 @@ constexpr std::size_t reserved_descriptors = 64;
 
 struct OpenStore {
     std::unique_ptr<Store> store;
+    /// The same, if other servers can use it too.
+    SharedStore* shared = nullptr;
     /// To be logged once we serve.
-    std::vector<std::string> warnings;
+    std::vector<std::string> warnings{};
 };
 
 Expected<OpenStore> open_redis(const RedisStoreOption& option) {
@@ -64,16 +66,17 @@ Expected<OpenStore> open_redis(const RedisStoreOption& option) {
     if (!store) return tl::unexpected(store.error());
     for (std::string& warning : redis_store_warnings(redis))
         warnings.push_back(std::move(warning));
-    return OpenStore{*std::move(store), std::move(warnings)};
+    SharedStore* const shared = store->get();
+    return OpenStore{.store = *std::move(store), .shared = shared, .warnings = std::move(warnings)};
 }
 
 Expected<OpenStore> open_store(const StoreOption& option) {
     if (const auto* redis = std::get_if<RedisStoreOption>(&option)) return open_redis(*redis);
-    if (std::holds_alternative<MemoryStoreOption>(option)) return OpenStore{make_memory_store(), {}};
+    if (std::holds_alternative<MemoryStoreOption>(option)) return OpenStore{.store = make_memory_store()};
     const auto& file = std::get<SqliteStoreOption>(option);
     auto store = open_sqlite_store(file.path, file.missing_folder);
     if (!store) return tl::unexpected(store.error());
-    return OpenStore{*std::move(store), sqlite_store_warnings(file.path)};
+    return OpenStore{.store = *std::move(store), .warnings = sqlite_store_warnings(file.path)};
 }
 
 // Raises the soft limit to the hard one: every waiter holds a descriptor.
@@ -111,10 +114,18 @@ std::string place_of(const std::vector<std::string>& addresses) {
     return OsClocks::real().boot_id + " " + network.string() + " " + joined(addresses);
 }
 
-std::unique_ptr<Clock> make_clock(const Store& store, const std::optional<ClockAnchor>& anchor) {
-    if (const auto* shared = dynamic_cast<const SharedStore*>(&store))
-        return std::make_unique<StoreClock>(*shared);
+std::unique_ptr<Clock> make_clock(const OpenStore& opened, const std::optional<ClockAnchor>& anchor) {
+    if (opened.shared) return std::make_unique<StoreClock>(*opened.shared);
     return std::make_unique<SystemClock>(anchor);
+}
+
+std::unique_ptr<Service> make_service(const OpenStore& opened, Clock& clock, const ServiceLimits& limits,
+                                      const Log& log) {
+    const auto report = [&log](const std::string& trouble) {
+        trouble.empty() ? log.info("the store works again") : log.error(trouble);
+    };
+    if (opened.shared) return std::make_unique<Service>(*opened.shared, clock, limits, report);
+    return std::make_unique<Service>(*opened.store, clock, limits, report);
 }
 
 Expected<void> serve(const Options& options) {
@@ -129,15 +140,12 @@ Expected<void> serve(const Options& options) {
     if (!admin_token) return tl::unexpected(admin_token.error());
     const auto opened = open_store(options.store);
     if (!opened) return tl::unexpected(opened.error());
-    Store& store = *opened->store;
-    const auto anchor = store.anchor();
+    const auto anchor = opened->store->anchor();
     if (!anchor) return tl::unexpected(anchor.error());
-    const std::unique_ptr<Clock> clock = make_clock(store, *anchor);
-    Service service(store, *clock, options.limits, [&log](const std::string& trouble) {
-        trouble.empty() ? log.info("the store works again") : log.error(trouble);
-    });
+    const std::unique_ptr<Clock> clock = make_clock(*opened, *anchor);
+    const std::unique_ptr<Service> service = make_service(*opened, *clock, options.limits, log);
 
-    http::Routes routes(service, *clock, options.limits.max_count, std::move(admin_token->token));
+    http::Routes routes(*service, *clock, options.limits.max_count, std::move(admin_token->token));
     http::HttpOptions http_options;
     http_options.listen = options.listen;
     http_options.socket_access = options.socket_access;
@@ -148,14 +156,14 @@ Expected<void> serve(const Options& options) {
     if (auto listening = server.listen(); !listening) return listening;
 
     std::vector<std::string> warnings = opened->warnings;
-    if (auto* shared = dynamic_cast<SharedStore*>(&store)) {
+    if (SharedStore* const shared = opened->shared) {
         // Where it cannot be told, the others miss an earlier run of this server all the same, a little
         // later.
         const auto told = shared->serve_at(place_of(server.addresses()));
         // What a store that cannot be reached lacks is among the warnings.
         if (!told && shared->reachable()) warnings.push_back(told.error().message);
     }
-    service.start();
+    service->start();
     // Twice as often as is asked for: one message may be late.
     if (const auto patience = supervisor_patience())
         server.report_life(*patience / 2, [] { tell_supervisor_alive(); });
@@ -181,21 +189,20 @@ Expected<void> serve(const Options& options) {
     notify_supervisor("STOPPING=1");
     log.info("stopping");
     server.drain();
-    service.drain();
+    service->drain();
     server.wait_until_drained(drain_patience);
     server.stop();
-    service.stop();
+    service->stop();
     // What those answers leased to clients that have gone is given back.
     server.hand_out_rest();
-    service.stop();
+    service->stop();
     log.info("stopped");
     return {};
 }
 
 Expected<void> check_unused(const OpenStore& opened, const StoreOption& option) {
-    auto* shared = dynamic_cast<SharedStore*>(opened.store.get());
-    if (!shared) return {};
-    const auto used = shared->is_in_use();
+    if (!opened.shared) return {};
+    const auto used = opened.shared->is_in_use();
     if (!used) return tl::unexpected(used.error());
     if (*used)
         return failure("a server uses " + describe(option) +
@@ -221,8 +228,8 @@ Expected<std::string> run_migration(const MigrateOptions& options) {
     if (!from_anchor) return tl::unexpected(from_anchor.error());
     const auto to_anchor = to->store->anchor();
     if (!to_anchor) return tl::unexpected(to_anchor.error());
-    const auto from_clock = make_clock(*from->store, *from_anchor);
-    const auto to_clock = make_clock(*to->store, *to_anchor);
+    const auto from_clock = make_clock(*from, *from_anchor);
+    const auto to_clock = make_clock(*to, *to_anchor);
     const auto done = migrate(*from->store, *from_clock, *to->store, *to_clock, options.rejoin);
     if (!done) return tl::unexpected(done.error());
     // What is lost where the leases went is worth knowing before they are.

@@ -24,7 +24,7 @@ using Positions = boost::container::small_vector<Position, 2>;
 /// One or several held slots.
 struct Lease {
     LeaseId id;
-    Positions positions;
+    Positions positions{};
     TimePoint granted_at;
     TimePoint expires_at;
     /// What was asked for last (after clamping).
@@ -38,8 +38,10 @@ struct Lease {
     Position position() const { return positions.front(); }
 };
 
-/// What a call did to borrowers other than the caller.
-struct Outcome {
+/// What calls did beside what they return: to the rows, and to borrowers other than the caller.
+struct Effects {
+    explicit Effects(Changes& to) : changes(to) {}
+
     struct Granted {
         Ticket ticket{};
         Lease lease;
@@ -55,6 +57,8 @@ struct Outcome {
         LeaseId lease;
         TimePoint until;
     };
+    /// Rows that must be stored: added to those that were there.
+    Changes& changes;
     std::vector<Granted> granted;
     /// Waiters whose time ran out without a grant.
     std::vector<GaveUp> gave_up;
@@ -67,7 +71,7 @@ struct Outcome {
     std::vector<Chosen> chosen;
 };
 
-/// A pool as whoever may inspect it sees it.
+/// A pool as it is shown to everybody who may inspect it.
 struct PoolView {
     /// Pool::revision() of what it shows.
     std::uint64_t revision = 0;
@@ -78,11 +82,11 @@ struct PoolView {
     unsigned in_use = 0;
     unsigned available = 0;
     /// By position.
-    std::vector<Lease> leases;
+    std::vector<Lease> leases{};
     /// By rank.
-    std::vector<Waiter> queue;
+    std::vector<Waiter> queue{};
     /// For a borrower of one slot who comes now.
-    std::optional<Duration> eta;
+    std::optional<Duration> eta{};
 };
 
 /// What holds for all pools.
@@ -94,7 +98,7 @@ struct PoolLimits {
     Duration rejoin = std::chrono::seconds(15);
     /// This server, where several share the pools; else none.
     ServerId server{};
-    /// By how much the time that a server is told may be behind: a lease lasts so much longer than its ttl,
+    /// By how much a shared store's time may be behind: a lease lasts so much longer than its ttl,
     /// and a slot rests so much longer than the cooldown.
     Duration clock_error{};
 };
@@ -115,19 +119,20 @@ struct PoolLimits {
 ///   place is kept for the time to rejoin, restarts included.
 /// - Lowering `count` ends no lease: nothing is granted until fewer than `count` slots are lent.
 /// - Where several servers share the pool, a waiter is granted a slot by the one server that can answer it.
-/// To the others it is somebody whom nobody overtakes: what is free stays free until that server takes it.
+///   To the others it is a waiter that must not be overtaken: what is free stays free until that server takes
+///   it.
 ///
 /// Every call first brings the pool up to `now` (waiters give up, leases expire, freed slots are handed
-/// on), whose consequences are in the Outcome too. Rows that must be stored are added to `changes`; an
-/// expiry is not among them, since the stored row tells by itself that its time has passed.
+/// on), whose consequences are among the effects too. No row is written for an expiry, since the stored one
+/// shows by itself that its time has passed.
 class Pool {
   public:
     /// A new pool, whose fences are all above `fence`.
     Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Changes& changes);
 
-    /// A pool as its stored rows tell, without the leases whose time has passed. A lease gets what was
-    /// left of it, and never more than its ttl (should the timeline have lost time over a restart). Whoever
-    /// has a place is away. `limits` must outlive the pool.
+    /// A pool as it was stored, without the leases whose time has passed. A lease gets what was left of it,
+    /// and never more than its ttl (should the timeline have lost time over a restart). All waiters that have
+    /// a place are away. `limits` must outlive the pool.
     Pool(const PoolRecord& record, TimePoint now, const PoolLimits& limits);
 
     struct Held {
@@ -138,27 +143,26 @@ class Pool {
         std::size_t rank = 0;
     };
     using Borrowed = std::variant<Held, Queued, Unavailable>;
-    /// Queued: the claim's ticket appears in the Outcome of a later call, unless leave() or cancel() is
+    /// Queued: the claim's ticket appears in the effects of a later call, unless leave() or cancel() is
     /// called. A claim whose chosen id is live here already is answered with that lease; one whose id waits
     /// here takes that place over, with its own ttl and wait. REQUIRES: no queued claim has this ticket.
-    Borrowed borrow(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
+    Borrowed borrow(TimePoint now, const Claim& claim, Effects& effects);
 
     /// Whether `lease` was live, and is not any more.
-    bool give_back(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
+    bool give_back(TimePoint now, const LeaseId& lease, Effects& effects);
 
     /// Ends the lease that holds `position`, with all its slots. False where there is none.
-    bool revoke(TimePoint now, Position position, Changes& changes, Outcome& outcome);
+    bool revoke(TimePoint now, Position position, Effects& effects);
 
     struct NotHeld {};
     struct NotRenewable {};
     using KeptAlive = std::variant<Lease, NotHeld, NotRenewable>;
     /// The lease then ends `ttl` from now, be it later or earlier than before, and never beyond the longest
     /// life of a lease.
-    KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Changes& changes,
-                         Outcome& outcome);
+    KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects);
 
     /// What became of a grant may turn out late, when a borrower that chose its lease's id has another lease
-    /// with that: only the fence tells them apart.
+    /// with that: only the fence distinguishes them.
     struct Grant {
         LeaseId lease;
         std::uint64_t fence = 0;
@@ -167,67 +171,69 @@ class Pool {
 
         bool operator==(const Grant&) const = default;
     };
-    /// An answer that told of the grant did not arrive: for once each. If it was the last that could, a lease
-    /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
-    void undelivered(TimePoint now, const Grant& grant, Changes& changes, Outcome& outcome);
+    /// An answer that contained the grant did not arrive: once for each such answer. If no other answer with
+    /// it can have arrived, a lease with a chosen id is kept for the time to rejoin, for its borrower to ask
+    /// again; another ends now.
+    void undelivered(TimePoint now, const Grant& grant, Effects& effects);
 
-    /// These grants were made to calls that were answered that they failed. The leases that no other call
-    /// told of since end now. REQUIRES: nothing was granted since the pool was restored.
-    void withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome);
+    /// These grants were made to calls that were answered that they failed. Those leases that no other answer
+    /// has contained since end now. REQUIRES: nothing was granted since rebuild().
+    void withdraw(TimePoint now, const std::vector<Grant>& grants, Effects& effects);
 
-    void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
-    void set(TimePoint now, PoolSettings settings, Changes& changes, Outcome& outcome);
+    void set_count(TimePoint now, unsigned count, Effects& effects);
+    /// Both at once: whom a greater count serves, it serves by these settings.
+    void set(TimePoint now, unsigned count, PoolSettings settings, Effects& effects);
 
     /// Brings the pool up to `now`.
-    void advance_to(TimePoint now, Changes& changes, Outcome& outcome);
+    void advance_to(TimePoint now, Effects& effects);
 
     /// The connection of a waiter is gone: it leaves the queue, or is away from now on where it chose its
     /// lease's id. False when it does not wait (any more).
     /// It may have kept others waiting who can be served now: advance_to() does that.
     bool leave(TimePoint now, Ticket ticket, Changes& changes);
 
-    /// Takes the waiter for `lease` out of the queue, and gives its ticket (0 when it is away, or another
-    /// server will tell it). Nothing when there is none.
-    std::optional<Ticket> cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
+    /// Takes the waiter for `lease` out of the queue, and returns its ticket (0 when it is away, or another
+    /// server is to answer it). Nothing when there is none.
+    std::optional<Ticket> cancel(TimePoint now, const LeaseId& lease, Effects& effects);
 
-    /// All waiters whom this server can answer leave, and get nothing any more: their tickets, in their
+    /// All waiters that this server can answer leave, and get nothing any more: their tickets, in their
     /// order.
     std::vector<Ticket> send_away(TimePoint now, Changes& changes);
 
-    /// The waiters of that other server leave: nobody can answer them.
-    void expel(ServerId server, TimePoint now, Changes& changes, Outcome& outcome);
-    /// The other servers that had waiters when the pool was last restored.
+    /// The waiters of that other server leave: they can no longer be answered.
+    void expel(ServerId server, TimePoint now, Effects& effects);
+    /// The other servers that had waiters at the last rebuild().
     const std::set<ServerId>& servers() const { return servers_; }
 
-    /// Takes up to `most` of those who are away out of the queue, the last in it first.
-    void forget_away(std::size_t most, Changes& changes, Outcome& outcome);
+    /// Takes up to `most` of the waiters that are away out of the queue, the last in it first.
+    void forget_away(std::size_t most, Effects& effects);
 
     /// Whether the id is that of a live lease, or of a waiter.
     bool knows(const LeaseId& lease) const;
 
-    /// The pool is deleted: the tickets of the waiters whom this server can answer, in their order.
-    std::vector<Ticket> dissolve(Outcome& outcome);
+    /// The pool is deleted: the tickets of the waiters that this server can answer, in their order.
+    std::vector<Ticket> dissolve(Effects& effects);
 
-    /// Replaces all but the queue by what `record` says: for when what the pool did last could not be stored.
-    /// Places that only the record has are taken from it, those that only the queue has are added to
-    /// `changes`. Who waits for a lease that is live by the record is granted that. Other grants follow with
-    /// the next call.
-    void restore(const PoolRecord& record, TimePoint now, Changes& changes, Outcome& outcome);
+    /// What the pool did last could not be stored: replaces all but the queue by what `record` says. Places
+    /// that only the record has are taken from it, those that only the queue has are added to the changes.
+    /// A waiter for a lease that is live by the record is granted that. Other grants follow with the next
+    /// call.
+    void roll_back_to(const PoolRecord& record, TimePoint now, Effects& effects);
 
-    /// Replaces all by what `record` says and by those who wait here: for a pool that other servers change
-    /// too. `here` are this server's waiters with the place each had when it was last stored. Who lost it
-    /// since (this server had been taken for lost) gets it back. Who waits for a lease that is live by the
-    /// record is granted that; who was cancelled, or has come back through another server, is told. Other
-    /// grants follow with the next call.
-    void restore(const PoolRecord& record, const std::vector<Waiter>& here, TimePoint now, Changes& changes,
-                 Outcome& outcome);
+    /// Other servers change the pool too: makes it anew of what `record` says and of those who wait here.
+    /// `here` are this server's waiters, as each was when it was last stored. One that lost its place since
+    /// (this server had been taken for lost) gets it back. A waiter for a lease that is live by the record is
+    /// granted that; one that was cancelled, or has come back through another server, is among the effects.
+    /// Other grants follow with the next call.
+    void rebuild(const PoolRecord& record, const std::vector<Waiter>& here, TimePoint now, Effects& effects);
 
     /// The waiter with that ticket; null when there is none.
     const Waiter* waiter(Ticket ticket) const;
-    /// What it would be told if it gave up now.
-    std::optional<Outcome::GaveUp> place_of(Ticket ticket) const;
+    /// What it would be answered if it gave up now.
+    std::optional<Effects::GaveUp> as_giving_up(Ticket ticket) const;
 
-    /// When advance_to() next has something to tell a waiter, or to store, if nothing else happens before.
+    /// When advance_to() next has an answer for a waiter, or something to store, if nothing else happens
+    /// before.
     std::optional<TimePoint> next_deadline() const;
     /// When view() next changes by time alone.
     std::optional<TimePoint> next_change() const;
@@ -235,7 +241,7 @@ class Pool {
     unsigned count() const { return count_; }
     /// Slots lent, as of the last call's `now`, at whatever position.
     unsigned in_use() const { return in_use_; }
-    /// How many slots could be lent to whoever is next.
+    /// How many slots could be lent now.
     unsigned available() const;
     std::size_t waiting() const { return queue_.size(); }
     /// No fence above this has been given.
@@ -255,9 +261,10 @@ class Pool {
   private:
     struct Live {
         Lease lease;
-        /// Answers that told of it, but for those that are known not to have arrived.
-        unsigned told = 1;
-        /// Where there were none once: when it ends if somebody asks for it. Until then it ends sooner.
+        /// How many answers contained it, but for those that are known not to have arrived.
+        unsigned answers = 1;
+        /// Where that was 0 once: when the lease ends if its borrower asks for it again. Until then it ends
+        /// sooner.
         std::optional<TimePoint> full_end{};
         /// The server that granted it, where several share the pool.
         ServerId server{};
@@ -266,30 +273,31 @@ class Pool {
 
     bool is_shared() const { return limits_->server != ServerId{}; }
     bool is_here(const Waiter& waiter) const { return !waiter.away && waiter.server == limits_->server; }
-    void clear_leases(Outcome& outcome);
-    void take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome);
-    void take_kept_places(const PoolRecord& record, TimePoint now, Outcome& outcome);
-    void take_place(const KeptPlace& row, const Waiter* here, TimePoint now, Changes& changes,
-                    Outcome& outcome);
+    static KeptPlace row_of(const Waiter& waiter);
+    void clear_leases(Effects& effects);
+    void take_rows(const PoolRecord& record, TimePoint now, Effects& effects);
+    void take_kept_places(const PoolRecord& record, TimePoint now, Effects& effects);
+    void take_place(const KeptPlace& row, const Waiter* here, TimePoint now, Effects& effects);
     void take_slot(const HeldSlot& row, TimePoint now);
-    void settle(TimePoint now, Changes& changes, Outcome& outcome);
-    void give_up(TimePoint now, Changes& changes, Outcome& outcome);
-    void serve(TimePoint now, Changes& changes, Outcome& outcome);
-    Borrowed rejoin(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
-    Lease grant(TimePoint now, const Claim& claim, Changes& changes, Outcome& outcome);
+    void give_up(TimePoint now, Effects& effects);
+    void serve(TimePoint now, Effects& effects);
+    Borrowed rejoin(TimePoint now, const Claim& claim, Effects& effects);
+    Lease grant(TimePoint now, const Claim& claim, Effects& effects);
     Leases::iterator find(const Grant& grant);
-    void end(Leases::iterator live, TimePoint ended_at, bool is_written, Changes& changes, Outcome& outcome);
+    void end(Leases::iterator live, TimePoint ended_at, bool is_written, Effects& effects);
     static void write(const Live& live, Changes& changes);
     bool has_row(const Waiter& waiter) const { return is_shared() || waiter.claim.chosen; }
     std::uint64_t next_arrival(TimePoint now);
-    void set_end(Live& live, TimePoint expires_at, Changes& changes, Outcome& outcome);
-    void tell_again(Live& live, Changes& changes, Outcome& outcome);
-    bool is_told(Live& live, Changes& changes) const;
+    void set_end(Live& live, TimePoint expires_at, Effects& effects);
+    void count_answer(Live& live, Effects& effects);
+    bool lose_answer(Live& live, Changes& changes);
+    bool take_count(unsigned count, Changes& changes);
+    bool take_settings(PoolSettings settings, Changes& changes);
     void drop_ended_rows(Changes& changes) const;
-    void answer_restored(TimePoint now, Changes& changes, Outcome& outcome);
+    void answer_restored(TimePoint now, Effects& effects);
     bool enqueue(Waiter waiter);
     void weigh_waiters();
-    const Waiter* next_in_turn() const;
+    const Waiter* next_to_serve() const;
     void forget(const Waiter& waiter, Changes& changes);
     void step_away(const Waiter& waiter, TimePoint now, Changes& changes);
     std::optional<TimePoint> next_free() const;

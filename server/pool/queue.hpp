@@ -58,8 +58,8 @@ namespace waiter_key {
 inline const Place& place(const Waiter& waiter) {
     return waiter.place;
 }
-/// Those who are passed over come last, and of these, those who are away.
-inline std::tuple<bool, bool, Place> turn(const Waiter& waiter) {
+/// The next to be served is first. Those who are passed over come last, and of these, those who are away.
+inline std::tuple<bool, bool, Place> serving(const Waiter& waiter) {
     return {waiter.away, waiter.too_wide, waiter.place};
 }
 inline std::pair<TimePoint, Place> deadline(const Waiter& waiter) {
@@ -74,7 +74,7 @@ inline const LeaseId& lease(const Waiter& waiter) {
 }  // namespace waiter_key
 
 struct ByPlace {};
-struct ByTurn {};
+struct ByServing {};
 struct ByDeadline {};
 struct ByTicket {};
 struct ByLease {};
@@ -82,29 +82,29 @@ struct ByLease {};
 /// The waiters of one pool.
 ///
 /// - ByPlace: in the queue's order, and each with its rank.
-/// - ByTurn: those who are there, in the queue's order, then those of them who want more than the pool has,
-/// and then those who are away.
-/// - ByDeadline: whose time runs out first.
-/// - ByTicket, ByLease: to find one. (Trees: a hash table has its buckets even while nobody waits.) Several
-/// may have ticket 0 (those whose place was read from the store).
+/// - ByServing: the waiters that are here, in the queue's order; then those of them that want more slots than
+///   the pool has; then those that are away.
+/// - ByDeadline: the one whose time runs out first comes first.
+/// - ByTicket, ByLease: to find one. (Trees: a hash table has its buckets even while the queue is empty.)
+///   Several may have ticket 0: those whose place was read from the store.
 using Queue = boost::multi_index_container<
-    Waiter,
-    boost::multi_index::indexed_by<
-        boost::multi_index::ranked_unique<
-            boost::multi_index::tag<ByPlace>,
-            boost::multi_index::global_fun<const Waiter&, const Place&, &waiter_key::place>>,
-        boost::multi_index::ordered_unique<
-            boost::multi_index::tag<ByTurn>,
-            boost::multi_index::global_fun<const Waiter&, std::tuple<bool, bool, Place>, &waiter_key::turn>>,
-        boost::multi_index::ordered_unique<
-            boost::multi_index::tag<ByDeadline>,
-            boost::multi_index::global_fun<const Waiter&, std::pair<TimePoint, Place>,
-                                           &waiter_key::deadline>>,
-        boost::multi_index::ordered_non_unique<
-            boost::multi_index::tag<ByTicket>,
-            boost::multi_index::global_fun<const Waiter&, std::uint64_t, &waiter_key::ticket>>,
-        boost::multi_index::ordered_unique<
-            boost::multi_index::tag<ByLease>,
-            boost::multi_index::global_fun<const Waiter&, const LeaseId&, &waiter_key::lease>>>>;
+    Waiter, boost::multi_index::indexed_by<
+                boost::multi_index::ranked_unique<
+                    boost::multi_index::tag<ByPlace>,
+                    boost::multi_index::global_fun<const Waiter&, const Place&, &waiter_key::place>>,
+                boost::multi_index::ordered_unique<
+                    boost::multi_index::tag<ByServing>,
+                    boost::multi_index::global_fun<const Waiter&, std::tuple<bool, bool, Place>,
+                                                   &waiter_key::serving>>,
+                boost::multi_index::ordered_unique<
+                    boost::multi_index::tag<ByDeadline>,
+                    boost::multi_index::global_fun<const Waiter&, std::pair<TimePoint, Place>,
+                                                   &waiter_key::deadline>>,
+                boost::multi_index::ordered_non_unique<
+                    boost::multi_index::tag<ByTicket>,
+                    boost::multi_index::global_fun<const Waiter&, std::uint64_t, &waiter_key::ticket>>,
+                boost::multi_index::ordered_unique<
+                    boost::multi_index::tag<ByLease>,
+                    boost::multi_index::global_fun<const Waiter&, const LeaseId&, &waiter_key::lease>>>>;
 
 }  // namespace sema

@@ -13,19 +13,19 @@ constexpr TimePoint start{1'000'000s};
 /// A pool of which one lease has ended already, after `held`: so much is known.
 struct Bench {
     Bench(unsigned count, Duration held, Duration cooldown = {}) : pool(PoolRecord{1, count}, start, limits) {
-        pool.set(start, {{}, cooldown, true, {}}, changes, outcome);
+        pool.set(start, count, {{}, cooldown, true, {}}, effects);
         const Lease lease = grant(start - held - cooldown, 1000s);
-        pool.give_back(start - cooldown, lease.id, changes, outcome);
-        pool.advance_to(start, changes, outcome);
+        pool.give_back(start - cooldown, lease.id, effects);
+        pool.advance_to(start, effects);
     }
 
     Lease grant(TimePoint now, Duration ttl, unsigned slots = 1) {
         const Claim claim{Ticket{next++}, LeaseId::random(), ttl, now, false, slots};
-        return std::get<Pool::Held>(pool.borrow(now, claim, changes, outcome)).lease;
+        return std::get<Pool::Held>(pool.borrow(now, claim, effects)).lease;
     }
     void queue_up(unsigned slots = 1) {
         const Claim claim{Ticket{next++}, LeaseId::random(), 60s, start + 300s, false, slots};
-        REQUIRE(std::holds_alternative<Pool::Queued>(pool.borrow(start, claim, changes, outcome)));
+        REQUIRE(std::holds_alternative<Pool::Queued>(pool.borrow(start, claim, effects)));
     }
     std::optional<Duration> eta(TimePoint now, std::size_t rank = 1, unsigned slots = 1) const {
         return pool.eta(pool.forecast(now), rank, slots);
@@ -34,7 +34,7 @@ struct Bench {
     static inline const PoolLimits limits;
     Pool pool;
     Changes changes;
-    Outcome outcome;
+    Effects effects{changes};
     std::uint64_t next = 1;
 };
 
@@ -129,7 +129,7 @@ TEST_CASE("a slot is expected free when it has rested") {
     Bench bench(1, 10s, 5s);
     const Lease lease = bench.grant(start, 1000s);
     CHECK(bench.eta(start) == 15s);
-    bench.pool.give_back(start + 10s, lease.id, bench.changes, bench.outcome);
+    bench.pool.give_back(start + 10s, lease.id, bench.effects);
     CHECK(bench.eta(start + 10s) == 5s);
     CHECK(bench.eta(start + 12s) == 3s);
 }
@@ -155,12 +155,11 @@ TEST_CASE("whoever is away keeps no free slot from a newcomer") {
     Bench bench(1, 10s);
     const Lease lease = bench.grant(start, 1000s);
     const Claim claim{Ticket{99}, LeaseId::random(), 60s, start + 300s, true};
-    REQUIRE(
-        std::holds_alternative<Pool::Queued>(bench.pool.borrow(start, claim, bench.changes, bench.outcome)));
+    REQUIRE(std::holds_alternative<Pool::Queued>(bench.pool.borrow(start, claim, bench.effects)));
     CHECK(bench.pool.view(start).eta == 20s);
     REQUIRE(bench.pool.leave(start, claim.ticket, bench.changes));
     CHECK(bench.pool.view(start).eta == 20s);
-    bench.pool.give_back(start, lease.id, bench.changes, bench.outcome);
+    bench.pool.give_back(start, lease.id, bench.effects);
     REQUIRE(bench.pool.available() == 1);
     CHECK(bench.pool.view(start).eta == 0s);
 }

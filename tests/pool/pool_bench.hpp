@@ -3,6 +3,7 @@
 #include "server/pool/pool.hpp"
 #include "tests/support/catch.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,9 +26,8 @@ struct Bench {
     }
     /// As `claim` says, with a ticket of its own.
     Pool::Borrowed borrow(TimePoint now, Claim claim) {
-        outcome = {};
         ticket = claim.ticket = Ticket{next++};
-        return pool.borrow(now, claim, changes, outcome);
+        return pool.borrow(now, claim, anew());
     }
     /// REQUIRES: a slot is free.
     Lease granted(TimePoint now, Duration ttl = std::chrono::seconds(60)) {
@@ -47,58 +47,42 @@ struct Bench {
         REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, claim)));
         return ticket;
     }
-    bool give_back(TimePoint now, LeaseId lease) {
-        outcome = {};
-        return pool.give_back(now, lease, changes, outcome);
-    }
-    bool revoke(TimePoint now, Position position) {
-        outcome = {};
-        return pool.revoke(now, position, changes, outcome);
-    }
+    bool give_back(TimePoint now, LeaseId lease) { return pool.give_back(now, lease, anew()); }
+    bool revoke(TimePoint now, Position position) { return pool.revoke(now, position, anew()); }
     /// When the lease ends then. REQUIRES: it is held, and can be kept alive.
     TimePoint kept_alive(TimePoint now, const LeaseId& lease, Duration ttl) {
-        outcome = {};
-        const auto kept = pool.keep_alive(now, lease, ttl, changes, outcome);
+        const auto kept = pool.keep_alive(now, lease, ttl, anew());
         REQUIRE(std::holds_alternative<Lease>(kept));
         return std::get<Lease>(kept).expires_at;
     }
     /// An answer that told of that grant is lost.
     void undelivered(TimePoint now, const Lease& lease) {
-        outcome = {};
-        pool.undelivered(now, {lease.id, lease.fence}, changes, outcome);
+        pool.undelivered(now, {lease.id, lease.fence}, anew());
     }
-    void set_count(TimePoint now, unsigned count) {
-        outcome = {};
-        pool.set_count(now, count, changes, outcome);
-    }
-    void set(TimePoint now, const PoolSettings& settings) {
-        outcome = {};
-        pool.set(now, settings, changes, outcome);
-    }
-    void advance_to(TimePoint now) {
-        outcome = {};
-        pool.advance_to(now, changes, outcome);
-    }
+    void set_count(TimePoint now, unsigned count) { pool.set_count(now, count, anew()); }
+    void set(TimePoint now, const PoolSettings& settings) { pool.set(now, pool.count(), settings, anew()); }
+    void advance_to(TimePoint now) { pool.advance_to(now, anew()); }
     void leave(TimePoint now, Ticket who) {
-        outcome = {};
         REQUIRE(pool.leave(now, who, changes));
-        pool.advance_to(now, changes, outcome);
+        pool.advance_to(now, anew());
     }
-    void restore(TimePoint now, const PoolRecord& record) {
-        outcome = {};
+    void roll_back_to(TimePoint now, const PoolRecord& record) {
         changes = {};
-        pool.restore(record, now, changes, outcome);
+        pool.roll_back_to(record, now, anew());
     }
+
+    /// For the effects of the next call.
+    Effects& anew() { return effects.emplace(changes); }
 
     std::vector<Ticket> served() const {
         std::vector<Ticket> tickets;
-        for (const auto& granted : outcome.granted)
+        for (const auto& granted : effects->granted)
             tickets.push_back(granted.ticket);
         return tickets;
     }
     std::vector<Ticket> gave_up() const {
         std::vector<Ticket> tickets;
-        for (const auto& waiter : outcome.gave_up)
+        for (const auto& waiter : effects->gave_up)
             tickets.push_back(waiter.ticket);
         return tickets;
     }
@@ -111,7 +95,8 @@ struct Bench {
     const PoolLimits limits;
     Pool pool;
     Changes changes;
-    Outcome outcome;
+    /// Of the last call. REQUIRES: there was one.
+    std::optional<Effects> effects;
     Ticket ticket{};
     std::uint64_t next = 1;
 };

@@ -92,12 +92,12 @@ TEST_CASE("a restored lease has all its slots again, and its holder") {
 
 TEST_CASE("each fence is greater than those before it") {
     Changes changes;
-    Outcome outcome;
+    Effects effects(changes);
     const PoolLimits limits;
     Pool pool(2500, 40, limits, changes);
     std::uint64_t last = 40;
     for (int i = 0; i < 2500; ++i) {
-        const auto borrowed = pool.borrow(start, slots(1), changes, outcome);
+        const auto borrowed = pool.borrow(start, slots(1), effects);
         const auto& lease = std::get<Pool::Held>(borrowed).lease;
         REQUIRE(lease.fence > last);
         last = lease.fence;
@@ -130,7 +130,7 @@ TEST_CASE("a lease is kept alive before its end only") {
     const Lease lease = bench.granted(start, 10s);
     const Lease other = bench.granted(start, 10s);
     bench.kept_alive(start + 10s - 1ms, lease.id, 10s);
-    const auto kept = bench.pool.keep_alive(start + 10s, other.id, 10s, bench.changes, bench.outcome);
+    const auto kept = bench.pool.keep_alive(start + 10s, other.id, 10s, *bench.effects);
     CHECK(std::holds_alternative<Pool::NotHeld>(kept));
     CHECK(bench.pool.in_use() == 1);
 }
@@ -150,7 +150,7 @@ TEST_CASE("a lease from before the limit on a lease's life does not outlive it e
     const HeldSlot young{LeaseId::random(), 1, start - 10s, start + 60s, 70s};
     Bench bench(PoolRecord{1, 2, 0, nullptr, {old, young}}, start, {30s, 15s});
     CHECK(bench.pool.in_use() == 1);
-    const auto kept = bench.pool.keep_alive(start, old.lease, 10s, bench.changes, bench.outcome);
+    const auto kept = bench.pool.keep_alive(start, old.lease, 10s, *bench.effects);
     CHECK(std::holds_alternative<Pool::NotHeld>(kept));
     CHECK(bench.kept_alive(start + 1s, young.lease, 60s) == start + 20s);
     CHECK(bench.in_use(start + 20s - 1ms) == 1);
@@ -161,11 +161,11 @@ TEST_CASE("a pool may forbid to keep leases alive") {
     Bench bench(1);
     const Lease lease = bench.granted(start, 10s);
     bench.set(start, {{}, {}, false, {}});
-    const auto kept = bench.pool.keep_alive(start + 5s, lease.id, 10s, bench.changes, bench.outcome);
+    const auto kept = bench.pool.keep_alive(start + 5s, lease.id, 10s, *bench.effects);
     CHECK(std::holds_alternative<Pool::NotRenewable>(kept));
     CHECK(bench.in_use(start + 10s - 1ms) == 1);
     CHECK(bench.in_use(start + 10s) == 0);
-    const auto late = bench.pool.keep_alive(start + 10s, lease.id, 10s, bench.changes, bench.outcome);
+    const auto late = bench.pool.keep_alive(start + 10s, lease.id, 10s, *bench.effects);
     CHECK(std::holds_alternative<Pool::NotHeld>(late));
 }
 
@@ -176,7 +176,7 @@ TEST_CASE("a revoke ends the whole lease at a position, and serves who waits") {
     const Ticket waiter = bench.queued(start, 300s);
     CHECK(bench.revoke(start + 1s, 1));
     CHECK(bench.served() == Tickets{waiter});
-    CHECK(bench.outcome.granted[0].lease.position() == 0);
+    CHECK(bench.effects->granted[0].lease.position() == 0);
     CHECK_FALSE(bench.give_back(start + 1s, wide.id));
     CHECK_FALSE(bench.revoke(start + 1s, 1));
     CHECK_FALSE(bench.revoke(start + 1s, 99));
@@ -252,6 +252,27 @@ TEST_CASE("a waiter is served in the instant a slot has rested, which is a deadl
     CHECK(bench.served() == Tickets{waiter});
 }
 
+TEST_CASE("whom a raise serves, it serves by the settings that come with it") {
+    Bench bench(1);
+    bench.set(start, resting(100s));
+    bench.give_back(start, bench.granted(start).id);
+    const Ticket waiter = bench.queued(start, 300s);
+    bench.pool.set(start + 10s, 2, resting(10s), bench.anew());
+    REQUIRE(bench.served() == Tickets{waiter});
+    // By the longer cooldown, the lowest slot would have been the new one.
+    CHECK(bench.effects->granted[0].lease.position() == 0);
+}
+
+TEST_CASE("a count that is lowered together with the cooldown lends nothing beyond it") {
+    Bench bench(2);
+    bench.set(start, resting(100s));
+    bench.granted(start);
+    bench.give_back(start, bench.granted(start).id);
+    bench.queued(start, 300s);
+    bench.pool.set(start + 10s, 1, resting(10s), bench.anew());
+    CHECK(bench.served().empty());
+}
+
 TEST_CASE("a shorter cooldown is the rule for slots that rest already") {
     Bench bench(1);
     bench.set(start, resting(100s));
@@ -311,7 +332,7 @@ TEST_CASE("a lease with a chosen id is kept for its borrower to ask again, and t
     CHECK(bench.pool.next_change() == start + 16s);
     CHECK(bench.in_use(start + 16s - 1ms) == 1);
     CHECK(bench.in_use(start + 16s) == 0);
-    CHECK(bench.outcome.chosen.back().until == TimePoint::min());
+    CHECK(bench.effects->chosen.back().until == TimePoint::min());
 }
 
 TEST_CASE("a lease that nobody asked for does not outlive its ttl by the time to ask") {
@@ -394,7 +415,7 @@ TEST_CASE("that an answer was lost is not forgotten when a change cannot be stor
     PoolRecord record{2, 1, bench.pool.fence()};
     record.slots.push_back(*bench.changes.slots.at(0));
     bench.undelivered(start, lease);
-    bench.restore(start + 1s, record);
+    bench.roll_back_to(start + 1s, record);
     CHECK(bench.in_use(start + 15s - 1ms) == 1);
     CHECK(bench.in_use(start + 15s) == 0);
     CHECK_FALSE(bench.give_back(start + 15s, lease.id));

@@ -106,7 +106,7 @@ class Model {
     /// The first of those who are there and do not want more than the pool has.
     std::vector<Waiting>::iterator next_in_turn() { return first_here(count); }
 
-    void settle(TimePoint now) {
+    void advance_to(TimePoint now) {
         for (;;) {
             auto late = queue.end();
             for (auto it = queue.begin(); it != queue.end(); ++it) {
@@ -175,7 +175,7 @@ class Model {
 
     enum class Borrowed { held, queued, unavailable };
     Borrowed borrow(TimePoint now, const Claim& claim, std::size_t& rank) {
-        settle(now);
+        advance_to(now);
         if (claim.chosen) {
             if (const auto lease = find(claim.lease); lease != held.end()) {
                 lease->tell_again();
@@ -213,15 +213,15 @@ class Model {
         return Borrowed::unavailable;
     }
     bool give_back(TimePoint now, const LeaseId& id) {
-        settle(now);
+        advance_to(now);
         const auto lease = find(id);
         if (lease == held.end()) return false;
         end(lease, now);
-        settle(now);
+        advance_to(now);
         return true;
     }
     bool revoke(TimePoint now, Position position) {
-        settle(now);
+        advance_to(now);
         for (const Held& lease : held) {
             if (std::count(lease.positions.begin(), lease.positions.end(), position) != 0)
                 return give_back(now, LeaseId(lease.id));
@@ -230,7 +230,7 @@ class Model {
     }
     /// How Pool::KeptAlive counts: the lease, not held, not renewable.
     std::size_t keep_alive(TimePoint now, const LeaseId& id, Duration ttl) {
-        settle(now);
+        advance_to(now);
         const auto lease = find(id);
         if (lease == held.end()) return 1;
         if (!settings.renewable) return 2;
@@ -241,7 +241,7 @@ class Model {
         return 0;
     }
     void undelivered(TimePoint now, const Pool::Grant& grant) {
-        settle(now);
+        advance_to(now);
         const auto lease = find(grant.lease);
         if (lease == held.end() || lease->fence != grant.fence || lease->told == 0) return;
         if (--lease->told > 0) return;
@@ -250,16 +250,16 @@ class Model {
             lease->expires_at = std::min(lease->expires_at, now + limits.rejoin);
         } else {
             end(lease, now);
-            settle(now);
+            advance_to(now);
         }
     }
     std::optional<Ticket> cancel(TimePoint now, const LeaseId& id) {
-        settle(now);
+        advance_to(now);
         const auto waiter = find_waiting(id);
         if (waiter == queue.end()) return std::nullopt;
         const Ticket ticket = waiter->away ? Ticket{} : waiter->claim.ticket;
         queue.erase(waiter);
-        settle(now);
+        advance_to(now);
         return ticket;
     }
     std::vector<Ticket> send_away(TimePoint now) {
@@ -396,7 +396,7 @@ class Run {
 
     void step() {
         now_ += std::chrono::milliseconds(pick(4) == 0 ? pick(1500) : pick(3) == 0 ? 1 : 0);
-        outcome_ = {};
+        effects_.emplace(changes_);
         model_.granted.clear();
         model_.gave_up.clear();
         model_.superseded.clear();
@@ -448,7 +448,7 @@ class Run {
                           pick(3) == 0 ? 1 + pick(4) : 1,
                           static_cast<int>(pick(10) / 4) - 1,
                           pick(2) == 0 ? nullptr : std::make_shared<const Holder>(Holder{"somebody", {}})};
-        const auto borrowed = pool_->borrow(now_, claim, changes_, outcome_);
+        const auto borrowed = pool_->borrow(now_, claim, *effects_);
         std::size_t rank = 0;
         const auto expected = model_.borrow(now_, claim, rank);
         REQUIRE(borrowed.index() == static_cast<std::size_t>(expected));
@@ -463,16 +463,16 @@ class Run {
     }
     void give_back() {
         const LeaseId lease = some_lease();
-        REQUIRE(pool_->give_back(now_, lease, changes_, outcome_) == model_.give_back(now_, lease));
+        REQUIRE(pool_->give_back(now_, lease, *effects_) == model_.give_back(now_, lease));
     }
     void revoke() {
         const Position position = pick(8);
-        REQUIRE(pool_->revoke(now_, position, changes_, outcome_) == model_.revoke(now_, position));
+        REQUIRE(pool_->revoke(now_, position, *effects_) == model_.revoke(now_, position));
     }
     void keep_alive() {
         const LeaseId lease = some_lease();
         const Duration ttl = up_to(5000ms);
-        const auto kept = pool_->keep_alive(now_, lease, ttl, changes_, outcome_);
+        const auto kept = pool_->keep_alive(now_, lease, ttl, *effects_);
         REQUIRE(kept.index() == model_.keep_alive(now_, lease, ttl));
         if (const auto* renewed = std::get_if<Lease>(&kept))
             REQUIRE(renewed->expires_at == model_.find(lease)->expires_at);
@@ -482,15 +482,15 @@ class Run {
         const auto held = model_.find(lease);
         // That of the lease, mostly, or of one that had the id before.
         const std::uint64_t fence = held != model_.held.end() && pick(3) != 0 ? held->fence : pick(1000);
-        pool_->undelivered(now_, {lease, fence}, changes_, outcome_);
+        pool_->undelivered(now_, {lease, fence}, *effects_);
         model_.undelivered(now_, {lease, fence});
     }
     void set_count() {
         const unsigned count = pick(8);
-        pool_->set_count(now_, count, changes_, outcome_);
-        model_.settle(now_);
+        pool_->set_count(now_, count, *effects_);
+        model_.advance_to(now_);
         model_.count = count;
-        model_.settle(now_);
+        model_.advance_to(now_);
     }
     void set() {
         PoolSettings settings = model_.settings;
@@ -498,10 +498,12 @@ class Run {
         if (what == 0) settings.name = std::string(1, static_cast<char>('a' + pick(26)));
         if (what == 1) settings.renewable = !settings.renewable;
         if (what >= 2) settings.cooldown = pick(2) == 0 ? 0ms : up_to(2000ms);
-        pool_->set(now_, settings, changes_, outcome_);
-        model_.settle(now_);
+        const unsigned count = pick(2) == 0 ? model_.count : pick(8);
+        pool_->set(now_, count, settings, *effects_);
+        model_.advance_to(now_);
+        model_.count = count;
         model_.settings = settings;
-        model_.settle(now_);
+        model_.advance_to(now_);
     }
     void leave() {
         REQUIRE_FALSE(pool_->leave(now_, Ticket{tickets_ + 1000}, changes_));
@@ -518,7 +520,7 @@ class Run {
     void cancel() {
         const bool any = model_.queue.empty() || pick(4) == 0;
         const LeaseId lease = any ? any_of(chosen_) : any_of(model_.queue).claim.lease;
-        const auto ticket = pool_->cancel(now_, lease, changes_, outcome_);
+        const auto ticket = pool_->cancel(now_, lease, *effects_);
         REQUIRE(ticket == model_.cancel(now_, lease));
         if (ticket) present_.erase(*ticket);
     }
@@ -527,20 +529,20 @@ class Run {
         const auto deadline = pool_->next_deadline();
         if (deadline && *deadline > now_) {
             Changes none;
-            Outcome nothing;
-            pool_->advance_to(*deadline - 1us, none, nothing);
+            Effects nothing(none);
+            pool_->advance_to(*deadline - 1us, nothing);
             REQUIRE(none.empty());
             REQUIRE(nothing.granted.empty());
             REQUIRE(nothing.gave_up.empty());
-            model_.settle(*deadline - 1us);
+            model_.advance_to(*deadline - 1us);
             apply_chosen(nothing);
             now_ = *deadline;
         }
         advance_here();
     }
     void advance_here() {
-        pool_->advance_to(now_, changes_, outcome_);
-        model_.settle(now_);
+        pool_->advance_to(now_, *effects_);
+        model_.advance_to(now_);
     }
     void commit() {
         // Not brought up to now: the rows have to tell it by themselves.
@@ -551,13 +553,15 @@ class Run {
     }
     void roll_back() {
         changes_ = {};
-        pool_->restore(record_, now_, changes_, outcome_);
+        pool_->roll_back_to(record_, now_, *effects_);
+        // What the rows hold was granted earlier, perhaps in this very instant.
+        most_ = std::max(most_, pool_->in_use());
         model_.roll_back(*stored_, now_);
         last_fence_ = stored_fence_;
         check_rests();
-        apply_chosen(outcome_);
-        check_outcome();
-        outcome_ = {};
+        apply_chosen(*effects_);
+        check_effects();
+        effects_.emplace(changes_);
         model_.granted.clear();
         advance_here();
     }
@@ -578,11 +582,11 @@ class Run {
     }
     /// Deletes the pool and makes one with the same id.
     void make_again() {
-        const auto told = pool_->dissolve(outcome_);
+        const auto told = pool_->dissolve(*effects_);
         REQUIRE(told == model_.send_away(now_));
-        apply_chosen(outcome_);
+        apply_chosen(*effects_);
         REQUIRE(taken_.empty());
-        outcome_ = {};
+        effects_.emplace(changes_);
         present_.clear();
         make();
         commit();
@@ -626,18 +630,18 @@ class Run {
     }
 
     void check() {
-        check_outcome();
+        check_effects();
         check_state();
         check_view();
         check_deadline();
-        apply_chosen(outcome_);
+        apply_chosen(*effects_);
         REQUIRE(taken_ == expected_taken());
     }
-    void check_outcome() {
-        REQUIRE(outcome_.granted.size() == model_.granted.size());
+    void check_effects() {
+        REQUIRE(effects_->granted.size() == model_.granted.size());
         std::vector<const Lease*> in_order;
         for (std::size_t i = 0; i < model_.granted.size(); ++i) {
-            const auto& [ticket, lease, at] = outcome_.granted[i];
+            const auto& [ticket, lease, at] = effects_->granted[i];
             REQUIRE(ticket == model_.granted[i].first);
             REQUIRE(lease.id == model_.granted[i].second);
             REQUIRE(at == now_);
@@ -656,15 +660,15 @@ class Run {
             last_fence_ = std::max(last_fence_, lease->fence);
         }
         earlier_fence_ = last_fence_;
-        REQUIRE(outcome_.gave_up.size() == model_.gave_up.size());
+        REQUIRE(effects_->gave_up.size() == model_.gave_up.size());
         for (std::size_t i = 0; i < model_.gave_up.size(); ++i) {
-            REQUIRE(outcome_.gave_up[i].ticket == model_.gave_up[i].ticket);
-            REQUIRE(outcome_.gave_up[i].rank == model_.gave_up[i].rank);
-            REQUIRE(outcome_.gave_up[i].slots == model_.gave_up[i].slots);
-            REQUIRE(present_.erase(outcome_.gave_up[i].ticket) == 1);
+            REQUIRE(effects_->gave_up[i].ticket == model_.gave_up[i].ticket);
+            REQUIRE(effects_->gave_up[i].rank == model_.gave_up[i].rank);
+            REQUIRE(effects_->gave_up[i].slots == model_.gave_up[i].slots);
+            REQUIRE(present_.erase(effects_->gave_up[i].ticket) == 1);
         }
-        REQUIRE(outcome_.superseded == model_.superseded);
-        for (const Ticket ticket : outcome_.superseded)
+        REQUIRE(effects_->superseded == model_.superseded);
+        for (const Ticket ticket : effects_->superseded)
             REQUIRE(present_.erase(ticket) == 1);
     }
     void check_state() {
@@ -760,8 +764,8 @@ class Run {
     }
 
     // The ids that borrowers chose, as the service keeps them over all pools.
-    void apply_chosen(const Outcome& outcome) {
-        for (const auto& [lease, until] : outcome.chosen) {
+    void apply_chosen(const Effects& effects) {
+        for (const auto& [lease, until] : effects.chosen) {
             if (until == TimePoint::min()) {
                 taken_.erase(lease);
             } else {
@@ -830,7 +834,7 @@ class Run {
     std::optional<Pool> pool_;
     Model model_;
     Changes changes_;
-    Outcome outcome_;
+    std::optional<Effects> effects_;
     PoolView before_;
     unsigned most_ = 0;
     std::set<Ticket> present_;

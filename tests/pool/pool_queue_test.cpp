@@ -83,8 +83,8 @@ TEST_CASE("a large claim at the head is not starved by small ones behind it") {
     CHECK(bench.pool.available() == 2);
     bench.give_back(start, second.id);
     CHECK(bench.served() == Tickets{wide});
-    CHECK(bench.outcome.granted[0].lease.positions == Positions{0, 1, 2});
-    bench.give_back(start, bench.outcome.granted[0].lease.id);
+    CHECK(bench.effects->granted[0].lease.positions == Positions{0, 1, 2});
+    bench.give_back(start, bench.effects->granted[0].lease.id);
     CHECK(bench.served() == Tickets{small});
 }
 
@@ -106,7 +106,7 @@ TEST_CASE("those behind a large claim are served when it gives up, leaves or is 
         CHECK(bench.served() == Tickets{small});
     }
     SECTION("is cancelled") {
-        CHECK(bench.pool.cancel(start, big.lease, bench.changes, bench.outcome) == wide);
+        CHECK(bench.pool.cancel(start, big.lease, *bench.effects) == wide);
         CHECK(bench.served() == Tickets{small});
     }
 }
@@ -122,10 +122,10 @@ TEST_CASE("who is refused learns its rank: the place that it had or would have h
     CHECK(rank_of_refused(bench.borrow(start, claim(start, {0s, 1, 0}))) == 3);
     CHECK(rank_of_refused(bench.borrow(start, claim(start, {0s, 1, -2}))) == 4);
     bench.advance_to(start + 5s);
-    REQUIRE(bench.outcome.gave_up.size() == 2);
-    CHECK(bench.outcome.gave_up[0].rank == 2);
+    REQUIRE(bench.effects->gave_up.size() == 2);
+    CHECK(bench.effects->gave_up[0].rank == 2);
     // The one before it is gone by then.
-    CHECK(bench.outcome.gave_up[1].rank == 2);
+    CHECK(bench.effects->gave_up[1].rank == 2);
 }
 
 TEST_CASE("an id that was chosen is answered with the same lease for as long as that lives") {
@@ -156,14 +156,14 @@ TEST_CASE("a repeated call takes the place over, and the one before it is told")
     FullPool queue;
     const Ticket second = queue.bench.queued(start, 300s);
     const Ticket again = queue.bench.queued(start + 1s, chosen(queue.id, start + 1s, {5s, 9, -9, 7s}));
-    CHECK(queue.bench.outcome.superseded == Tickets{queue.first});
+    CHECK(queue.bench.effects->superseded == Tickets{queue.first});
     CHECK(queue.bench.pool.waiting() == 2);
     CHECK_FALSE(queue.bench.pool.leave(start + 1s, queue.first, queue.bench.changes));
     queue.bench.give_back(start + 2s, queue.held.id);
     REQUIRE(queue.bench.served() == Tickets{again});
     // Its own ttl, and the place and slots of the first call.
-    CHECK(queue.bench.outcome.granted[0].lease.ttl == 7s);
-    CHECK(queue.bench.outcome.granted[0].lease.positions.size() == 1);
+    CHECK(queue.bench.effects->granted[0].lease.ttl == 7s);
+    CHECK(queue.bench.effects->granted[0].lease.positions.size() == 1);
     queue.bench.give_back(start + 2s, queue.id);
     CHECK(queue.bench.served() == Tickets{second});
 }
@@ -182,7 +182,7 @@ TEST_CASE("who takes its place over without waiting is refused, and keeps the pl
     queue.bench.queued(start, 300s);
     const auto borrowed = queue.bench.borrow(start + 1s, chosen(queue.id, start + 1s, {0s}));
     CHECK(rank_of_refused(borrowed) == 1);
-    CHECK(queue.bench.outcome.superseded == Tickets{queue.first});
+    CHECK(queue.bench.effects->superseded == Tickets{queue.first});
     CHECK(queue.bench.pool.waiting() == 2);
     queue.bench.advance_to(start + 16s - 1ms);
     CHECK(queue.bench.pool.waiting() == 2);
@@ -197,8 +197,8 @@ TEST_CASE("who chose an id but neither waits nor waited gets no place") {
     CHECK(rank_of_refused(queue.bench.borrow(start, chosen(other, start, {0s}))) == 2);
     CHECK(queue.bench.pool.waiting() == 1);
     CHECK(queue.bench.changes.empty());
-    REQUIRE(queue.bench.outcome.chosen.size() == 1);
-    CHECK(queue.bench.outcome.chosen[0].until == TimePoint::min());
+    REQUIRE(queue.bench.effects->chosen.size() == 1);
+    CHECK(queue.bench.effects->chosen[0].until == TimePoint::min());
 }
 
 TEST_CASE("who is away is passed over, and gets nothing until it is back") {
@@ -207,7 +207,7 @@ TEST_CASE("who is away is passed over, and gets nothing until it is back") {
     queue.bench.leave(start, queue.first);
     queue.bench.give_back(start + 1s, queue.held.id);
     REQUIRE(queue.bench.served() == Tickets{second});
-    const Lease passed = queue.bench.outcome.granted[0].lease;
+    const Lease passed = queue.bench.effects->granted[0].lease;
     queue.bench.give_back(start + 2s, passed.id);
     CHECK(queue.bench.served().empty());
     CHECK(queue.bench.pool.available() == 1);
@@ -225,7 +225,7 @@ TEST_CASE("who comes back to its place when a slot is free gets it in that call,
     queue.bench.give_back(start + 1s, queue.held.id);
     CHECK(queue.bench.granted(start + 2s, chosen(queue.id, start + 2s, {0s})).granted_at == start + 2s);
     CHECK(queue.bench.served().empty());
-    CHECK(queue.bench.outcome.superseded.empty());
+    CHECK(queue.bench.effects->superseded.empty());
     CHECK(queue.bench.pool.waiting() == 0);
 }
 
@@ -251,7 +251,7 @@ TEST_CASE("a place is kept when its wait ran out") {
     const Ticket second = queue.bench.queued(start, 300s);
     queue.bench.advance_to(start + 5s);
     CHECK(queue.bench.gave_up() == Tickets{queue.first});
-    CHECK(queue.bench.outcome.gave_up[0].rank == 1);
+    CHECK(queue.bench.effects->gave_up[0].rank == 1);
     CHECK(queue.bench.pool.waiting() == 2);
     SECTION("for the time to rejoin") {
         const Ticket back = queue.bench.queued(start + 20s - 1ms, chosen(queue.id, start + 20s));
@@ -324,15 +324,13 @@ TEST_CASE("somebody who waits, or has a place, is taken out of the queue") {
     FullPool queue;
     const Ticket second = queue.bench.queued(start, 300s);
     SECTION("while it is there") {
-        CHECK(queue.bench.pool.cancel(start, queue.id, queue.bench.changes, queue.bench.outcome) ==
-              queue.first);
+        CHECK(queue.bench.pool.cancel(start, queue.id, *queue.bench.effects) == queue.first);
     }
     SECTION("while it is away") {
         queue.bench.leave(start, queue.first);
-        CHECK(queue.bench.pool.cancel(start + 15s - 1ms, queue.id, queue.bench.changes,
-                                      queue.bench.outcome) == Ticket{});
+        CHECK(queue.bench.pool.cancel(start + 15s - 1ms, queue.id, *queue.bench.effects) == Ticket{});
     }
-    CHECK_FALSE(queue.bench.pool.cancel(start, queue.id, queue.bench.changes, queue.bench.outcome));
+    CHECK_FALSE(queue.bench.pool.cancel(start, queue.id, *queue.bench.effects));
     CHECK(queue.bench.changes.places.at(queue.id) == std::nullopt);
     CHECK(queue.bench.pool.waiting() == 1);
     queue.bench.give_back(start + 15s, queue.held.id);
@@ -342,7 +340,7 @@ TEST_CASE("somebody who waits, or has a place, is taken out of the queue") {
 TEST_CASE("a place that is lost by now cannot be cancelled any more") {
     FullPool queue;
     queue.bench.leave(start, queue.first);
-    CHECK_FALSE(queue.bench.pool.cancel(start + 15s, queue.id, queue.bench.changes, queue.bench.outcome));
+    CHECK_FALSE(queue.bench.pool.cancel(start + 15s, queue.id, *queue.bench.effects));
 }
 
 TEST_CASE("those who are sent away are told in their order, and get nothing any more") {
@@ -373,11 +371,11 @@ TEST_CASE("who waits for what it turns out to hold still, since a return was not
     bench.granted(start + 1s);
     const Ticket again = bench.queued(start + 1s, chosen(id, start + 1s));
 
-    bench.restore(start + 2s, record);
+    bench.roll_back_to(start + 2s, record);
     REQUIRE(bench.served() == Tickets{again});
-    CHECK(bench.outcome.granted[0].lease.fence == lease.fence);
-    CHECK(bench.outcome.granted[0].lease.expires_at == lease.expires_at);
-    CHECK(bench.outcome.granted[0].at == start + 2s);
+    CHECK(bench.effects->granted[0].lease.fence == lease.fence);
+    CHECK(bench.effects->granted[0].lease.expires_at == lease.expires_at);
+    CHECK(bench.effects->granted[0].at == start + 2s);
     CHECK(bench.pool.waiting() == 0);
     bench.set_count(start + 3s, 5);
     CHECK(bench.served().empty());
@@ -391,9 +389,9 @@ TEST_CASE(
     PoolRecord record{2, 1, queue.bench.pool.fence()};
     record.slots.push_back(*queue.bench.changes.slots.at(0));
     record.places.push_back(*queue.bench.changes.places.at(queue.id));
-    CHECK(queue.bench.pool.cancel(start, queue.id, queue.bench.changes, queue.bench.outcome));
+    CHECK(queue.bench.pool.cancel(start, queue.id, *queue.bench.effects));
     queue.bench.queued(start, chosen(queue.id, start, {300s, 4, 2}));
-    queue.bench.restore(start, record);
+    queue.bench.roll_back_to(start, record);
     REQUIRE(queue.bench.changes.places.count(queue.id) == 1);
     CHECK(queue.bench.changes.places.at(queue.id)->slots == 4);
     CHECK(queue.bench.changes.places.at(queue.id)->priority == 2);
@@ -402,7 +400,7 @@ TEST_CASE(
 TEST_CASE("places that only the store has come back as away, and those it lacks are stored") {
     FullPool queue;
     const KeptPlace granted_in_vain{LeaseId::random(), 1, 1000, 1, start - 5s};
-    queue.bench.restore(start, PoolRecord{2, 0, 1000, nullptr, {}, {granted_in_vain}});
+    queue.bench.roll_back_to(start, PoolRecord{2, 0, 1000, nullptr, {}, {granted_in_vain}});
     CHECK(queue.bench.pool.waiting() == 2);
     CHECK(queue.bench.changes.places.size() == 1);
     CHECK(queue.bench.changes.places.count(queue.id) == 1);
@@ -415,9 +413,9 @@ TEST_CASE("places that only the store has come back as away, and those it lacks 
 TEST_CASE("the ids that borrowers chose are told for as long as they are taken") {
     FullPool queue;
     const auto last_told = [&] {
-        REQUIRE_FALSE(queue.bench.outcome.chosen.empty());
-        CHECK(queue.bench.outcome.chosen.back().lease == queue.id);
-        return queue.bench.outcome.chosen.back().until;
+        REQUIRE_FALSE(queue.bench.effects->chosen.empty());
+        CHECK(queue.bench.effects->chosen.back().lease == queue.id);
+        return queue.bench.effects->chosen.back().until;
     };
     CHECK(last_told() == TimePoint::max());
     queue.bench.give_back(start, queue.held.id);
@@ -425,7 +423,7 @@ TEST_CASE("the ids that borrowers chose are told for as long as they are taken")
     queue.bench.kept_alive(start + 1s, queue.id, 10s);
     CHECK(last_told() == start + 11s);
     queue.bench.advance_to(start + 11s - 1ms);
-    CHECK(queue.bench.outcome.chosen.empty());
+    CHECK(queue.bench.effects->chosen.empty());
     queue.bench.advance_to(start + 11s);
     CHECK(last_told() == TimePoint::min());
 }

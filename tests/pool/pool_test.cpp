@@ -76,10 +76,10 @@ TEST_CASE("a slot that is given back goes to the longest waiter in the same call
     const Ticket first = bench.queued(start, 300s);
     bench.queued(start, 300s);
     bench.give_back(start + 1s, lease.id);
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == first);
-    CHECK(bench.outcome.granted[0].lease.position() == 0);
-    CHECK(bench.outcome.granted[0].lease.granted_at == start + 1s);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == first);
+    CHECK(bench.effects->granted[0].lease.position() == 0);
+    CHECK(bench.effects->granted[0].lease.granted_at == start + 1s);
     CHECK(bench.pool.waiting() == 1);
 }
 
@@ -88,10 +88,10 @@ TEST_CASE("a slot whose lease expired goes to the longest waiter") {
     bench.granted(start, 10s);
     const Ticket first = bench.queued(start, 300s);
     bench.advance_to(start + 10s - 1ms);
-    CHECK(bench.outcome.granted.empty());
+    CHECK(bench.effects->granted.empty());
     bench.advance_to(start + 10s);
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == first);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == first);
 }
 
 TEST_CASE("a newcomer does not overtake the queue, even in the instant a slot comes free") {
@@ -99,8 +99,8 @@ TEST_CASE("a newcomer does not overtake the queue, even in the instant a slot co
     bench.granted(start, 10s);
     const Ticket waiter = bench.queued(start, 300s);
     CHECK(bench.refused(start + 10s));
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == waiter);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == waiter);
 }
 
 TEST_CASE("a raise serves as many waiters as there are new slots, in order") {
@@ -110,11 +110,11 @@ TEST_CASE("a raise serves as many waiters as there are new slots, in order") {
     const Ticket second = bench.queued(start, 300s);
     bench.queued(start, 300s);
     bench.set_count(start, 3);
-    REQUIRE(bench.outcome.granted.size() == 2);
-    CHECK(bench.outcome.granted[0].ticket == first);
-    CHECK(bench.outcome.granted[0].lease.position() == 1);
-    CHECK(bench.outcome.granted[1].ticket == second);
-    CHECK(bench.outcome.granted[1].lease.position() == 2);
+    REQUIRE(bench.effects->granted.size() == 2);
+    CHECK(bench.effects->granted[0].ticket == first);
+    CHECK(bench.effects->granted[0].lease.position() == 1);
+    CHECK(bench.effects->granted[1].ticket == second);
+    CHECK(bench.effects->granted[1].lease.position() == 2);
 }
 
 TEST_CASE("a shrink ends no lease and grants nothing until fewer than count are live") {
@@ -127,14 +127,14 @@ TEST_CASE("a shrink ends no lease and grants nothing until fewer than count are 
     CHECK(bench.pool.available() == 0);
     const Ticket waiter = bench.queued(start, 300s);
     bench.give_back(start, low.id);
-    CHECK(bench.outcome.granted.empty());
+    CHECK(bench.effects->granted.empty());
     bench.give_back(start, middle.id);
-    CHECK(bench.outcome.granted.empty());
+    CHECK(bench.effects->granted.empty());
     CHECK(bench.pool.in_use() == 1);
     bench.give_back(start, high.id);
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == waiter);
-    CHECK(bench.outcome.granted[0].lease.position() == 0);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == waiter);
+    CHECK(bench.effects->granted[0].lease.position() == 0);
 }
 
 TEST_CASE("a waiter is told at its deadline, and gets nothing from then on") {
@@ -142,11 +142,11 @@ TEST_CASE("a waiter is told at its deadline, and gets nothing from then on") {
     const Lease lease = bench.granted(start);
     const Ticket waiter = bench.queued(start, 5s);
     bench.advance_to(start + 5s - 1ms);
-    CHECK(bench.outcome.gave_up.empty());
+    CHECK(bench.effects->gave_up.empty());
     // The slot comes free in the very instant of the deadline.
     bench.give_back(start + 5s, lease.id);
     CHECK(bench.gave_up() == std::vector<Ticket>{waiter});
-    CHECK(bench.outcome.granted.empty());
+    CHECK(bench.effects->granted.empty());
 }
 
 TEST_CASE("a waiter whose deadline passed unnoticed is not granted a slot that came free before it") {
@@ -155,7 +155,7 @@ TEST_CASE("a waiter whose deadline passed unnoticed is not granted a slot that c
     const Ticket waiter = bench.queued(start, 11s);
     bench.advance_to(start + 12s);
     CHECK(bench.gave_up() == std::vector<Ticket>{waiter});
-    CHECK(bench.outcome.granted.empty());
+    CHECK(bench.effects->granted.empty());
 }
 
 TEST_CASE("a waiter that leaves is passed over") {
@@ -166,15 +166,15 @@ TEST_CASE("a waiter that leaves is passed over") {
     CHECK(bench.pool.leave(start, first, bench.changes));
     CHECK_FALSE(bench.pool.leave(start, first, bench.changes));
     bench.give_back(start, lease.id);
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == second);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == second);
 }
 
 TEST_CASE("the waiters of a dissolved pool are told in their order") {
     Bench bench(0);
     const Ticket first = bench.queued(start, 300s);
     const Ticket second = bench.queued(start, 5s);
-    CHECK(bench.pool.dissolve(bench.outcome) == std::vector<Ticket>{first, second});
+    CHECK(bench.pool.dissolve(bench.anew()) == std::vector<Ticket>{first, second});
     CHECK(bench.pool.waiting() == 0);
     CHECK_FALSE(bench.pool.next_deadline());
 }
@@ -218,9 +218,9 @@ TEST_CASE("a restored pool keeps leases with the time they have left") {
     Pool pool(PoolRecord{7, 2, 0, nullptr, {past, live}}, start, limits);
     CHECK(pool.in_use() == 1);
     Changes changes;
-    Outcome outcome;
-    CHECK_FALSE(pool.give_back(start + 1s, past.lease, changes, outcome));
-    CHECK_FALSE(pool.give_back(start + 40s, live.lease, changes, outcome));
+    Effects effects(changes);
+    CHECK_FALSE(pool.give_back(start + 1s, past.lease, effects));
+    CHECK_FALSE(pool.give_back(start + 40s, live.lease, effects));
 }
 
 TEST_CASE("a restored lease never gets more than its ttl, should time have gone back") {
@@ -228,10 +228,10 @@ TEST_CASE("a restored lease never gets more than its ttl, should time have gone 
     const PoolLimits limits;
     Pool pool(PoolRecord{7, 1, 0, nullptr, {lease}}, start, limits);
     Changes changes;
-    Outcome outcome;
-    pool.advance_to(start + 60s - 1ms, changes, outcome);
+    Effects effects(changes);
+    pool.advance_to(start + 60s - 1ms, effects);
     CHECK(pool.in_use() == 1);
-    pool.advance_to(start + 60s, changes, outcome);
+    pool.advance_to(start + 60s, effects);
     CHECK(pool.in_use() == 0);
 }
 
@@ -239,8 +239,8 @@ TEST_CASE("restoring a pool keeps its queue and serves it from what is free then
     Bench bench(1);
     bench.granted(start);
     const Ticket waiter = bench.queued(start, 300s);
-    bench.pool.restore(PoolRecord{3, 1}, start, bench.changes, bench.outcome);
+    bench.pool.roll_back_to(PoolRecord{3, 1}, start, *bench.effects);
     bench.advance_to(start);
-    REQUIRE(bench.outcome.granted.size() == 1);
-    CHECK(bench.outcome.granted[0].ticket == waiter);
+    REQUIRE(bench.effects->granted.size() == 1);
+    CHECK(bench.effects->granted[0].ticket == waiter);
 }

@@ -47,12 +47,12 @@ TEST_CASE("a claim for more than the count has its turn where it came, once the 
     CHECK(bench.served().empty());
     bench.give_back(start, one.id);
     REQUIRE(bench.served() == Tickets{first});
-    const Lease two = bench.outcome.granted[0].lease;
+    const Lease two = bench.effects->granted[0].lease;
     // One slot is free, and kept for the one who needs all three.
     CHECK(bench.refused(start));
     bench.give_back(start, two.id);
     REQUIRE(bench.served() == Tickets{wide});
-    bench.give_back(start, bench.outcome.granted[0].lease.id);
+    bench.give_back(start, bench.effects->granted[0].lease.id);
     CHECK(bench.served() == Tickets{last});
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("a claim that waits when the pool becomes too small for it lets the ot
     const Ticket small = bench.queued(start, claim(1));
     bench.set_count(start, 2);
     REQUIRE(bench.served() == Tickets{small});
-    const Lease passed = bench.outcome.granted[0].lease;
+    const Lease passed = bench.effects->granted[0].lease;
     // From now on nobody passes it any more.
     bench.set_count(start, 4);
     CHECK(bench.served().empty());
@@ -82,8 +82,8 @@ TEST_CASE("a claim for more than the count gives up at the end of its wait, or l
     CHECK(bench.pool.next_deadline() == start + 5s);
     bench.advance_to(start + 5s);
     REQUIRE(bench.gave_up() == Tickets{wide});
-    CHECK(bench.outcome.gave_up[0].rank == 1);
-    CHECK(bench.outcome.gave_up[0].slots == 3);
+    CHECK(bench.effects->gave_up[0].rank == 1);
+    CHECK(bench.effects->gave_up[0].slots == 3);
     CHECK(bench.pool.waiting() == 0);
 }
 
@@ -105,10 +105,10 @@ TEST_CASE("a place of a claim for more than the count is passed over after a res
     bench.queued(start, chosen(3, wide.lease));
     CHECK(bench.granted(start, claim(2, 0, 0s)).positions == Positions{0, 1});
     // The store may know of a smaller pool, or of a larger one.
-    bench.restore(start, PoolRecord{3, 3, 2000, nullptr, {}, {wide}});
+    bench.roll_back_to(start, PoolRecord{3, 3, 2000, nullptr, {}, {wide}});
     bench.advance_to(start);
     REQUIRE(bench.served().size() == 1);
-    CHECK(bench.outcome.granted[0].lease.id == wide.lease);
+    CHECK(bench.effects->granted[0].lease.id == wide.lease);
 }
 
 TEST_CASE("everybody leaves in the queue's order when the server stops, those who are passed over too") {

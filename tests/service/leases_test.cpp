@@ -693,6 +693,27 @@ TEST_CASE("settings and the rest of a slot outlive a restart") {
     CHECK(bench.granted().position() == 0);
 }
 
+TEST_CASE("who is served by a raise is served by the settings that came with it") {
+    Bench bench;
+    wire::RegisterRequest request{1};
+    request.cooldown = 100s;
+    request.slots = std::vector<wire::Payload>{wire::Payload("\"a\"")};
+    bench.put(request);
+    bench.flush();
+    bench.give_back(bench.granted().id);
+    const auto waiter = bench.borrow(LeaseId::random(), 60s);
+    bench.flush();
+    request.count = 2;
+    request.cooldown = 0s;
+    request.slots = std::vector<wire::Payload>{wire::Payload("\"c\""), wire::Payload("\"d\"")};
+    bench.put(request);
+    bench.flush();
+    const auto granted = waiter.as<LeaseGranted>();
+    CHECK(granted.lease.position() == 0);
+    REQUIRE(granted.settings);
+    CHECK(granted.settings->payloads == std::vector<std::string>{"\"c\"", "\"d\""});
+}
+
 TEST_CASE("a count alone leaves the settings, payloads beyond it too") {
     Bench bench;
     bench.put(wire::RegisterRequest{2, std::vector<wire::Payload>{"\"a\"", "\"b\""}, 10s, "seats", false});

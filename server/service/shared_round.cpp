@@ -1,0 +1,393 @@
+#include "server/service/fresh_version.hpp"
+#include "server/service/shared_driver.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <string>
+#include <utility>
+
+// One round: what is asked of the store, and what becomes of its answer.
+namespace sema {
+namespace {
+
+// A message that is lost delays a waiter by this at most.
+constexpr Duration check_interval = std::chrono::milliseconds(900);
+// After a failure, what no caller waits for is tried again this often.
+constexpr Duration retry_interval = std::chrono::milliseconds(200);
+
+// A lease that is over since longer than this when the store has it is not answered any more: more than the
+// way to the store takes, however short its ttl.
+constexpr Duration slow_way = std::chrono::milliseconds(500);
+
+// What is known of how many pools there are is as old as this at most, while fewer than the limit.
+constexpr Duration count_interval = std::chrono::seconds(1);
+
+/// The store is away: nothing can be done for those who ask.
+void fail_deferred(const Visit& visit) {
+    for (const auto& call : std::exchange(visit.entry.deferred, {}))
+        visit.ready.add(call.reply, Refusal::store_failed);
+}
+
+/// What was done to the copy does not count.
+void undo(SharedEntry& entry) {
+    entry.changes = {};
+    entry.answers.clear();
+    entry.freed_ids.clear();
+}
+
+/// `calls` are those of the round that does not count: who was queued in it is not.
+void forget_queued(SharedEntry& entry, const std::vector<DeferredCall>& calls) {
+    for (const auto& call : calls) {
+        const auto kept = entry.kept.find(call.ticket);
+        if (kept == entry.kept.end() || kept->second.stored) continue;
+        entry.waiters.erase(call.ticket);
+        entry.kept.erase(kept);
+    }
+}
+
+/// What was done in a round is to be done again, before what came since.
+template <class T>
+void put_before(std::vector<T>&& done, std::vector<T>& since) {
+    std::move(since.begin(), since.end(), std::back_inserter(done));
+    since = std::move(done);
+}
+
+}  // namespace
+
+struct SharedDriver::Round {
+    std::uint64_t generation = 0;
+    std::vector<PoolId> to_load;
+    std::vector<PoolChange> changes;
+    /// Per change, in the same order, the answers that rest on it.
+    std::vector<std::vector<SharedEntry::RoundAnswer>> answers;
+};
+
+void SharedDriver::commit() {
+    count_pools();
+    Round round;
+    round.generation = store_.generation();
+    for (const auto& shard : table_.shards())
+        begin_round(*shard, round);
+    load_for_round(round);
+    end_round(round);
+}
+
+/// Other servers make pools too, and delete them.
+void SharedDriver::count_pools() {
+    const TimePoint now = table_.now();
+    const bool is_due =
+        now - counted_pools_at_ >= count_interval || table_.pools() >= table_.limits().max_pools;
+    if (store_.reachable() && !is_due) return;
+    // Where the store is away, the answer says at once why.
+    if (const auto count = store_.pool_count()) {
+        table_.set_pools(*count);
+        counted_pools_at_ = now;
+    } else {
+        trouble_.add(count.error().message);
+    }
+}
+
+void SharedDriver::begin_round(Shard& shard, Round& round) {
+    Ready ready;
+    const MutexLock lock(shard.mutex);
+    for (const PoolId& id : std::exchange(shard.dirty, {})) {
+        SharedEntry& entry = shared(*shard.entries.at(id));
+        const Visit visit{id, entry, ready};
+        entry.dirty = false;
+        if (!store_.reachable()) {
+            fail_deferred(visit);
+            follow_up(shard, id, entry);
+        } else if (entry.is_asked() || entry.retry_at <= table_.now()) {
+            const bool is_current =
+                entry.is_loaded && !entry.is_behind() && entry.generation == round.generation;
+            entry.behind.reset();
+            is_current ? do_calls(shard, visit, round) : round.to_load.push_back(id);
+        } else {
+            follow_up(shard, id, entry);
+        }
+    }
+}
+
+void SharedDriver::load_for_round(Round& round) {
+    for (const PoolId& id : round.to_load) {
+        Shard& shard = table_.shard_of(id);
+        bool is_unknown = false;
+        {
+            const MutexLock lock(shard.mutex);
+            is_unknown = shared(*shard.entries.at(id)).is_outcome_unknown;
+        }
+        const LoadResult found = is_unknown ? store_.reload(id) : store_.load(id);
+        Ready ready;
+        const MutexLock lock(shard.mutex);
+        SharedEntry& entry = shared(*shard.entries.at(id));
+        const Visit visit{id, entry, ready};
+        if (const auto* failure = std::get_if<StoreFailure>(&found)) {
+            trouble_.add(failure->message);
+            take_failure(visit, {});
+            fail_deferred(visit);
+            follow_up(shard, id, entry);
+            continue;
+        }
+        entry.is_outcome_unknown = false;
+        take_state(visit, round.generation, found);
+        do_calls(shard, visit, round);
+    }
+}
+
+/// Does all that is to be done to the copy of a pool.
+void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
+    SharedEntry& entry = shared(visit.entry);
+    const TimePoint now = table_.now();
+    entry.over.clear();
+    entry.counted_lost = std::exchange(entry.lost_answers, {});
+    if (entry.pool) do_duties(visit, now);
+    entry.gone.clear();
+    // What the duties granted is no caller's of this round.
+    entry.fence_before = entry.pool ? entry.pool->fence() : entry.fence;
+    do_acts(visit, now);
+    bound_places(visit.pool, entry);
+    show(entry);
+    const bool is_check = entry.check_at && *entry.check_at <= now;
+    const bool is_asked = !entry.calls.empty() || !entry.counted_lost.empty() || is_check;
+    if (entry.changes.empty() && entry.answers.empty() && !is_asked) {
+        entry.orphans.clear();
+        return follow_up(shard, visit.pool, entry);
+    }
+
+    const Version base = entry.version;
+    const Version next = !entry.pool             ? 0
+                         : entry.changes.empty() ? base
+                         : base == 0             ? fresh_version()
+                                                 : base + 1;
+    round.changes.push_back({visit.pool, base, next, std::exchange(entry.changes, {}), entry.overtaken});
+    round.answers.push_back(std::exchange(entry.answers, {}));
+    entry.is_in_flight = true;
+    // Those who give up meanwhile are answered in time.
+    follow_up(shard, visit.pool, entry);
+}
+
+/// What nobody asks for (any more).
+void SharedDriver::do_duties(const Visit& visit, TimePoint now) {
+    SharedEntry& entry = shared(visit.entry);
+    Effects effects(entry.changes);
+    if (!entry.orphans.empty()) entry.pool->withdraw(now, entry.orphans, effects);
+    if (std::exchange(entry.look_at_servers, false)) {
+        const std::set<ServerId> servers = entry.pool->servers();
+        for (const ServerId server : servers) {
+            if (store_.is_lost(server)) entry.pool->expel(server, now, effects);
+        }
+    }
+    for (const Ticket ticket : entry.gone)
+        entry.pool->leave(now, ticket, entry.changes);
+    entry.pool->advance_to(now, effects);
+    // Before any call: where such a grant turns out not to be stored, its fence is given again.
+    for (const auto& [grant, is_once] : entry.counted_lost)
+        entry.pool->undelivered(now, grant, effects);
+    table_.pass_on(visit, effects);
+}
+
+void SharedDriver::do_acts(const Visit& visit, TimePoint now) {
+    SharedEntry& entry = shared(visit.entry);
+    entry.calls = std::exchange(entry.deferred, {});
+    for (const auto& call : entry.calls) {
+        table_.count_waiters(entry, entry.waiters.size());
+        call.act(visit, call.reply);
+        if (!call.left || entry.waiters.erase(call.ticket) == 0) continue;
+        entry.kept.erase(call.ticket);
+        entry.pool->leave(now, call.ticket, entry.changes);
+        reply_now(visit, call.reply, Refusal::no_resource);
+    }
+    table_.count_waiters(entry, entry.waiters.size());
+}
+
+/// Places of borrowers who are away need no connection, so that they alone could exhaust the limit. Each
+/// server may have as many waiters in the pool.
+void SharedDriver::bound_places(const PoolId& pool, SharedEntry& entry) {
+    const std::size_t most = table_.limits().max_waiters;
+    if (!entry.pool || entry.pool->waiting() <= most) return;
+    table_.forget_away(pool, entry, entry.pool->waiting() - most);
+    table_.count_waiters(entry, entry.waiters.size());
+}
+
+void SharedDriver::show(SharedEntry& entry) {
+    const auto view = table_.next_view(entry);
+    if (!view) return;
+    for (const auto& [ticket, reply] : entry.watch->watchers)
+        entry.answers.push_back({reply, view});
+}
+
+void SharedDriver::end_round(Round& round) {
+    if (round.changes.empty()) return;
+    const auto results = store_.commit(round.changes, std::nullopt);
+    std::string trouble;
+    for (std::size_t i = 0; i < round.changes.size(); ++i) {
+        const PoolId& id = round.changes[i].pool;
+        Ready ready;
+        Shard& shard = table_.shard_of(id);
+        const MutexLock lock(shard.mutex);
+        SharedEntry& entry = shared(*shard.entries.at(id));
+        const Visit visit{id, entry, ready};
+        entry.is_in_flight = false;
+        if (std::holds_alternative<Committed>(results[i])) {
+            take_committed(visit, round.changes[i], round.answers[i]);
+        } else if (const auto* stale = std::get_if<Stale>(&results[i])) {
+            take_stale(visit, *stale, round.generation);
+        } else {
+            trouble = std::get<StoreFailure>(results[i]).message;
+            // Where the store answered all the same, nothing of it comes later.
+            entry.is_outcome_unknown = !store_.reachable() || store_.generation() != round.generation;
+            take_failure(visit, round.answers[i]);
+            if (!store_.reachable()) fail_deferred(visit);
+        }
+        follow_up(shard, id, entry);
+    }
+    trouble_.add(trouble);
+}
+
+void SharedDriver::take_committed(const Visit& visit, const PoolChange& change,
+                                  const std::vector<SharedEntry::RoundAnswer>& answers) {
+    SharedEntry& entry = shared(visit.entry);
+    entry.version = change.next;
+    entry.overtaken = 0;
+    entry.orphans.clear();
+    entry.counted_lost.clear();
+    for (const auto& call : std::exchange(entry.calls, {})) {
+        const auto kept = entry.kept.find(call.ticket);
+        if (kept == entry.kept.end()) continue;
+        if (const Waiter* queued = entry.pool ? entry.pool->waiter(call.ticket) : nullptr)
+            kept->second.stored = *queued;
+    }
+    give_answers(visit, answers);
+    for (const LeaseId& lease : std::exchange(entry.freed_ids, {})) {
+        if (!entry.pool || !entry.pool->knows(lease))
+            table_.chosen_ids().set(lease, visit.pool, TimePoint::min(), table_.now());
+    }
+    if (change.next == 0) PoolTable::end_watch(visit, Refusal::no_such_pool);
+    if (entry.check_at && entry.is_followed()) entry.check_at = table_.now() + check_interval;
+}
+
+void SharedDriver::give_answers(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers) {
+    SharedEntry& entry = shared(visit.entry);
+    // This server may have halted meanwhile.
+    const TimePoint over = table_.now() - slow_way;
+    const auto in_time = [&](const Answer& answer) -> Answer {
+        const auto* granted = std::get_if<LeaseGranted>(&answer);
+        const auto* renewed = std::get_if<LeaseRenewed>(&answer);
+        if (granted && granted->lease.expires_at <= over) return Refusal::store_failed;
+        if (renewed && renewed->lease && renewed->lease->expires_at <= over) return LeaseRenewed{};
+        return answer;
+    };
+    for (const auto& [reply, answer, ticket] : answers) {
+        if (!ticket) {
+            visit.ready.add(reply, in_time(answer));
+        } else if (const auto waiter = entry.waiters.extract(*ticket)) {
+            entry.kept.erase(*ticket);
+            visit.ready.add(waiter.mapped().reply, in_time(answer));
+        } else if (const auto* granted = std::get_if<LeaseGranted>(&answer)) {
+            // It gave up, or left, while its grant was at the store.
+            lose_answer_later(entry, granted->lease, std::nullopt);
+        }
+    }
+}
+
+/// Another server was first: all is to be done again.
+void SharedDriver::take_stale(const Visit& visit, const Stale& stale, std::uint64_t generation) {
+    SharedEntry& entry = shared(visit.entry);
+    ++entry.overtaken;
+    put_before(std::exchange(entry.counted_lost, {}), entry.lost_answers);
+    auto calls = std::exchange(entry.calls, {});
+    std::erase_if(calls, [&](const auto& call) { return entry.over.contains(call.ticket); });
+    forget_queued(entry, calls);
+    put_before(std::move(calls), entry.deferred);
+    if (stale.now && !std::holds_alternative<StoreFailure>(*stale.now)) {
+        take_state(visit, generation, *stale.now);
+    } else {
+        entry.is_loaded = false;
+        undo(entry);
+    }
+    entry.retry_at = TimePoint::min();
+    if (!entry.is_loaded) entry.behind = Version{};
+}
+
+/// The store does not say whether it has what was done in the round. `answers` are those that rest on it.
+void SharedDriver::take_failure(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers) {
+    SharedEntry& entry = shared(visit.entry);
+    undo(entry);
+    entry.is_loaded = false;
+    entry.retry_at = table_.now() + retry_interval;
+    for (const auto& [reply, answer, ticket] : answers) {
+        const auto* granted = std::get_if<LeaseGranted>(&answer);
+        if (!ticket) {
+            visit.ready.add(reply, Refusal::store_failed);
+            if (granted && granted->lease.fence > entry.fence_before) add_orphan(entry, granted->lease);
+            continue;
+        }
+        if (!granted) continue;
+        const auto kept = entry.kept.find(*ticket);
+        if (kept == entry.kept.end()) {
+            lose_answer_later(entry, granted->lease, table_.limits().pool.server);
+        } else if (kept->second.stored) {
+            kept->second.granted = granted->lease;
+        } else {
+            // Its borrower is answered below.
+            add_orphan(entry, granted->lease);
+        }
+    }
+    const auto calls = std::exchange(entry.calls, {});
+    for (const auto& call : calls) {
+        const auto kept = entry.kept.find(call.ticket);
+        if (kept != entry.kept.end() && !kept->second.stored)
+            visit.ready.add(call.reply, Refusal::store_failed);
+        if (entry.watch) PoolTable::stop_watching(entry, call.ticket);
+    }
+    forget_queued(entry, calls);
+    auto lost = std::exchange(entry.counted_lost, {});
+    std::erase_if(lost, [&](const auto& answer) { return answer.is_once && entry.is_outcome_unknown; });
+    put_before(std::move(lost), entry.lost_answers);
+}
+
+/// Makes the copy of the pool anew, from what the store has and who waits here.
+void SharedDriver::take_state(const Visit& visit, std::uint64_t generation, const LoadResult& found) {
+    SharedEntry& entry = shared(visit.entry);
+    undo(entry);
+    entry.is_loaded = true;
+    entry.generation = generation;
+    if (const auto* record = std::get_if<PoolRecord>(&found)) return take_record(visit, *record);
+    entry.fence = std::get<Absent>(found).fence;
+    take_absence(visit);
+}
+
+void SharedDriver::take_record(const Visit& visit, const PoolRecord& record) {
+    SharedEntry& entry = shared(visit.entry);
+    const TimePoint now = table_.now();
+    std::vector<Waiter> here;
+    for (auto& [ticket, kept] : entry.kept) {
+        kept.granted.reset();
+        if (kept.stored) here.push_back(*kept.stored);
+    }
+    if (!entry.pool) entry.pool.emplace(PoolRecord{}, now, table_.limits().pool);
+    Effects effects(entry.changes);
+    entry.pool->rebuild(record, here, now, effects);
+    entry.version = record.version;
+    entry.look_at_servers = !entry.pool->servers().empty();
+    table_.pass_on(visit, effects);
+}
+
+/// There is no pool to wait for or to watch.
+void SharedDriver::take_absence(const Visit& visit) {
+    SharedEntry& entry = shared(visit.entry);
+    entry.version = 0;
+    for (const auto& [ticket, call] : entry.waiters)
+        visit.ready.add(call.reply, Refusal::no_such_pool);
+    entry.waiters.clear();
+    entry.kept.clear();
+    entry.give_ups.clear();
+    PoolTable::end_watch(visit, Refusal::no_such_pool);
+    Effects effects(entry.changes);
+    if (entry.pool) entry.pool->dissolve(effects);
+    table_.pass_on(visit, effects);
+    entry.pool.reset();
+}
+
+}  // namespace sema

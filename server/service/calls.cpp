@@ -118,11 +118,12 @@ void Service::remove(const PoolId& pool, Reply reply) {
 void Service::borrow(const PoolId& pool, Ticket ticket, const wire::BorrowRequest& request, Reply reply) {
     if (table_.is_draining()) return reply(Refusal::shutting_down);
     const Claim claim = claim_of(request, ticket, table_.now(), table_.limits());
-    const auto act = [this, claim, is_extended = request.extended](const Visit& visit, const Reply& to) {
-        if (!visit.entry.pool) return driver_.reply_when_committed(visit, to, Refusal::no_such_pool);
-        borrow(visit, claim, {to, is_extended});
-    };
-    table_.perform(pool, ticket, reply, act);
+    table_.perform(pool, ticket, reply,
+                   [this, claim, is_extended = request.extended](const Visit& visit, const Reply& to) {
+                       if (!visit.entry.pool)
+                           return driver_.reply_when_committed(visit, to, Refusal::no_such_pool);
+                       borrow(visit, claim, {to, is_extended});
+                   });
 }
 
 void Service::borrow(const Visit& visit, const Claim& claim, WaitingCall call) {

@@ -26,7 +26,7 @@ class Shift {
 };
 
 PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift, Duration rejoin) {
-    PoolChange change{id, 0, fresh_version(), {}};
+    PoolChange change{.pool = id, .base = 0, .next = fresh_version(), .changes = {}};
     change.changes.count = pool.count;
     change.changes.fence = pool.fence;
     change.changes.settings = pool.settings;

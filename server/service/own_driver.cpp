@@ -38,8 +38,8 @@ struct OwnDriver::Batch {
     std::vector<std::pair<PoolId, LeaseId>> freed_ids;
 };
 
-OwnDriver::OwnDriver(Store& store, Clock& clock, PoolTable& table, Wakeups& wakeups, TroubleReport& trouble)
-    : store_(store), clock_(clock), table_(table), wakeups_(wakeups), trouble_(trouble) {}
+OwnDriver::OwnDriver(Store& store, Clock& clock, PoolTable& table, TroubleReport& trouble)
+    : store_(store), clock_(clock), table_(table), trouble_(trouble) {}
 
 OwnDriver::OwnEntry& OwnDriver::own(Entry& entry) {
     return static_cast<OwnEntry&>(entry);
@@ -213,7 +213,8 @@ void OwnDriver::take(Shard& shard, Batch& batch) {
         const Version base = entry.version;
         entry.version = !entry.pool ? 0 : base == 0 ? fresh_version() : base + 1;
         entry.batch = batch.number;
-        batch.changes.push_back({id, base, entry.version, std::exchange(entry.changes, {})});
+        batch.changes.push_back(
+            {.pool = id, .base = base, .next = entry.version, .changes = std::exchange(entry.changes, {})});
         batch.answers.push_back(std::exchange(entry.answers, {}));
     }
     shard.dirty.clear();

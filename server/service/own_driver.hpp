@@ -4,7 +4,6 @@
 #include "server/service/commit_driver.hpp"
 #include "server/service/pool_table.hpp"
 #include "server/service/trouble_report.hpp"
-#include "server/service/wakeups.hpp"
 #include "server/store/store.hpp"
 
 #include <atomic>
@@ -25,7 +24,7 @@ namespace sema {
 class OwnDriver final : public CommitDriver {
   public:
     /// All must outlive the driver.
-    OwnDriver(Store& store, Clock& clock, PoolTable& table, Wakeups& wakeups, TroubleReport& trouble);
+    OwnDriver(Store& store, Clock& clock, PoolTable& table, TroubleReport& trouble);
 
     std::unique_ptr<Entry> new_entry() const override;
     void reply_when_committed(const Visit& visit, const Reply& reply, const Answer& answer) override;
@@ -73,7 +72,6 @@ class OwnDriver final : public CommitDriver {
     Store& store_;
     Clock& clock_;
     PoolTable& table_;
-    Wakeups& wakeups_;
     TroubleReport& trouble_;
 
     /// Batches are numbered as they are taken; a change is on stable storage once its batch's number is not

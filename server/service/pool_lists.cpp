@@ -26,12 +26,12 @@ struct Listed {
 };
 
 wire::PoolList::Entry entry_of(const PoolId& id, const Pool& pool) {
-    return {id,
-            pool.settings() ? pool.settings()->name : "",
-            pool.count(),
-            pool.in_use(),
-            pool.available(),
-            pool.waiting()};
+    return {.id = id,
+            .name = pool.settings() ? pool.settings()->name : "",
+            .count = pool.count(),
+            .in_use = pool.in_use(),
+            .available = pool.available(),
+            .queue = pool.waiting()};
 }
 
 bool by_id(const wire::PoolList::Entry& a, const wire::PoolList::Entry& b) {

@@ -21,7 +21,7 @@ ServiceLimits named(ServiceLimits limits, const SharedStore& store) {
 Service::Service(Store& store, Clock& clock, const ServiceLimits& limits,
                  std::function<void(const std::string&)> on_store_trouble)
     : Service(std::make_unique<Parts>(store, clock, limits, std::move(on_store_trouble), [&](Parts& parts) {
-          return std::make_unique<OwnDriver>(store, clock, parts.table, parts.wakeups, parts.trouble);
+          return std::make_unique<OwnDriver>(store, clock, parts.table, parts.trouble);
       })) {}
 
 Service::Service(SharedStore& store, Clock& clock, const ServiceLimits& limits,

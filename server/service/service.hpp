@@ -41,9 +41,8 @@ enum class Readiness { ready, store_away, shutting_down };
 /// are kept from start() on; before it, a test calls advance() and flush() instead.
 class Service {
   public:
-    /// `store` and `clock` must outlive the service. `on_store_trouble` is given the
-    /// failures of the store (a text without secrets; once a minute while it lasts), and an empty text when
-    /// it works again.
+    /// `store` and `clock` must outlive the service. `on_store_trouble` is given the failures of the store (a
+    /// text without secrets; once a minute while it lasts), and an empty text when it works again.
     ///
     /// The first is for a store of this server's own, the second for one that others use too.
     Service(Store& store, Clock& clock, const ServiceLimits& limits,

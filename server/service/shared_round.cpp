@@ -160,7 +160,11 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
                          : entry.changes.empty() ? base
                          : base == 0             ? fresh_version()
                                                  : base + 1;
-    round.changes.push_back({visit.pool, base, next, std::exchange(entry.changes, {}), entry.overtaken});
+    round.changes.push_back({.pool = visit.pool,
+                             .base = base,
+                             .next = next,
+                             .changes = std::exchange(entry.changes, {}),
+                             .overtaken = entry.overtaken});
     round.answers.push_back(std::exchange(entry.answers, {}));
     entry.is_in_flight = true;
     // Those who give up meanwhile are answered in time.

@@ -49,11 +49,12 @@ std::pair<Cell, Cell> cells_of(const Holder* holder, TableLayout::Links links) {
 }
 
 std::string heading(const wire::PoolView& view, const std::string& pool, std::int64_t age) {
-    std::string text = printable(pool) + (view.name.empty() ? "" : " (" + printable(view.name) + ")") + ": " +
+    std::string text = printable(pool) +
+                       (view.settings.name.empty() ? "" : " (" + printable(view.settings.name) + ")") + ": " +
                        std::to_string(view.in_use) + " of " + std::to_string(view.count) + " in use, " +
                        std::to_string(view.available) + " available";
-    if (view.cooldown > Duration::zero()) text += ", cooldown " + describe(view.cooldown);
-    if (!view.renewable) text += ", leases not renewable";
+    if (view.settings.cooldown > Duration::zero()) text += ", cooldown " + describe(view.settings.cooldown);
+    if (!view.settings.renewable) text += ", leases not renewable";
     // A free slot is kept for those who wait: the next one is no news of that one.
     if (view.available == 0 && view.eta && *view.eta - age > 0)
         text += ", next slot in about " + described(*view.eta - age);

@@ -20,8 +20,6 @@ constexpr std::int64_t lowest_priority = -100;
 constexpr std::int64_t highest_priority = 100;
 constexpr std::size_t longest_name = 256;
 constexpr std::size_t longest_url = 2048;
-// Longer than any device rests.
-constexpr Duration longest_cooldown = std::chrono::hours(24 * 30);
 
 // For what is answered most: bodies of fixed shape, whose values need no escaping.
 void append(std::string& text, std::int64_t number) {
@@ -111,6 +109,73 @@ std::string joined(const std::vector<unsigned>& positions) {
     return text += ']';
 }
 
+// A setting in the body of a registration. `count` is how many slots the pool is to have.
+Expected<std::string> read_request(const json& field, const Setting<std::string>& setting, unsigned) {
+    return text_field(field, setting.field, setting.most);
+}
+
+Expected<bool> read_request(const json& field, const Setting<bool>& setting, unsigned) {
+    if (!field.is_boolean()) return failure(std::string(setting.field) + " must be true or false");
+    return field.get<bool>();
+}
+
+Expected<Duration> read_request(const json& field, const Setting<Duration>& setting, unsigned) {
+    const std::string name = setting.field;
+    const auto number = seconds_field(field, setting.field);
+    if (!number) return tl::unexpected(number.error());
+    if (!(*number >= 0)) return failure(name + " must not be negative");
+    const Duration duration = from_seconds(*number);
+    const auto days = std::chrono::floor<std::chrono::hours>(setting.most).count() / 24;
+    if (duration > setting.most) return failure(name + " must be at most " + std::to_string(days) + " days");
+    return duration;
+}
+
+Expected<std::vector<Payload>> read_request(const json& field, const Setting<std::vector<Payload>>&,
+                                            unsigned count) {
+    return payloads_field(field, count);
+}
+
+// A setting in an answer. Of another type than expected, it throws the library's exception.
+void read_answer(const json& field, bool& value) {
+    value = field.get<bool>();
+}
+
+// A text that is not there is `null`.
+void read_answer(const json& field, std::string& value) {
+    value = field.is_null() ? "" : field.get<std::string>();
+}
+
+// Of any length: another server's limit may be higher.
+void read_answer(const json& field, Duration& value) {
+    value = from_seconds(std::max(0.0, field.get<double>()));
+}
+
+void read_answer(const json& list, std::vector<Payload>& value) {
+    for (const json& payload : list)
+        value.push_back(payload.dump());
+}
+
+std::string setting_json(bool value) {
+    return value ? "true" : "false";
+}
+
+std::string setting_json(const std::string& value) {
+    return dump(value);
+}
+
+std::string setting_json(Duration value) {
+    return dump(seconds_json(value));
+}
+
+std::string setting_json(const std::vector<Payload>& value) {
+    return joined(value);
+}
+
+template <class Value>
+void append(std::string& text, const Setting<Value>& setting, const Value& value) {
+    text += std::string(",\"") + setting.field + "\":" + setting_json(value);
+}
+
 void append(std::string& text, const char* name, std::int64_t number) {
     text += name;
     append(text, number);
@@ -169,34 +234,27 @@ std::shared_ptr<const Holder> holder_of(const json& entry) {
 }  // namespace
 
 Expected<RegisterRequest> parse_register_request(std::string_view body, unsigned max_count) {
-    const auto object = parse_object(body, {"count", "slots", "cooldown", "name", "renewable"});
+    const auto object = std::apply(
+        [body](const auto&... setting) {
+            return parse_object(body, {"count", setting.field...});
+        },
+        pool_settings);
     if (!object) return tl::unexpected(object.error());
-    RegisterRequest request;
     const auto count = unsigned_field(*object, "count", max_count);
     if (!count) return tl::unexpected(count.error());
-    request.count = *count;
-
-    if (const auto& slots = (*object)["slots"]) {
-        auto payloads = payloads_field(*slots, request.count);
-        if (!payloads) return tl::unexpected(payloads.error());
-        request.slots = std::move(*payloads);
-    }
-    if (const auto& cooldown = (*object)["cooldown"]) {
-        const auto number = seconds_field(*cooldown, "cooldown");
-        if (!number) return tl::unexpected(number.error());
-        if (!(*number >= 0)) return failure("cooldown must not be negative");
-        request.cooldown = from_seconds(*number);
-        if (*request.cooldown > longest_cooldown) return failure("cooldown must be at most 30 days");
-    }
-    if (const auto& name = (*object)["name"]) {
-        auto text = text_field(*name, "name", longest_name);
-        if (!text) return tl::unexpected(text.error());
-        request.name = std::move(*text);
-    }
-    if (const auto& renewable = (*object)["renewable"]) {
-        if (!renewable->is_boolean()) return failure("renewable must be true or false");
-        request.renewable = renewable->get<bool>();
-    }
+    RegisterRequest request{.count = *count};
+    std::optional<Error> fault;
+    for_each_setting([&](const auto& setting) {
+        const auto& field = (*object)[setting.field];
+        if (!field || fault) return;
+        auto value = read_request(*field, setting, request.count);
+        if (value) {
+            request.settings.*setting.change = *std::move(value);
+        } else {
+            fault = value.error();
+        }
+    });
+    if (fault) return tl::unexpected(*fault);
     return request;
 }
 
@@ -329,8 +387,7 @@ Expected<LeaseGrant> parse_lease_grant(std::string_view body) {
         LeaseGrant::Details details;
         details.positions = (*object)["positions"]->get<std::vector<unsigned>>();
         details.fence = (*object)["fence"].value().get<std::uint64_t>();
-        for (const json& payload : (*object)["slots"].value())
-            details.slots.push_back(payload.dump());
+        read_answer((*object)["slots"].value(), details.slots);
         details.granted_at_unix = (*object)["granted_at_unix"].value().get<std::int64_t>();
         grant.details = std::move(details);
     } catch (const std::exception&) {
@@ -382,14 +439,22 @@ Expected<Cancelled> parse_cancelled(std::string_view body) {
 Expected<PoolView> parse_pool_view(std::string_view body) {
     const auto state = parse_pool_state(body);
     if (!state) return tl::unexpected(state.error());
-    const auto object = parse_object(body, {"name", "renewable", "cooldown", "holders", "queue", "eta"});
+    const auto object = std::apply(
+        [body](const auto&... setting) {
+            return parse_object(body, {"holders", "queue", "eta", setting.field...});
+        },
+        pool_settings);
     if (!object) return tl::unexpected(object.error());
     try {
-        PoolView view{state->id, "", state->count, state->in_use, state->available, true, {}, {}, {}, {}};
-        const json& name = (*object)["name"].value();
-        if (name.is_string()) view.name = name.get<std::string>();
-        view.renewable = (*object)["renewable"].value().get<bool>();
-        view.cooldown = from_seconds(std::max(0.0, (*object)["cooldown"].value().get<double>()));
+        PoolView view{.id = state->id,
+                      .count = state->count,
+                      .in_use = state->in_use,
+                      .available = state->available};
+        // An earlier server has not all of them.
+        for_each_setting([&](const auto& setting) {
+            if (const auto& field = (*object)[setting.field])
+                read_answer(*field, view.settings.*setting.value);
+        });
         for (const json& entry : (*object)["holders"].value()) {
             view.holders.push_back(
                 {entry.at("position").get<unsigned>(), entry.at("positions").get<std::vector<unsigned>>(),
@@ -444,16 +509,12 @@ Expected<ErrorBody> parse_error_body(std::string_view body) {
 }
 
 std::string to_json(const RegisterRequest& request) {
-    ordered_json body{{"count", request.count}};
-    if (request.cooldown) body["cooldown"] = seconds_json(*request.cooldown);
-    if (request.name) body["name"] = *request.name;
-    if (request.renewable) body["renewable"] = *request.renewable;
-    std::string text = dump(body);
-    if (request.slots) {
-        text.pop_back();
-        text += ",\"slots\":" + joined(*request.slots) + "}";
-    }
-    return text;
+    std::string text;
+    append(text, R"({"count":)", request.count);
+    for_each_setting([&](const auto& setting) {
+        if (const auto& value = request.settings.*setting.change) append(text, setting, *value);
+    });
+    return text += '}';
 }
 
 std::string to_json(const BorrowRequest& request) {
@@ -543,16 +604,15 @@ std::string to_json(const Cancelled& answer) {
 
 // There may be thousands of holders and waiters, so their entries are not built as values first.
 std::string to_json(const PoolView& view) {
-    ordered_json head{{"id", view.id.str()},
-                      {"name", view.name.empty() ? ordered_json(nullptr) : ordered_json(view.name)},
-                      {"count", view.count},
-                      {"in_use", view.in_use},
-                      {"available", view.available},
-                      {"renewable", view.renewable},
-                      {"cooldown", seconds_json(view.cooldown)}};
-    std::string text = dump(head);
-    text.back() = ',';
-    text += R"("holders":[)";
+    std::string text = R"({"id":")" + view.id.str() + R"(","name":)";
+    text += view.settings.name.empty() ? "null" : dump(view.settings.name);
+    append(text, R"(,"count":)", view.count);
+    append(text, R"(,"in_use":)", view.in_use);
+    append(text, R"(,"available":)", view.available);
+    for_each_setting([&](const auto& setting) {
+        if (setting.is_shown) append(text, setting, view.settings.*setting.value);
+    });
+    text += R"(,"holders":[)";
     for (const auto& entry : view.holders)
         append(text, entry);
     text += R"(],"queue":[)";

@@ -4,6 +4,7 @@
 #include "common/error.hpp"
 #include "common/holder.hpp"
 #include "common/ids.hpp"
+#include "common/pool_settings.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -20,23 +21,15 @@
 namespace sema::wire {
 
 using sema::Holder;
+using sema::Payload;
 
 /// No server lets a pool have more slots than this.
 inline constexpr unsigned largest_count = 1'000'000;
 
-/// What a pool tells the borrower of one slot: the JSON text of a string or an object, without white space.
-/// `null` for a slot that has none.
-using Payload = std::string;
-
-/// PUT /l/{id}. What is not there stays as it was.
+/// PUT /l/{id}. Payloads, where there are any, are one for each slot.
 struct RegisterRequest {
     unsigned count = 0;
-    /// One for each slot.
-    std::optional<std::vector<Payload>> slots{};
-    std::optional<Duration> cooldown{};
-    /// Empty: the pool has no name any more.
-    std::optional<std::string> name{};
-    std::optional<bool> renewable{};
+    SettingsChange settings{};
 };
 
 /// POST /l/{id}/borrow. `ttl` > 0; `wait` >= 0, and 0 where the body names none. Neither is clamped yet:
@@ -158,19 +151,17 @@ struct PoolView {
     };
 
     PoolId id;
-    /// Empty where it has none; `null` on the wire.
-    std::string name;
+    /// Without the payloads. An empty name is `null` on the wire.
+    PoolSettings settings{};
     unsigned count = 0;
     unsigned in_use = 0;
     unsigned available = 0;
-    bool renewable = true;
-    Duration cooldown{};
     /// By position.
-    std::vector<HolderEntry> holders;
+    std::vector<HolderEntry> holders{};
     /// By rank.
-    std::vector<QueueEntry> queue;
+    std::vector<QueueEntry> queue{};
     /// Seconds until a borrower that comes now is granted a slot, estimated.
-    std::optional<std::int64_t> eta;
+    std::optional<std::int64_t> eta{};
 };
 
 /// The answer of GET /pools.

@@ -280,17 +280,12 @@ wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) con
 }
 
 wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const {
-    const PoolSettings settings = view.settings ? *view.settings : PoolSettings();
-    wire::PoolView shown{pool,
-                         settings.name,
-                         view.count,
-                         view.in_use,
-                         view.available,
-                         settings.renewable,
-                         settings.cooldown,
-                         {},
-                         {},
-                         in_seconds(view.eta)};
+    wire::PoolView shown{.id = pool,
+                         .settings = view.settings ? *view.settings : PoolSettings(),
+                         .count = view.count,
+                         .in_use = view.in_use,
+                         .available = view.available,
+                         .eta = in_seconds(view.eta)};
     shown.holders.reserve(view.leases.size());
     for (const Lease& lease : view.leases) {
         shown.holders.push_back(

@@ -2,6 +2,7 @@
 
 #include "common/holder.hpp"
 #include "common/ids.hpp"
+#include "common/pool_settings.hpp"
 #include "server/time.hpp"
 
 #include <cstdint>
@@ -63,20 +64,6 @@ struct KeptPlace {
     TimePoint deadline{};
     /// Somebody took the borrower out of the queue, and its server has not told it yet.
     bool cancelled = false;
-};
-
-/// What a pool is told beside its count.
-struct PoolSettings {
-    /// A label for people; empty where there is none.
-    std::string name;
-    /// For how long a slot rests before it is lent again.
-    Duration cooldown{};
-    bool renewable = true;
-    /// Per position, from 0 on, the JSON text that its borrower is given. May be shorter or longer than the
-    /// count.
-    std::vector<std::string> payloads;
-
-    bool operator==(const PoolSettings&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches

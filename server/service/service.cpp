@@ -30,12 +30,7 @@ NotGranted not_granted(const Pool& pool, const Forecast& forecast, std::size_t r
 
 // What a PUT does not name stays.
 PoolSettings settings_after(const PoolSettings* before, const wire::RegisterRequest& request) {
-    PoolSettings settings = before ? *before : PoolSettings();
-    if (request.slots) settings.payloads = *request.slots;
-    if (request.cooldown) settings.cooldown = *request.cooldown;
-    if (request.name) settings.name = *request.name;
-    if (request.renewable) settings.renewable = *request.renewable;
-    return settings;
+    return changed(before ? *before : PoolSettings(), request.settings);
 }
 
 // Names this server in what it stores, if others share the store.

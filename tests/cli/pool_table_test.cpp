@@ -53,9 +53,9 @@ std::string without_hyperlinks(std::string text) {
 TEST_CASE("a table tells who holds and who waits") {
     setenv("TZ", "UTC", 1);
     wire::PoolView view = view_of(somebody("ann@build7", "https://ci.example/7"));
-    view.name = "Questa licences";
-    view.cooldown = 30s;
-    view.renewable = false;
+    view.settings.name = "Questa licences";
+    view.settings.cooldown = 30s;
+    view.settings.renewable = false;
     view.eta = 240;
     view.available = 0;
     view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700, true}};
@@ -131,7 +131,7 @@ TEST_CASE("no text of a holder or of a pool steers the terminal") {
         "31m\xe2\x80\xae"
         "c\x7f";
     wire::PoolView view = view_of(somebody(hostile, "https://x/\x1b]8;;evil\x1b\\"));
-    view.name = hostile;
+    view.settings.name = hostile;
     view.queue = {{1, 1, 0, somebody(hostile, "javascript:" + hostile), 5}};
     for (const auto links : {text_links, hyperlinks}) {
         for (const Lines& lines :

@@ -240,7 +240,7 @@ TEST_CASE("a lease is told in the form that was asked for") {
     CHECK(bench.routes.respond(pool, granted).body ==
           base + R"(,"positions":[1,4],"fence":12,"slots":[null,null],"granted_at_unix":3599990})");
     granted.settings = std::make_shared<const PoolSettings>(
-        PoolSettings{"", {}, true, {R"("a")", R"({"n":1})", R"("c")", R"("d")"}});
+        PoolSettings{.payloads = {R"("a")", R"({"n":1})", R"("c")", R"("d")"}});
     CHECK(bench.routes.respond(pool, granted).body ==
           base + R"(,"positions":[1,4],"fence":12,"slots":[{"n":1},null],"granted_at_unix":3599990})");
 }
@@ -288,7 +288,8 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
 
     view.leases.clear();
     view.eta.reset();
-    view.settings = std::make_shared<const PoolSettings>(PoolSettings{"seats\nof \"us\"", 500ms, false, {}});
+    view.settings = std::make_shared<const PoolSettings>(
+        PoolSettings{.name = "seats\nof \"us\"", .cooldown = 500ms, .renewable = false});
     Waiter waiter;
     waiter.claim.slots = 2;
     waiter.claim.priority = -5;

@@ -114,6 +114,7 @@ class Statement {
 
     void bind(int index, std::int64_t value);
     void bind(int index, std::string_view value);
+    void bind(int index, const std::string& value) { bind(index, std::string_view(value)); }
     void bind(int index, const std::optional<std::string>& value);
     void bind(int index, const boost::uuids::uuid& value);
     bool step();

@@ -68,7 +68,7 @@ Connection::~Connection() {
 Exchange Connection::exchange(const Request& request) {
     prepare(request);
     curl_multi_add_handle(multi_, easy_);
-    const Finish finish = transfer(request.waiter, request.round);
+    const Finish finish = transfer(request.control, request.round);
     // Removing an unfinished transfer closes its connection.
     curl_multi_remove_handle(multi_, easy_);
     if (finish.left) {
@@ -113,25 +113,25 @@ Exchange Connection::stream(const Request& request, Duration longest_silence,
     set(CURLOPT_TIMEOUT_MS, 0L);
     events_.emplace(request.longest_answer);
     curl_multi_add_handle(multi_, easy_);
-    const Finish finish = follow(*request.waiter, longest_silence, on_event);
+    const Finish finish = follow(*request.control, longest_silence, on_event);
     curl_multi_remove_handle(multi_, easy_);
     events_.reset();
     if (finish.left) return Left{};
     const bool was_cut = header_.is_event_stream && finish.code && *finish.code != CURLE_WRITE_ERROR;
     if (finish.code && !was_cut) return outcome(finish);
     look_up_next_ = true;
-    return Unavailable{was_cut ? "the connection was closed"
+    return Unreachable{was_cut ? "the connection was closed"
                                : "nothing was heard of it for " + describe(longest_silence)};
 }
 
-Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter) {
+Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control) {
     // Dates are whole seconds: they tell nothing of less than two.
     constexpr Duration unclear = 2s;
     const Moment checked = BootClock::now();
     if (checked - asked <= unclear || !answer.date) return answer.unanswered;
     Request request{"GET", "/version", ""};
     request.connect_limit = request.limit = check_limit;
-    request.waiter = &waiter;
+    request.control = &control;
     const Exchange check = exchange(request);
     const auto* now = std::get_if<HttpAnswer>(&check);
     // All that is known then is that the network is not to be trusted.
@@ -201,7 +201,7 @@ void Connection::prepare_callbacks() {
     set(CURLOPT_ERRORBUFFER, error_);
 }
 
-Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
+Connection::Finish Connection::transfer(WaitControl* control, Duration round) {
     Finish finish;
     Moment patience{};
     for (;;) {
@@ -210,11 +210,11 @@ Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
         if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
         if (!header_.begun) finish.unanswered = looked;
 
-        curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
+        curl_waitfd wake{control && !finish.left ? control->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
         const bool listening = wake.fd >= 0;
-        const Duration pause = finish.left ? 20ms : waiter ? std::min(round, waiter->longest_round()) : round;
+        const Duration pause = finish.left ? 20ms : control ? std::min(round, control->longest_round()) : round;
         curl_multi_poll(multi_, &wake, listening ? 1U : 0U, static_cast<int>(milliseconds(pause)), nullptr);
-        if (listening && !waiter->keep_waiting()) {
+        if (listening && !control->keep_waiting()) {
             finish.left = true;
             patience = BootClock::now() + leaving_limit;
             if (!stop_sending()) return finish;
@@ -222,7 +222,7 @@ Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
     }
 }
 
-Connection::Finish Connection::follow(Waiter& waiter, Duration longest_silence,
+Connection::Finish Connection::follow(WaitControl& control, Duration longest_silence,
                                       const std::function<bool(const ServerEvent&)>& on_event) {
     Finish finish;
     for (;;) {
@@ -235,10 +235,10 @@ Connection::Finish Connection::follow(Waiter& waiter, Duration longest_silence,
         }
         if (finish.code || looked - heard_ >= longest_silence) return finish;
 
-        curl_waitfd wake{waiter.wake_fd(), CURL_WAIT_POLLIN, 0};
+        curl_waitfd wake{control.wake_fd(), CURL_WAIT_POLLIN, 0};
         const auto round_ms = static_cast<int>(milliseconds(Request::longest_round));
         curl_multi_poll(multi_, &wake, wake.fd >= 0 ? 1U : 0U, round_ms, nullptr);
-        finish.left = !waiter.keep_waiting();
+        finish.left = !control.keep_waiting();
         if (finish.left) return finish;
     }
 }
@@ -292,7 +292,7 @@ Exchange Connection::answer_of(const Finish& finish) {
 Exchange Connection::trouble(CURLcode code) const {
     switch (code) {
         case CURLE_OK:
-            return Unavailable{reason(CURLE_PARTIAL_FILE)};
+            return Unreachable{reason(CURLE_PARTIAL_FILE)};
         case CURLE_WRITE_ERROR:
             return Rejected{"gave an answer that no semad gives: it is too long", true};
         case CURLE_UNSUPPORTED_PROTOCOL:
@@ -314,7 +314,7 @@ Exchange Connection::trouble(CURLcode code) const {
 #endif
             return Rejected{"gave an answer that does not fit in memory", true};
         default:
-            return Unavailable{reason(code), std::nullopt, advice(code), may_be_done()};
+            return Unreachable{reason(code), std::nullopt, advice(code), may_be_done()};
     }
 }
 

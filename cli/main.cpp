@@ -1,7 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/end_by_signal.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 #include "common/given_text.hpp"
 #include "common/version.hpp"
 

@@ -10,7 +10,7 @@ namespace sema {
 
 /// The server can't be reached at the moment, or something before it can't. Trying again later is safe and
 /// may help.
-struct Unavailable {
+struct Unreachable {
     /// Goes on from "SERVER is not available: ".
     std::string reason;
     /// How long the server asked to be left alone, where it did.
@@ -40,7 +40,7 @@ struct Rejected {
 };
 
 /// What goes on from the server's name, in a message.
-inline std::string predicate(const Unavailable& why) {
+inline std::string predicate(const Unreachable& why) {
     return "is not available: " + why.reason;
 }
 inline std::string predicate(const Busy& why) {
@@ -54,9 +54,9 @@ inline std::string predicate(const Rejected& why) {
 struct Left {};
 
 /// What a call asks that may take long.
-class Waiter {
+class WaitControl {
   public:
-    virtual ~Waiter() = default;
+    virtual ~WaitControl() = default;
     /// A descriptor that becomes readable when there is something to look at.
     virtual int wake_fd() const = 0;
     /// Called when `wake_fd` is readable, and after `longest_round()` anyway, or sooner. False ends the call.

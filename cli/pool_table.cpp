@@ -48,7 +48,7 @@ std::pair<Cell, Cell> cells_of(const Holder* holder, TableLayout::Links links) {
     return {Cell{shown, linked ? url : ""}, Cell{linked ? "" : printable(url)}};
 }
 
-std::string heading(const wire::PoolView& view, const std::string& pool, std::int64_t age) {
+std::string heading(const wire::PoolDetails& view, const std::string& pool, std::int64_t age) {
     std::string text = printable(pool) +
                        (view.settings.name.empty() ? "" : " (" + printable(view.settings.name) + ")") + ": " +
                        std::to_string(view.in_use) + " of " + std::to_string(view.count) + " in use, " +
@@ -61,7 +61,7 @@ std::string heading(const wire::PoolView& view, const std::string& pool, std::in
     return text;
 }
 
-std::vector<Row> holder_rows(const wire::PoolView& view, std::int64_t age, TableLayout::Links links) {
+std::vector<Row> holder_rows(const wire::PoolDetails& view, std::int64_t age, TableLayout::Links links) {
     std::vector<Row> rows = {
         {{"POSITION"}, {"HOLDER"}, {"HELD FOR"}, {"EXPIRES IN"}, {"FENCE"}, {"SINCE"}, {"URL"}}};
     for (const auto& entry : view.holders) {
@@ -79,7 +79,7 @@ std::vector<Row> holder_rows(const wire::PoolView& view, std::int64_t age, Table
     return rows;
 }
 
-std::vector<Row> queue_rows(const wire::PoolView& view, std::int64_t age, TableLayout::Links links) {
+std::vector<Row> queue_rows(const wire::PoolDetails& view, std::int64_t age, TableLayout::Links links) {
     std::vector<Row> rows = {{{"RANK"}, {"WAITER"}, {"SLOTS"}, {"PRIORITY"}, {"WAITING FOR"}, {"URL"}}};
     for (const auto& entry : view.queue) {
         const auto [name, url] = cells_of(entry.holder.get(), links);
@@ -153,7 +153,7 @@ void append(std::vector<std::string>& lines, std::vector<Row> rows, const TableL
 
 }  // namespace
 
-std::vector<std::string> pool_table(const wire::PoolView& view, const std::string& pool, Duration age,
+std::vector<std::string> pool_table(const wire::PoolDetails& view, const std::string& pool, Duration age,
                                     const TableLayout& layout) {
     const std::int64_t elapsed = whole_seconds(age);
     const std::string head = heading(view, pool, elapsed);

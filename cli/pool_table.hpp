@@ -31,7 +31,7 @@ struct TableLayout {
 ///
 /// The names and links in it come from whoever borrows. They are shown as printable() text, so that none of
 /// them can steer a terminal.
-std::vector<std::string> pool_table(const wire::PoolView& view, const std::string& pool, Duration age,
+std::vector<std::string> pool_table(const wire::PoolDetails& view, const std::string& pool, Duration age,
                                     const TableLayout& layout);
 
 /// All pools of a server, for people: the lines of a table, by name, those without a name at its end. In a

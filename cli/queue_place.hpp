@@ -21,7 +21,7 @@ inline std::string slots_of(unsigned number) {
 
 /// The borrower's place among all who wait, as `3rd of 7`. REQUIRES: the answer had details.
 inline std::string rank_of(const NoSlot& none) {
-    const wire::NotGranted& details = *none.details;
+    const wire::BorrowRefused& details = *none.details;
     const std::size_t all = std::max(details.rank, details.queue + (none.keeps_place ? 0 : 1));
     return ordinal(details.rank) + " of " + std::to_string(all);
 }

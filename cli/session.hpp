@@ -35,11 +35,11 @@ int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
 int explain(Session& session, const PoolRef& pool, const NoSlot& none);
 int explain(Session& session, const PoolRef& pool, const NotRenewable&);
 int explain(Session& session, const PoolRef& pool, const Busy& why);
-int explain(Session& session, const PoolRef& pool, const Unavailable& why);
+int explain(Session& session, const PoolRef& pool, const Unreachable& why);
 int explain(Session& session, const PoolRef& pool, const Rejected& why);
 /// The same where it is not about a pool.
 int explain(Session& session, const Busy& why);
-int explain(Session& session, const Unavailable& why);
+int explain(Session& session, const Unreachable& why);
 int explain(Session& session, const Rejected& why);
 
 /// Says that a lease is not held any more, and why as far as that can be known. `what` was not done

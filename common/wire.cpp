@@ -182,7 +182,7 @@ void append(std::string& text, const char* name, std::int64_t number) {
 }
 
 // An entry of a list, behind those that are there already.
-void append(std::string& text, const PoolView::HolderEntry& entry) {
+void append(std::string& text, const PoolDetails::HolderEntry& entry) {
     if (text.back() != '[') text += ',';
     append(text, R"({"position":)", entry.position);
     text += R"(,"positions":)" + joined(entry.positions);
@@ -194,7 +194,7 @@ void append(std::string& text, const PoolView::HolderEntry& entry) {
     text += '}';
 }
 
-void append(std::string& text, const PoolView::QueueEntry& entry) {
+void append(std::string& text, const PoolDetails::QueueEntry& entry) {
     if (text.back() != '[') text += ',';
     append(text, R"({"rank":)", static_cast<std::int64_t>(entry.rank));
     append(text, R"(,"slots":)", entry.slots);
@@ -396,11 +396,11 @@ Expected<LeaseGrant> parse_lease_grant(std::string_view body) {
     return grant;
 }
 
-Expected<NotGranted> parse_not_granted(std::string_view body) {
+Expected<BorrowRefused> parse_borrow_refused(std::string_view body) {
     const auto object = parse_object(body, {"error", "rank", "queue", "in_use", "count", "eta"});
     if (!object) return tl::unexpected(object.error());
     try {
-        NotGranted answer;
+        BorrowRefused answer;
         answer.error = (*object)["error"].value().get<std::string>();
         answer.rank = (*object)["rank"].value().get<std::size_t>();
         answer.queue = (*object)["queue"].value().get<std::size_t>();
@@ -436,7 +436,7 @@ Expected<Cancelled> parse_cancelled(std::string_view body) {
     return bool_field(body, "cancelled").map([](bool yes) { return Cancelled{yes}; });
 }
 
-Expected<PoolView> parse_pool_view(std::string_view body) {
+Expected<PoolDetails> parse_pool_details(std::string_view body) {
     const auto state = parse_pool_state(body);
     if (!state) return tl::unexpected(state.error());
     const auto object = std::apply(
@@ -446,7 +446,7 @@ Expected<PoolView> parse_pool_view(std::string_view body) {
         pool_settings);
     if (!object) return tl::unexpected(object.error());
     try {
-        PoolView view{.id = state->id,
+        PoolDetails view{.id = state->id,
                       .count = state->count,
                       .in_use = state->in_use,
                       .available = state->available};
@@ -497,13 +497,13 @@ Expected<PoolList> parse_pool_list(std::string_view body) {
     }
 }
 
-Expected<Version> parse_version(std::string_view body) {
-    return string_field(body, "version").map([](std::string text) { return Version{std::move(text)}; });
+Expected<ServerVersion> parse_version(std::string_view body) {
+    return string_field(body, "version").map([](std::string text) { return ServerVersion{std::move(text)}; });
 }
 
 Expected<ErrorBody> parse_error_body(std::string_view body) {
     const json object = json::parse(body, nullptr, false);
-    if (object.is_object() && object.size() > 1 && !parse_not_granted(body))
+    if (object.is_object() && object.size() > 1 && !parse_borrow_refused(body))
         return failure("there are more keys than error");
     return string_field(body, "error").map([](std::string text) { return ErrorBody{std::move(text)}; });
 }
@@ -572,7 +572,7 @@ std::string to_json(const LeaseGrant& grant) {
     return text;
 }
 
-std::string to_json(const NotGranted& answer) {
+std::string to_json(const BorrowRefused& answer) {
     return dump({{"error", answer.error},
                  {"rank", answer.rank},
                  {"queue", answer.queue},
@@ -603,7 +603,7 @@ std::string to_json(const Cancelled& answer) {
 }
 
 // There may be thousands of holders and waiters, so their entries are not built as values first.
-std::string to_json(const PoolView& view) {
+std::string to_json(const PoolDetails& view) {
     std::string text = R"({"id":")" + view.id.str() + R"(","name":)";
     text += view.settings.name.empty() ? "null" : dump(view.settings.name);
     append(text, R"(,"count":)", view.count);
@@ -645,7 +645,7 @@ std::string PoolListWriter::finish() && {
     return std::move(text_);
 }
 
-std::string to_json(const Version& answer) {
+std::string to_json(const ServerVersion& answer) {
     return dump({{"version", answer.version}});
 }
 

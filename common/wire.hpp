@@ -95,7 +95,7 @@ struct LeaseGrant {
 };
 
 /// The 409 of a borrow. An error body too: parse_error_body() reads it as one.
-struct NotGranted {
+struct BorrowRefused {
     std::string error;
     /// The borrower's place in the queue, or the one it would have had. 1 is next.
     std::size_t rank = 0;
@@ -129,7 +129,7 @@ struct Cancelled {
 };
 
 /// The answer of GET /l/{id}/holders, and the data of each event. It tells no lease's id.
-struct PoolView {
+struct PoolDetails {
     struct HolderEntry {
         unsigned position = 0;
         std::vector<unsigned> positions;
@@ -181,7 +181,7 @@ struct PoolList {
     std::vector<Entry> pools;
 };
 
-struct Version {
+struct ServerVersion {
     std::string version;
 };
 
@@ -208,15 +208,15 @@ std::string payload_text(const Payload& payload);
 
 Expected<PoolState> parse_pool_state(std::string_view body);
 Expected<LeaseGrant> parse_lease_grant(std::string_view body);
-Expected<NotGranted> parse_not_granted(std::string_view body);
+Expected<BorrowRefused> parse_borrow_refused(std::string_view body);
 Expected<Returned> parse_returned(std::string_view body);
 Expected<Deleted> parse_deleted(std::string_view body);
 Expected<Renewed> parse_renewed(std::string_view body);
 Expected<Revoked> parse_revoked(std::string_view body);
 Expected<Cancelled> parse_cancelled(std::string_view body);
-Expected<PoolView> parse_pool_view(std::string_view body);
+Expected<PoolDetails> parse_pool_details(std::string_view body);
 Expected<PoolList> parse_pool_list(std::string_view body);
-Expected<Version> parse_version(std::string_view body);
+Expected<ServerVersion> parse_version(std::string_view body);
 /// Takes nothing but what a semad answers: other servers' errors may have an `error` as well, among other
 /// keys.
 Expected<ErrorBody> parse_error_body(std::string_view body);
@@ -229,13 +229,13 @@ std::string to_json(const ResizeRequest& request);
 std::string to_json(const RevokeRequest& request);
 std::string to_json(const PoolState& state);
 std::string to_json(const LeaseGrant& grant);
-std::string to_json(const NotGranted& answer);
+std::string to_json(const BorrowRefused& answer);
 std::string to_json(const Returned& answer);
 std::string to_json(const Deleted& answer);
 std::string to_json(const Renewed& answer);
 std::string to_json(const Revoked& answer);
 std::string to_json(const Cancelled& answer);
-std::string to_json(const PoolView& view);
+std::string to_json(const PoolDetails& view);
 std::string to_json(const PoolList& list);
 /// Makes the same text a few pools at a time: there may be a hundred thousand.
 class PoolListWriter {
@@ -248,7 +248,7 @@ class PoolListWriter {
   private:
     std::string text_;
 };
-std::string to_json(const Version& answer);
+std::string to_json(const ServerVersion& answer);
 std::string to_json(const ErrorBody& answer);
 
 }  // namespace sema::wire

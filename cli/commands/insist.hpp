@@ -31,7 +31,7 @@ auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
         if (const auto* busy = std::get_if<Busy>(&answer)) {
             trouble = predicate(*busy);
             pause = std::max(pause, busy->retry_after.value_or(0s));
-        } else if (const auto* away = std::get_if<Unavailable>(&answer)) {
+        } else if (const auto* away = std::get_if<Unreachable>(&answer)) {
             trouble = predicate(*away);
             pause = std::max(pause, away->retry_after.value_or(0s));
         }

@@ -1,7 +1,7 @@
 #include "cli/admin_token.hpp"
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 #include "cli/pool_table.hpp"
 
 #include <memory>

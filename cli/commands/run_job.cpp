@@ -1,7 +1,7 @@
 #include "cli/commands/run_job.hpp"
 
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
@@ -118,7 +118,7 @@ int RunJob::run() {
     if (auto* keeper = std::get_if<std::unique_ptr<Keeper>>(&borrowed)) return run_holding(**keeper, signals);
     const auto& failed = std::get<Failed>(borrowed);
     const int status = explain_failure(failed);
-    if (!options_.fall_back || !std::holds_alternative<Unavailable>(failed.why)) return status;
+    if (!options_.fall_back || !std::holds_alternative<Unreachable>(failed.why)) return status;
     session_.console.error(names_ + ": RUNNING THE COMMAND WITHOUT A SLOT (--fallback run)");
     Keeper none(session_.client.server(), session_.console);
     return run_holding(none, signals);

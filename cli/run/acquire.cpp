@@ -34,7 +34,7 @@ constexpr Duration while_asking = 20ms;
 constexpr Duration cancel_limit = 1s;
 constexpr Duration late_cancel_limit = 500ms;
 
-class Borrower : public Waiter {
+class Borrower : public WaitControl {
   public:
     Borrower(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
              Signals& signals)
@@ -179,7 +179,7 @@ class Borrower : public Waiter {
     Moment next_try(const BorrowAnswer& answer, Moment asked) {
         if (std::holds_alternative<Grant>(answer)) return BootClock::now() + backoff_.next();
         if (const auto* busy = std::get_if<Busy>(&answer)) return after(*busy);
-        if (const auto* trouble = std::get_if<Unavailable>(&answer)) return after(*trouble);
+        if (const auto* trouble = std::get_if<Unreachable>(&answer)) return after(*trouble);
         may_be_older_ = false;
         backoff_.reset();
         line_.recovered(BootClock::now());
@@ -215,7 +215,7 @@ class Borrower : public Waiter {
         if (!none.details || !line_.has_news(now)) return;
         if (none.details->queue <= short_queue && now < deadline_) {
             const auto holders = client_.holders(pool_.id, holders_limit);
-            if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
+            if (const auto* view = std::get_if<wire::PoolDetails>(&holders)) line_.holders(now, *view);
         }
         line_.tell_place(now);
     }
@@ -240,7 +240,7 @@ class Borrower : public Waiter {
         // Nobody comes back for the place, or for a lease whose answer was lost.
         if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known)
             cancel(refused ? cancel_limit : late_cancel_limit);
-        if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
+        if (auto* trouble = std::get_if<Unreachable>(&answer)) return std::move(*trouble);
         if (auto* busy = std::get_if<Busy>(&answer)) return std::move(*busy);
         if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};

@@ -18,7 +18,7 @@ struct Stopped {
 struct EarlierLost {};
 
 using Acquired =
-    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unavailable, Rejected>;
+    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
 
 struct Acquisition {
     wire::BorrowRequest request;

@@ -1,7 +1,7 @@
 #include "cli/run/held_lease.hpp"
 
 #include "cli/backoff.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <poll.h>
 
@@ -61,7 +61,7 @@ HeldLease::Tried HeldLease::try_to_return(Duration limit) {
                                      return Tried::done;
                                  },
                                  [&](const Busy& why) { return again(why); },
-                                 [&](const Unavailable& why) { return again(why); },
+                                 [&](const Unreachable& why) { return again(why); },
                                  [&](const Rejected& why) {
                                      trouble_ = predicate(why);
                                      abandon();

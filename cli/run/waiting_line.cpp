@@ -112,7 +112,7 @@ void WaitingLine::tell_place(Moment now) {
     told_rank_ = rank_;
 }
 
-void WaitingLine::holders(Moment now, const wire::PoolView& view) {
+void WaitingLine::holders(Moment now, const wire::PoolDetails& view) {
     longest_held_.reset();
     const auto longest =
         std::min_element(view.holders.begin(), view.holders.end(),

@@ -26,7 +26,7 @@ class WaitingLine {
 
     /// What the server said of the borrower's place, and of who holds the slots.
     void place(const NoSlot& none);
-    void holders(Moment now, const wire::PoolView& view);
+    void holders(Moment now, const wire::PoolDetails& view);
     /// Whether any of that would be shown: on the line, or as a line of its own where the rank has changed,
     /// at most each half minute. That one is written by tell_place().
     bool has_news(Moment now) const;

@@ -141,7 +141,7 @@ void Connection::serve() {
             if (error) return close();
             continue;
         }
-        if (const auto* rejected = std::get_if<Rejected>(&next)) {
+        if (const auto* rejected = std::get_if<BadRequest>(&next)) {
             keep_alive_ = false;
             head_only_ = rejected->answer_without_body;
             respond(error_response(rejected->status, rejected->reason));

@@ -479,7 +479,7 @@ Message RequestReader::take_message() {
 }
 
 bool RequestReader::reject(int status, std::string reason) {
-    rejected_ = Rejected{status, std::move(reason), request_line_.starts_with("HEAD ")};
+    rejected_ = BadRequest{status, std::move(reason), request_line_.starts_with("HEAD ")};
     state_ = State::rejected;
     for (std::string* buffer : {&input_, &request_line_, &body_, &authorization_}) {
         std::string().swap(*buffer);

@@ -1,6 +1,7 @@
 #include "server/http/routes.hpp"
 
 #include "common/bearer_token.hpp"
+#include "common/overloaded.hpp"
 #include "common/version.hpp"
 #include "common/wire.hpp"
 
@@ -9,13 +10,6 @@
 
 namespace sema::http {
 namespace {
-
-template <class... Visitors>
-struct Overloaded : Visitors... {
-    using Visitors::operator()...;
-};
-template <class... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 // Long enough for a restart, or for some waiter to be done.
 constexpr const char* retry_after = "Retry-After: 1\r\n";
@@ -149,7 +143,7 @@ std::variant<Response, Pending> Routes::handle(const Request& request, Reply rep
     std::string_view path = request.path;
     if (path == "/version" || path == "/healthz" || path == "/readyz") {
         if (method_of(request) != "GET") return not_allowed("GET, HEAD");
-        if (path == "/version") return Response{200, wire::to_json(wire::Version{version})};
+        if (path == "/version") return Response{200, wire::to_json(wire::ServerVersion{version})};
         if (path == "/readyz") return readiness();
         return Response{200, R"({"status":"ok"})"};
     }
@@ -279,8 +273,8 @@ wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) con
             whole_seconds(remaining)};
 }
 
-wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const {
-    wire::PoolView shown{.id = pool,
+wire::PoolDetails Routes::pool_details(const PoolId& pool, const PoolView& view) const {
+    wire::PoolDetails shown{.id = pool,
                          .settings = view.settings ? *view.settings : PoolSettings(),
                          .count = view.count,
                          .in_use = view.in_use,
@@ -333,11 +327,11 @@ Response Routes::respond(const PoolId& pool, const Answer& answer) const {
                    },
                    [](const NotGranted& why) {
                        return Response{
-                           409, wire::to_json(wire::NotGranted{no_resource, why.rank, why.queue, why.in_use,
+                           409, wire::to_json(wire::BorrowRefused{no_resource, why.rank, why.queue, why.in_use,
                                                                why.count, in_seconds(why.eta)})};
                    },
                    [&](const std::shared_ptr<const PoolView>& view) {
-                       return Response{200, wire::to_json(pool_view(pool, *view))};
+                       return Response{200, wire::to_json(pool_details(pool, *view))};
                    },
                    [](const PoolsListed& listed) {
                        return Response{200, {}, {}, listed.json};
@@ -348,7 +342,7 @@ Response Routes::respond(const PoolId& pool, const Answer& answer) const {
 
 std::string Routes::event(const PoolId& pool, const PoolView& view) const {
     // JSON text has no line breaks.
-    return "event: state\ndata: " + wire::to_json(pool_view(pool, view)) + "\n\n";
+    return "event: state\ndata: " + wire::to_json(pool_details(pool, view)) + "\n\n";
 }
 
 std::string Routes::deleted_event() {

@@ -83,7 +83,7 @@ class Routes {
     Result list_pools(const Request& request, Reply reply);
 
     wire::LeaseGrant lease_grant(const Lease& lease, Duration remaining) const;
-    wire::PoolView pool_view(const PoolId& pool, const PoolView& view) const;
+    wire::PoolDetails pool_details(const PoolId& pool, const PoolView& view) const;
 
     Service& service_;
     const Clock& clock_;

@@ -23,7 +23,7 @@ struct Bench {
         return err.take();
     }
     static NoSlot place(std::size_t rank, unsigned count = 4, unsigned slots = 1) {
-        return {wire::NotGranted{"no resource available", rank, 7, count, count, 240}, true, slots};
+        return {wire::BorrowRefused{"no resource available", rank, 7, count, count, 240}, true, slots};
     }
 
     CapturedStderr err;

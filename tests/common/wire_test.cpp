@@ -495,19 +495,19 @@ TEST_CASE("a renewal has the lease's four keys, or says that it is not held") {
 }
 
 TEST_CASE("a borrow that got nothing is told where it stands") {
-    const NotGranted answer{"no resource available", 3, 2, 4, 4, 17};
+    const BorrowRefused answer{"no resource available", 3, 2, 4, 4, 17};
     const std::string text = to_json(answer);
     CHECK(text == R"({"error":"no resource available","rank":3,"queue":2,"in_use":4,"count":4,"eta":17})");
-    const auto read = parse_not_granted(text);
+    const auto read = parse_borrow_refused(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
     CHECK(parse_error_body(text)->error == "no resource available");
 
-    const std::string unknown = to_json(NotGranted{"no resource available", 1, 0, 4, 4, std::nullopt});
+    const std::string unknown = to_json(BorrowRefused{"no resource available", 1, 0, 4, 4, std::nullopt});
     CHECK(unknown ==
           R"({"error":"no resource available","rank":1,"queue":0,"in_use":4,"count":4,"eta":null})");
-    CHECK(parse_not_granted(unknown)->eta == std::nullopt);
-    CHECK_FALSE(parse_not_granted(R"({"error":"no resource available"})"));
+    CHECK(parse_borrow_refused(unknown)->eta == std::nullopt);
+    CHECK_FALSE(parse_borrow_refused(R"({"error":"no resource available"})"));
 }
 
 TEST_CASE("what a revocation, a cancellation and a version say is read back") {
@@ -518,15 +518,15 @@ TEST_CASE("what a revocation, a cancellation and a version say is read back") {
     CHECK_FALSE(parse_revoked("{}"));
     CHECK(parse_cancelled(R"({"cancelled":true})")->cancelled);
     CHECK_FALSE(parse_cancelled(R"({"cancelled":"true"})"));
-    CHECK(parse_version(to_json(Version{"1.2"}))->version == "1.2");
+    CHECK(parse_version(to_json(ServerVersion{"1.2"}))->version == "1.2");
 }
 
 TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and read back") {
-    PoolView view{.id = some_pool};
+    PoolDetails view{.id = some_pool};
     CHECK(to_json(view) ==
           R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,)"
           R"("renewable":true,"cooldown":0,"holders":[],"queue":[],"eta":null})");
-    CHECK(parse_pool_view(to_json(view))->settings.name.empty());
+    CHECK(parse_pool_details(to_json(view))->settings.name.empty());
 
     view = {.id = some_pool,
             .settings = {.name = "boards", .cooldown = 1500ms, .renewable = false},
@@ -550,7 +550,7 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
         R"({"position":1,"positions":[1],"holder":null,"granted_at_unix":1781337601,"expires_at_unix":1781337631,"expires_in":30,"fence":42}],)"
         R"("queue":[{"rank":1,"slots":2,"priority":-3,"holder":{"url":"http://ci/8"},"waiting_for":5},)"
         R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0,"away":true}],"eta":0})");
-    const auto read = parse_pool_view(text);
+    const auto read = parse_pool_details(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
     CHECK(*read->holders[0].holder == Holder{"ci \U0001f512", "http://ci/7"});
@@ -562,7 +562,7 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,"renewable":true,"cooldown":0,"holders":[{}],"queue":[],"eta":null})",
          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,"renewable":true,"cooldown":0,"holders":[],"queue":[7],"eta":null})"}) {
         CAPTURE(body);
-        CHECK_FALSE(parse_pool_view(body));
+        CHECK_FALSE(parse_pool_details(body));
     }
 }
 

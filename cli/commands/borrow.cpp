@@ -73,9 +73,12 @@ int print_lease(const BorrowOptions& options, Session& session) {
 
     Signals signals;
     const char* const held = std::getenv(held_variable);
-    Acquisition wanted{request->wait > 0s ? keyed(*request) : *request};
-    wanted.stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
-    wanted.is_held_above = held != nullptr && is_held(held, pool->id);
+    const Acquisition wanted{
+        .request = request->wait > 0s ? keyed(*request) : *request,
+        .stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace,
+        .is_held_above = held != nullptr && is_held(held, pool->id),
+        .is_watched = session.console.is_live(),
+    };
     Acquired acquired = acquire(session.client, session.console, *pool, wanted, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {

@@ -179,7 +179,12 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
         const auto stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew;
         const bool is_held_above = is_held(environment_variable(held_variable), pool->id);
         Acquired acquired = acquire(session_.client, session_.console, *pool,
-                                    {request(*pool, left), stale, keeper.get(), is_held_above}, signals);
+                                    {.request = request(*pool, left),
+                                     .stale = stale,
+                                     .earlier = keeper.get(),
+                                     .is_held_above = is_held_above,
+                                     .is_watched = session_.console.is_live()},
+                                    signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
             const bool stops = std::holds_alternative<Stopped>(acquired);

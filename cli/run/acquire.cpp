@@ -18,16 +18,16 @@ using namespace std::chrono_literals;
 constexpr Duration shortest_poll = 250ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
-// Proxies give up a silent call after 30 or 60 seconds. The server tells a borrower its place at a call's
-// end, so the first calls are shorter, as are all while somebody looks on.
+// Proxies cut a silent call after 30 or 60 seconds. An answer without a slot names the borrower's place, so the
+// first calls are shorter, as are all while a person watches.
 constexpr Duration longest_poll = 25s;
 constexpr Duration longest_watched_poll = 5s;
 constexpr Duration first_poll = 1s;
-// Whoever holds the slots is asked for where that is no long list.
+// The server is asked for the holders of the slots where their list is short.
 constexpr std::size_t short_queue = 200;
 // No signal is heard meanwhile, and no other lease renewed.
 constexpr Duration holders_limit = 500ms;
-// How often it is looked at what else there is to do, and how often while an answer is waited for.
+// The longest time between two looks at what else there is to do, and the same while a renewal is under way.
 constexpr Duration longest_unwatched = 500ms;
 constexpr Duration while_asking = 20ms;
 // How long leaving the queue may take, and how long where the server did not answer before.
@@ -44,6 +44,7 @@ class Borrower : public WaitControl {
           request_(wanted.request),
           stale_(wanted.stale),
           earlier_(wanted.earlier),
+          longest_poll_(wanted.is_watched ? longest_watched_poll : longest_poll),
           signals_(signals),
           begin_(BootClock::now()),
           line_(console, pool.name, wanted.request.wait, begin_),
@@ -59,7 +60,7 @@ class Borrower : public WaitControl {
             const Moment asked = BootClock::now();
             request_.wait =
                 std::clamp<Duration>(deadline_ - asked, 0s, request_.lease ? poll_ : longest_call);
-            poll_ = std::min(poll_ * 5, console_.is_live() ? longest_watched_poll : longest_poll);
+            poll_ = std::min(poll_ * 5, longest_poll_);
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
             if (auto result = settle(answer)) return std::move(*result);
 
@@ -252,6 +253,7 @@ class Borrower : public WaitControl {
     wire::BorrowRequest request_;
     const Acquisition::Stale stale_;
     Keeper* const earlier_;
+    const Duration longest_poll_;
     Signals& signals_;
     const Moment begin_;
     WaitingLine line_;

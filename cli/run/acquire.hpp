@@ -34,6 +34,8 @@ struct Acquisition {
     Keeper* earlier = nullptr;
     /// Whether a command that semactl is part of holds a slot of the pool already.
     bool is_held_above = false;
+    /// Whether a person watches the wait: then the place in the queue is asked for more often.
+    bool is_watched = false;
 };
 
 /// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the

@@ -235,7 +235,7 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
     if (asked_for.extended) request.longest_answer = longest_list;
 
     const Moment asked = BootClock::now();
-    return resolve<BorrowAnswer>(
+    auto result = resolve<BorrowAnswer>(
         connection_->exchange(request), semad_was_heard_, [&](const HttpAnswer& answer) -> BorrowAnswer {
             if (answer.status == 200) {
                 auto lease = wire::parse_lease_grant(answer.body);
@@ -249,6 +249,10 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
                 return no_slot(answer, asked_for);
             return unexpected<BorrowAnswer>(answer);
         });
+    const auto* grant = std::get_if<Grant>(&result);
+    if (grant == nullptr || grant->lease.details || asked_for.slots == 1) return result;
+    give_back(pool, grant->lease.lease, usual_call);
+    return Rejected{"cannot lend several slots at once: it has no extensions"};
 }
 
 Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease, Duration limit) {

@@ -309,7 +309,7 @@ TEST_CASE("a stream that nothing is heard of any more is given up on") {
     Connection connection(*parse_server_address(server.url()));
     Patient patient;
     Request request{"GET", "/", ""};
-    request.waiter = &patient;
+    request.control = &patient;
     const Exchange end = connection.stream(request, 1s, [](const ServerEvent&) { return true; });
     CHECK(as<Unreachable>(end).reason == "nothing was heard of it for 1s");
 }

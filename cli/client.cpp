@@ -16,8 +16,8 @@ using namespace std::chrono_literals;
 constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
 constexpr Duration answer_margin = 1s;
-// How often a borrower looks whether its answer has come, even if nothing wakes it: what may have gone by
-// since the last look is lost of the lease, so it is a small part of a short one.
+// How often a borrower looks whether its answer has come, even if nothing wakes it: the time
+// since the last look is not counted as part of the lease, so it is a small part of a short one.
 constexpr Duration shortest_round = 20ms;
 constexpr int rounds_in_ttl = 20;
 // A list of holders and waiters has some hundred bytes for each, and a few thousand where their links are
@@ -40,14 +40,14 @@ std::optional<std::string> error_reason(const HttpAnswer& answer) {
     return std::move(error->error);
 }
 
-// What a semad is that says so of itself.
+// The trouble that a semad itself reports.
 Busy busy(const HttpAnswer& answer, const std::string& reason, const std::string& status) {
     if (answer.status != 503) return {"in trouble: " + reason + status, answer.retry_after, true};
     const bool stops = reason == "shutting down";
     return {(stops ? reason : "overloaded: " + reason) + status, answer.retry_after};
 }
 
-// Who may have answered in the server's place.
+// The proxy that may have answered in the server's place.
 std::string by_way_of(const HttpAnswer& answer) {
     return answer.proxy.empty() ? "" : ", through " + answer.proxy;
 }
@@ -101,19 +101,19 @@ NoSlot no_slot(const HttpAnswer& answer, const wire::BorrowRequest& request) {
     return none;
 }
 
-// Goes from what came over the wire to a call's result; `understand` gets every complete HTTP answer.
-// `semad_was_heard` there before or not, and is so from now on where it is one that answered.
+// Makes a call's result of an exchange; `understand` gets every complete HTTP answer. `semad_was_heard` says
+// whether a semad has answered at this address before, and is set where one did now.
 template <class Result, class Understand>
 Result resolve(Exchange exchange, bool& semad_was_heard, Understand understand) {
-    Result result = std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
-                                          [](Left&) -> Result {
-                                              if constexpr (std::is_constructible_v<Result, Left>)
-                                                  return Left{};
-                                              throw std::logic_error("only who waits can leave");
-                                          },
-                                          [](Unreachable& why) -> Result { return std::move(why); },
-                                          [](Rejected& why) -> Result { return std::move(why); }},
-                               exchange);
+    Result result =
+        std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
+                              [](Left&) -> Result {
+                                  if constexpr (std::is_constructible_v<Result, Left>) return Left{};
+                                  throw std::logic_error("only a call with a control can be left");
+                              },
+                              [](Unreachable& why) -> Result { return std::move(why); },
+                              [](Rejected& why) -> Result { return std::move(why); }},
+                   exchange);
     const auto* rejected = std::get_if<Rejected>(&result);
     const bool is_foreign = rejected != nullptr && rejected->is_foreign;
     if (is_foreign && semad_was_heard) return Unreachable{"it " + rejected->reason};
@@ -221,7 +221,7 @@ PoolsAnswer Client::pools(const std::string& admin_token) {
 BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked_for, WaitControl& control) {
     const Duration wait = asked_for.wait;
     Request request{"POST", pool_path(pool, "/borrow"), wire::to_json(asked_for)};
-    // Somebody who waits for 2 s isn't kept for 5 by a host that swallows packets.
+    // A host that swallows packets does not make a wait of 2 s one of 5.
     if (wait > 0s) request.connect_limit = std::clamp<Duration>(wait, 1s, Request::usual_connect_limit);
     request.limit = std::max(wait + answer_margin, wait > 0s ? Duration::zero() : try_limit);
     // On a connection that was used before, curl would send the request again once the server hangs up,

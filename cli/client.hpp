@@ -71,7 +71,7 @@ using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Busy, Unreachable, Re
 /// NoSuchPool.
 using WatchEnd = std::variant<Left, NoSuchPool, Busy, Unreachable, Rejected>;
 
-/// How long a call may take that somebody asked for and waits for.
+/// How long a call may take while its user waits for it.
 inline constexpr Duration usual_call = std::chrono::seconds(15);
 
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
@@ -96,7 +96,7 @@ class Client {
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
     PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
-    /// Who holds the slots and who waits for one. `limit` bounds the whole call.
+    /// The holders and the queue. `limit` bounds the whole call.
     PoolAnswer<wire::PoolDetails> holders(const PoolId& pool, Duration limit = usual_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);
     /// Ends the lease that holds this position.
@@ -133,9 +133,9 @@ class Client {
     /// `limit` bounds the whole call.
     Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit);
 
-    /// Hands the pool's state to `on_state`, now and at each change, until `on_state` says false or the
-    /// control leaves. Changes in quick succession may come as one. A server that is silent for longer than
-    /// its heartbeats explain is Unreachable.
+    /// Hands the pool's state to `on_state`, now and at each change, until `on_state` returns false or the
+    /// control ends the call. Changes in quick succession may come as one. A server that is silent for longer
+    /// than its heartbeats explain is Unreachable.
     WatchEnd watch(const PoolId& pool, const std::function<bool(const wire::PoolDetails&)>& on_state,
                    WaitControl& control);
 

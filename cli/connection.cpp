@@ -125,7 +125,7 @@ Exchange Connection::stream(const Request& request, Duration longest_silence,
 }
 
 Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control) {
-    // Dates are whole seconds: they tell nothing of less than two.
+    // Dates are whole seconds: a difference of less than two means nothing.
     constexpr Duration unclear = 2s;
     const Moment checked = BootClock::now();
     if (checked - asked <= unclear || !answer.date) return answer.unanswered;
@@ -151,7 +151,7 @@ void Connection::prepare(const Request& request) {
     heard_ = BootClock::now();
     set(CURLOPT_URL, (server_.base_url + request.path).c_str());
     if (!server_.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, server_.unix_socket.c_str());
-    // What libcurl would find out of the environment itself, it would not tell.
+    // What libcurl takes from the environment by itself cannot be asked for afterwards.
     set(CURLOPT_PROXY, proxy_ ? proxy_->url.c_str() : "");
     set(CURLOPT_NOPROXY, "");
     set(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -183,7 +183,7 @@ void Connection::prepare_limits(const Request& request) {
     set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ || look_up_next_ ? 1L : 0L);
     // libcurl would believe for a minute in what a name stood for before a failover.
     if (std::exchange(look_up_next_, false)) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-    // A name server that doesn't answer is not waited for by who gave up or left.
+    // After the call was ended or has timed out, a name server that does not answer is not waited for.
     set(CURLOPT_QUICK_EXIT, 1L);
     fresh_next_ = false;
 }
@@ -212,7 +212,9 @@ Connection::Finish Connection::transfer(WaitControl* control, Duration round) {
 
         curl_waitfd wake{control && !finish.left ? control->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
         const bool listening = wake.fd >= 0;
-        const Duration pause = finish.left ? 20ms : control ? std::min(round, control->longest_round()) : round;
+        const Duration pause = finish.left ? 20ms
+                               : control   ? std::min(round, control->longest_round())
+                                           : round;
         curl_multi_poll(multi_, &wake, listening ? 1U : 0U, static_cast<int>(milliseconds(pause)), nullptr);
         if (listening && !control->keep_waiting()) {
             finish.left = true;
@@ -226,7 +228,7 @@ Connection::Finish Connection::follow(WaitControl& control, Duration longest_sil
                                       const std::function<bool(const ServerEvent&)>& on_event) {
     Finish finish;
     for (;;) {
-        // What came while nobody looked, as while semactl was stopped, is read before its absence is judged.
+        // What came while semactl did not run, as after a SIGSTOP, is read before its absence is judged.
         const Moment looked = BootClock::now();
         finish.code = perform();
         while (const auto event = events_->next()) {
@@ -255,9 +257,9 @@ std::optional<CURLcode> Connection::perform() {
     return code;
 }
 
-// Tells the server that we left, and keeps listening. False where there is no connection yet.
-// libcurl names a transfer's socket only once the transfer is over. Idle connections of earlier calls
-// may be among these; they are not used again.
+// Closes the sending side, which takes the borrower out of the queue, and keeps listening. False where there
+// is no connection yet. libcurl names a transfer's socket only once the transfer is over. Idle connections of
+// earlier calls may be among these; they are not used again.
 bool Connection::stop_sending() {
     bool connected = false;
     for (const curl_socket_t socket : sockets_)
@@ -298,7 +300,7 @@ Exchange Connection::trouble(CURLcode code) const {
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
             return Rejected{"does not speak HTTP" + (proxy_ ? ", through " + proxy_->name : ""), true};
-        // A proxy that does not know yet what it stands for shows a certificate of its own.
+        // A proxy that does not know its backend yet shows a certificate of its own.
         case CURLE_PEER_FAILED_VERIFICATION:
             return Rejected{"cannot be used: " + reason(code), true};
         case CURLE_URL_MALFORMAT:
@@ -380,7 +382,7 @@ bool Connection::receive(std::string_view bytes) {
 
 void Connection::receive_header(std::string_view line) {
     heard_ = BootClock::now();
-    // A proxy may send word that it is still at it (status 1xx) before the answer itself.
+    // A proxy may report progress (status 1xx) before the answer itself.
     if (line.substr(0, 5) == "HTTP/") {
         header_ = {};
         header_.begun = line.find(" 1") == std::string_view::npos;

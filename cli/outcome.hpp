@@ -50,14 +50,14 @@ inline std::string predicate(const Rejected& why) {
     return why.reason;
 }
 
-/// Whoever waited for an answer left before it came.
+/// The WaitControl ended the call before an answer came.
 struct Left {};
 
-/// What a call asks that may take long.
+/// Decides how long a call goes on that may take long.
 class WaitControl {
   public:
     virtual ~WaitControl() = default;
-    /// A descriptor that becomes readable when there is something to look at.
+    /// A descriptor that becomes readable when keep_waiting() should be called.
     virtual int wake_fd() const = 0;
     /// Called when `wake_fd` is readable, and after `longest_round()` anyway, or sooner. False ends the call.
     virtual bool keep_waiting() = 0;

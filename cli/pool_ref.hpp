@@ -8,7 +8,7 @@
 
 namespace sema {
 
-/// A pool that somebody named on the command line.
+/// A pool that the command line names.
 struct PoolRef {
     PoolId id;
     /// What messages call it: the word that was typed, or "the pool" where that was the secret UUID.

@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// Less of a name tells nobody apart.
+// A shorter part of a name does not tell two names apart.
 constexpr std::size_t shortest_name = 16;
 constexpr std::size_t gap = 2;
 // Where the names stand, in a pool's two tables.
@@ -55,7 +55,7 @@ std::string heading(const wire::PoolDetails& view, const std::string& pool, std:
                        std::to_string(view.available) + " available";
     if (view.settings.cooldown > Duration::zero()) text += ", cooldown " + describe(view.settings.cooldown);
     if (!view.settings.renewable) text += ", leases not renewable";
-    // A free slot is kept for those who wait: the next one is no news of that one.
+    // A free slot is kept for the queue: the estimate for a newcomer says nothing of that slot.
     if (view.available == 0 && view.eta && *view.eta - age > 0)
         text += ", next slot in about " + described(*view.eta - age);
     return text;

@@ -30,7 +30,7 @@ struct Session {
     const InheritedDescriptors& inherited;
 };
 
-/// Tells why a call did not succeed, and gives the exit status for it.
+/// Prints why a call did not succeed, and returns the exit status for it.
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
 int explain(Session& session, const PoolRef& pool, const NoSlot& none);
 int explain(Session& session, const PoolRef& pool, const NotRenewable&);
@@ -46,7 +46,7 @@ int explain(Session& session, const Rejected& why);
 /// therefore.
 void note_not_held(Session& session, const PoolRef& pool, const std::string& what);
 
-/// Says it where a pool has no slots, which hardly anybody means.
+/// Prints a note where a pool has no slots, which is rarely meant.
 void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state);
 
 /// Prints a result, and gives the exit status `done`; another one where stdout did not take it.

@@ -12,8 +12,8 @@
 
 namespace sema {
 
-/// What the borrower of one slot is given: the JSON text of a string or an object, without white space. `null`
-/// for a slot that has none.
+/// What the borrower of one slot is given: the JSON text of a string or an object, without white space.
+/// `null` for a slot that has none.
 using Payload = std::string;
 
 /// What a pool has beside its count.
@@ -48,7 +48,7 @@ struct Setting {
     const char* column;
     /// Its place in the row of settings in Redis, from 0 on. A new setting gets the next one.
     unsigned row_place;
-    /// Whether whoever looks at the pool is shown it among the settings (the name stands elsewhere).
+    /// Whether the answer of `holders` has it among the settings (it has the name in another place).
     bool is_shown = false;
     /// The longest text, in characters, or the longest time.
     std::conditional_t<std::is_same_v<Value, Duration>, Duration, std::size_t> most{};

@@ -21,7 +21,7 @@ constexpr std::int64_t highest_priority = 100;
 constexpr std::size_t longest_name = 256;
 constexpr std::size_t longest_url = 2048;
 
-// For what is answered most: bodies of fixed shape, whose values need no escaping.
+// For the most frequent answers: bodies of fixed shape, whose values need no escaping.
 void append(std::string& text, std::int64_t number) {
     std::array<char, std::numeric_limits<std::int64_t>::digits10 + 2> digits;
     text.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
@@ -61,7 +61,7 @@ Expected<std::shared_ptr<const Holder>> holder_field(const json& field) {
         if (!text) return tl::unexpected(text.error());
         holder.*member = std::move(*text);
     }
-    // One that says nothing is none.
+    // An empty object is the same as no holder.
     if (holder == Holder{}) return nullptr;
     return std::make_shared<const Holder>(std::move(holder));
 }
@@ -221,7 +221,7 @@ std::optional<std::int64_t> optional_integer(const json& field) {
     return field.get<std::int64_t>();
 }
 
-// For what the server says in lists: a list that is not as it should be throws the library's exception.
+// A holder in a list of an answer. One of another shape throws the library's exception.
 std::shared_ptr<const Holder> holder_of(const json& entry) {
     const json& field = entry.at("holder");
     if (field.is_null()) return nullptr;
@@ -292,12 +292,12 @@ Expected<BorrowRequest> parse_borrow_request(std::string_view body, unsigned max
         request.extended = true;
     }
     if (const auto& holder = (*object)["holder"]) {
-        auto who = holder_field(*holder);
-        if (!who) return tl::unexpected(who.error());
-        request.holder = std::move(*who);
+        auto parsed = holder_field(*holder);
+        if (!parsed) return tl::unexpected(parsed.error());
+        request.holder = std::move(*parsed);
         request.extended = true;
     }
-    // To ignore it would leave the caller waiting for a call that never comes.
+    // A server that ignored it would leave the caller waiting for a callback that never comes.
     if ((*object)["callback"]) return failure("callback is not allowed on this server: use wait");
     return request;
 }
@@ -334,9 +334,9 @@ Expected<RevokeRequest> parse_revoke_request(std::string_view body) {
 }
 
 Expected<Payload> parse_payload(std::string_view text) {
-    // Not that it ends the list and goes on.
+    // Checked on its own first: in the list below, a text like `1],"x":[2` would pass.
     if (!json::accept(text)) return failure("not valid JSON");
-    // As a list's only entry, it is read like those of a body, bounds and all.
+    // As the only entry of a list, it is read like those of a body, with the same bounds.
     return parse_object("{\"slots\":[" + std::string(text) + "]}", {"slots"})
         .and_then([](const Fields& object) { return payloads_field(*object["slots"], 1); })
         .map([](std::vector<Payload> payloads) { return std::move(payloads.front()); });
@@ -446,11 +446,9 @@ Expected<PoolDetails> parse_pool_details(std::string_view body) {
         pool_settings);
     if (!object) return tl::unexpected(object.error());
     try {
-        PoolDetails view{.id = state->id,
-                      .count = state->count,
-                      .in_use = state->in_use,
-                      .available = state->available};
-        // An earlier server has not all of them.
+        PoolDetails view{
+            .id = state->id, .count = state->count, .in_use = state->in_use, .available = state->available};
+        // An earlier server may not have all of them.
         for_each_setting([&](const auto& setting) {
             if (const auto& field = (*object)[setting.field])
                 read_answer(*field, view.settings.*setting.value);
@@ -480,7 +478,7 @@ Expected<PoolList> parse_pool_list(std::string_view body) {
     try {
         PoolList list;
         const json& pools = (*object)["pools"].value();
-        // An empty value would be read as an empty list.
+        // Iterating over `null` would yield an empty list.
         if (!pools.is_array()) return failure("pools must be an array");
         for (const json& entry : pools) {
             const auto id = PoolId::parse(entry.at("id").get_ref<const std::string&>());

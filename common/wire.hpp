@@ -77,7 +77,7 @@ struct PoolState {
 
 /// The answer of borrow. Both times are whole seconds, rounded down.
 struct LeaseGrant {
-    /// What an extended request is answered besides.
+    /// What the answer to an extended request has besides.
     struct Details {
         /// Ascending; the first is the lease's `position`.
         std::vector<unsigned> positions;
@@ -128,7 +128,7 @@ struct Cancelled {
     bool cancelled = false;
 };
 
-/// The answer of GET /l/{id}/holders, and the data of each event. It tells no lease's id.
+/// The answer of GET /l/{id}/holders, and the data of each event. It contains no lease's id.
 struct PoolDetails {
     struct HolderEntry {
         unsigned position = 0;

@@ -1,8 +1,8 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "common/overloaded.hpp"
 #include "cli/run/acquire.hpp"
 #include "cli/run/environment.hpp"
+#include "common/overloaded.hpp"
 
 #include <cstdlib>
 #include <memory>
@@ -47,7 +47,7 @@ Expected<wire::BorrowRequest> request_of(const BorrowOptions& options) {
     return request;
 }
 
-// Who waits does so under a lease's id: so it keeps its place while the server or the connection is away.
+// A borrower waits under a lease's id, so that it keeps its place while the server or the connection is away.
 wire::BorrowRequest keyed(wire::BorrowRequest request) {
     if (!request.lease) request.lease = LeaseId::random();
     request.extended = true;
@@ -88,7 +88,7 @@ int print_lease(const BorrowOptions& options, Session& session) {
                        const int status =
                            print_result(session, options.shell ? shell_lines(granted)
                                                                : render(granted, session.console.output()));
-                       // A lease that nobody got to know of is returned.
+                       // A lease that could not be printed is returned.
                        if (status == exit_status::done) lease.disown();
                        return status;
                    },

@@ -19,7 +19,7 @@ int save_and_print(const NewOptions& options, Session& session, const wire::Pool
     std::signal(SIGPIPE, SIG_IGN);
     const int status = print_result(session, json ? render(state, Output::json) : state.id.str() + "\n");
     if (options.save.empty()) {
-        // A pool that nobody got to know of is of no use to anybody.
+        // A pool whose UUID could not be printed is of no use.
         if (status != exit_status::done) session.client.remove(state.id);
         return status;
     }

@@ -15,7 +15,7 @@ struct RegisterOptions {
     SettingsChange settings;
 };
 
-// An account or a licence may well be secret: the messages tell of a payload without it.
+// An account or a licence may well be secret: no message quotes a payload.
 Expected<Payload> payload_from(const std::string& text) {
     if (text.empty() || text.front() != '{') return wire::payload_of(text);
     return wire::parse_payload(text).map_error([](const Error&) {
@@ -72,7 +72,7 @@ int run_register(const RegisterOptions& options, Session& session) {
             "register needs --count, or a --slot for each slot; of a pool that is there, what is to change");
         return exit_status::usage;
     }
-    // The server wants to be told the count with every change.
+    // A PUT names the count with every change.
     return std::visit(
         Overloaded{[&](const wire::PoolState& state) { return put(options, session, *pool, state.count); },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
@@ -97,7 +97,7 @@ void setup_register(CLI::App& app, Invocation& chosen) {
                         "How many slots the pool has (as many as there are --slot)",
                         {0, wire::largest_count});
     add_texts(command, "--slot", options->slots, "PAYLOAD",
-              "What the next slot's borrower is told, as the path of a device: a text, or a JSON object "
+              "What the next slot's borrower is given, as the path of a device: a text, or a JSON object "
               "if it begins with {. Once for each slot, or not at all");
     add_duration(command, "--cooldown", options->settings.cooldown,
                  "How long a slot rests before it is lent again");

@@ -1,13 +1,13 @@
 #include "cli/commands/run_job.hpp"
 
 #include "cli/exit_status.hpp"
-#include "common/overloaded.hpp"
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
 #include "cli/run/preparation.hpp"
 #include "cli/run/terminal.hpp"
 #include "common/given_text.hpp"
+#include "common/overloaded.hpp"
 
 #include <unistd.h>
 
@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 
 // A crashed machine's slot is back after this time; while all is well it is renewed each fifth of it.
 constexpr Duration default_ttl = 60s;
-// As long as a server lets a borrower wait unless told otherwise.
+// As long as a server lets a borrower wait by default.
 constexpr Duration default_wait = 5min;
-// Who asks a job to stop often kills it 5 s later (`timeout -k 5`), and has to find its slot returned.
+// A job that is asked to stop is often killed 5 s later (`timeout -k 5`); by then its slot must be returned.
 constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
 // The end of a teardown, from the first request to stop on: with the return it fits in the 7.5 s that CI
@@ -38,7 +38,7 @@ std::string environment_variable(const char* name) {
     return environment_value(name).value_or("");
 }
 
-/// Until when slots are given back: for some seconds, but where somebody has asked semactl to stop, or asks
+/// Until when slots are given back: for some seconds, but where semactl has been asked to stop, or is asked
 /// meanwhile, only for what is left of its time to end.
 class ReturnDeadline {
   public:
@@ -147,9 +147,9 @@ wire::BorrowRequest RunJob::request(const PoolRef& pool, Duration wait) const {
     request.lease = LeaseId::random();
     request.slots = options_.slots.value_or(1);
     request.priority = static_cast<int>(options_.priority.value_or(0));
-    Holder who = identity(command_.front(), environment_variable);
-    if (!options_.holder.empty()) who.name = options_.holder;
-    request.holder = std::make_shared<const Holder>(std::move(who));
+    Holder holder = identity(command_.front(), environment_variable);
+    if (!options_.holder.empty()) holder.name = options_.holder;
+    request.holder = std::make_shared<const Holder>(std::move(holder));
     request.extended = true;
     return request;
 }

@@ -3,9 +3,9 @@
 #include "cli/exit_status.hpp"
 #include "cli/keyboard.hpp"
 #include "cli/live_screen.hpp"
-#include "common/overloaded.hpp"
 #include "cli/pool_table.hpp"
 #include "cli/run/signals.hpp"
+#include "common/overloaded.hpp"
 
 #include <poll.h>
 
@@ -126,7 +126,7 @@ class Watcher : public WaitControl {
         }
     }
 
-    // Nobody who stops reading can keep us from ending at a signal.
+    // A reader that stops reading does not keep us from ending at a signal.
     bool print(std::string_view text) {
         while (!text.empty()) {
             const auto written = session_.console.print_within(text, write_patience);
@@ -214,7 +214,7 @@ void setup_watch(CLI::App& app, Invocation& chosen) {
         app, "watch", "Show who holds a pool's slots and who waits, as it changes",
         "On a terminal it shows a table until q or Ctrl-C. Otherwise, and with --output json, it prints one "
         "line of JSON for each state: the answer of `semactl --output json holders`.\n\n"
-        "Example: be told when a slot is free\n"
+        "Example: wait until a slot is free\n"
         "  semactl watch vsim | jq --unbuffered 'select(.available > 0) | .available'");
     add_pool(command, options->pool);
     on_chosen(command, [options, &chosen] {

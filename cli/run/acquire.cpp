@@ -18,8 +18,8 @@ using namespace std::chrono_literals;
 constexpr Duration shortest_poll = 250ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
-// Proxies cut a silent call after 30 or 60 seconds. An answer without a slot names the borrower's place, so the
-// first calls are shorter, as are all while a person watches.
+// Proxies cut a silent call after 30 or 60 seconds. An answer without a slot names the borrower's place, so
+// the first calls are shorter, as are all while a person watches.
 constexpr Duration longest_poll = 25s;
 constexpr Duration longest_watched_poll = 5s;
 constexpr Duration first_poll = 1s;
@@ -218,7 +218,7 @@ class Borrower : public WaitControl {
             const auto holders = client_.holders(pool_.id, holders_limit);
             if (const auto* view = std::get_if<wire::PoolDetails>(&holders)) line_.holders(now, *view);
         }
-        line_.tell_place(now);
+        line_.say_place(now);
     }
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.
@@ -238,7 +238,7 @@ class Borrower : public WaitControl {
     Acquired give_up(BorrowAnswer answer) {
         const auto* refused = std::get_if<NoSlot>(&answer);
         const bool may_be_known = !refused || refused->keeps_place;
-        // Nobody comes back for the place, or for a lease whose answer was lost.
+        // No later call takes up the place, or a lease whose answer was lost.
         if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known)
             cancel(refused ? cancel_limit : late_cancel_limit);
         if (auto* trouble = std::get_if<Unreachable>(&answer)) return std::move(*trouble);

@@ -23,7 +23,7 @@ using boost::system::error_code;
 constexpr std::chrono::seconds idle_limit(120);
 // For a request to arrive once its first byte is there, and for an answer to be taken.
 constexpr std::chrono::seconds transfer_limit(30);
-// A stream that has nothing to tell tells that much, so that both sides notice when the other is gone.
+// A stream without news gets a comment, so that both sides notice when the other is gone.
 constexpr std::chrono::seconds heartbeat_interval(15);
 // For the client to read the last answer and close.
 constexpr std::chrono::seconds linger_limit(2);
@@ -355,7 +355,7 @@ void Connection::close() {
 }
 
 void Connection::check_time(Time now) {
-    // While nothing is read, nothing tells that the client has gone.
+    // While nothing is read, it goes unnoticed that the client has gone.
     if (state_ == State::waiting && !read_under_way_ && !end_of_input_ && peer_stopped_sending())
         return hung_up(false);
     if (state_ == State::waiting || state_ == State::closed || now < time_limit_) return;

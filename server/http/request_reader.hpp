@@ -71,7 +71,7 @@ class RequestReader {
     explicit RequestReader(const Limits& limits);
 
     /// Takes in bytes as they came. They are kept until next() comes to them, so a caller bounds what it
-    /// feeds before it takes the messages out (buffered() tells). Dropped after a BadRequest.
+    /// feeds before it takes the messages out (see buffered()). Dropped after a BadRequest.
     void feed(std::string_view bytes);
 
     /// What comes next. After a Message, call again for what was sent right behind it. Continue100 comes at

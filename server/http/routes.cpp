@@ -69,7 +69,7 @@ Response refusal_response(Refusal refusal) {
     return error_response(500, "internal error");
 }
 
-// How long it takes tells nothing of `secret`, its length aside.
+// The time it takes depends on nothing of `secret` but its length.
 bool is_same_secret(std::string_view given, std::string_view secret) {
     volatile unsigned difference = given.size() == secret.size() ? 0 : 1;
     for (std::size_t i = 0; i < given.size(); ++i)
@@ -86,7 +86,7 @@ std::optional<std::string_view> take_segment(std::string_view& path) {
     return segment;
 }
 
-// Rounded up: who waits is not told that it is his turn while it is not.
+// Rounded up: 0 is answered only when it is the waiter's turn.
 std::optional<std::int64_t> in_seconds(std::optional<Duration> time) {
     if (!time) return std::nullopt;
     return std::chrono::ceil<std::chrono::seconds>(*time).count();
@@ -275,11 +275,11 @@ wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) con
 
 wire::PoolDetails Routes::pool_details(const PoolId& pool, const PoolView& view) const {
     wire::PoolDetails shown{.id = pool,
-                         .settings = view.settings ? *view.settings : PoolSettings(),
-                         .count = view.count,
-                         .in_use = view.in_use,
-                         .available = view.available,
-                         .eta = in_seconds(view.eta)};
+                            .settings = view.settings ? *view.settings : PoolSettings(),
+                            .count = view.count,
+                            .in_use = view.in_use,
+                            .available = view.available,
+                            .eta = in_seconds(view.eta)};
     shown.holders.reserve(view.leases.size());
     for (const Lease& lease : view.leases) {
         shown.holders.push_back(
@@ -299,44 +299,45 @@ wire::PoolDetails Routes::pool_details(const PoolId& pool, const PoolView& view)
 
 Response Routes::respond(const PoolId& pool, const Answer& answer) const {
     return std::visit(
-        Overloaded{[&](const LeaseGranted& granted) {
-                       wire::LeaseGrant grant = lease_grant(granted.lease, granted.remaining);
-                       if (granted.is_extended) grant.details = details(granted, clock_);
-                       return Response{200, wire::to_json(grant)};
-                   },
-                   [&](const PoolCounts& counts) {
-                       return Response{200, wire::to_json(wire::PoolState{pool, counts.count, counts.in_use,
-                                                                          counts.available})};
-                   },
-                   [](const LeaseReturned& answered) {
-                       return Response{200, wire::to_json(wire::Returned{answered.returned})};
-                   },
-                   [](const PoolDeleted& answered) {
-                       return Response{200, wire::to_json(wire::Deleted{answered.deleted})};
-                   },
-                   [&](const LeaseRenewed& renewed) {
-                       wire::Renewed body;
-                       if (renewed.lease) body.lease = lease_grant(*renewed.lease, renewed.remaining);
-                       return Response{200, wire::to_json(body)};
-                   },
-                   [](const LeaseRevoked& answered) {
-                       return Response{200, wire::to_json(wire::Revoked{answered.revoked})};
-                   },
-                   [](const BorrowCancelled& answered) {
-                       return Response{200, wire::to_json(wire::Cancelled{answered.cancelled})};
-                   },
-                   [](const NotGranted& why) {
-                       return Response{
-                           409, wire::to_json(wire::BorrowRefused{no_resource, why.rank, why.queue, why.in_use,
-                                                               why.count, in_seconds(why.eta)})};
-                   },
-                   [&](const std::shared_ptr<const PoolView>& view) {
-                       return Response{200, wire::to_json(pool_details(pool, *view))};
-                   },
-                   [](const PoolsListed& listed) {
-                       return Response{200, {}, {}, listed.json};
-                   },
-                   [](Refusal refusal) { return refusal_response(refusal); }},
+        Overloaded{
+            [&](const LeaseGranted& granted) {
+                wire::LeaseGrant grant = lease_grant(granted.lease, granted.remaining);
+                if (granted.is_extended) grant.details = details(granted, clock_);
+                return Response{200, wire::to_json(grant)};
+            },
+            [&](const PoolCounts& counts) {
+                return Response{
+                    200, wire::to_json(wire::PoolState{pool, counts.count, counts.in_use, counts.available})};
+            },
+            [](const LeaseReturned& answered) {
+                return Response{200, wire::to_json(wire::Returned{answered.returned})};
+            },
+            [](const PoolDeleted& answered) {
+                return Response{200, wire::to_json(wire::Deleted{answered.deleted})};
+            },
+            [&](const LeaseRenewed& renewed) {
+                wire::Renewed body;
+                if (renewed.lease) body.lease = lease_grant(*renewed.lease, renewed.remaining);
+                return Response{200, wire::to_json(body)};
+            },
+            [](const LeaseRevoked& answered) {
+                return Response{200, wire::to_json(wire::Revoked{answered.revoked})};
+            },
+            [](const BorrowCancelled& answered) {
+                return Response{200, wire::to_json(wire::Cancelled{answered.cancelled})};
+            },
+            [](const NotGranted& why) {
+                return Response{
+                    409, wire::to_json(wire::BorrowRefused{no_resource, why.rank, why.queue, why.in_use,
+                                                           why.count, in_seconds(why.eta)})};
+            },
+            [&](const std::shared_ptr<const PoolView>& view) {
+                return Response{200, wire::to_json(pool_details(pool, *view))};
+            },
+            [](const PoolsListed& listed) {
+                return Response{200, {}, {}, listed.json};
+            },
+            [](Refusal refusal) { return refusal_response(refusal); }},
         answer);
 }
 

@@ -2,8 +2,8 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/scripted_server.hpp"
 
-// A server of a later version has more keys in its answers than this client knows, one of an earlier version has
-// fewer: docs/http-api.md, "Versions".
+// A server of a later version has more keys in its answers than this client knows, one of an earlier version
+// has fewer: docs/http-api.md, "Versions".
 
 using namespace sema;
 using namespace sema::test;

@@ -287,8 +287,7 @@ TEST_CASE("settings that stay as they were store nothing") {
     CHECK(bench.changes.empty());
     bench.set(start, {"seats", 5s, false, {"\"a\""}});
     REQUIRE(bench.changes.settings);
-    CHECK(*bench.changes.settings ==
-          PoolSettings{.name = "seats", .renewable = false, .cooldown = 5s, .payloads = {"\"a\""}});
+    CHECK(*bench.changes.settings == PoolSettings{"seats", 5s, false, {"\"a\""}});
     bench.changes = {};
     bench.set(start, {"seats", 5s, false, {"\"a\""}});
     CHECK(bench.changes.empty());

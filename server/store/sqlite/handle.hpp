@@ -13,7 +13,7 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 /// SQLite's handles as owned values, and its error codes as exceptions. What the database means is not
-/// known here: that is sqlite.cpp's.
+/// known here, but in sqlite_store.cpp.
 namespace sema::sqlite {
 
 /// A call that failed. what() is for people: SQLite's words, the operating system's where a file could not

@@ -398,8 +398,8 @@ class SqliteStore : public Store {
     std::optional<FileIdentity> file_;
     /// Known once something was written to it.
     std::optional<FileIdentity> log_;
-    /// Of the pools loaded or committed so far. Nobody else has the file open, so versions need not be in it:
-    /// a commit that changes one lease then writes one page of it, and not two.
+    /// Of the pools loaded or committed so far. No other process has the file open, so versions need not be
+    /// in it: a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;
 
     sqlite::Statement select_pool_{database_, "SELECT count, fence FROM pools WHERE id = ?1"};
@@ -520,7 +520,7 @@ void make_private_file(const fs::path& path) {
     }
 }
 
-// Why the file at `path`, which exists, cannot be a store, as far as can be told without touching it.
+// Why the file at `path`, which exists, cannot be a store, as far as can be seen without touching it.
 //
 // Only SQLite may open the file: to close a descriptor of it drops the locks that this process holds on
 // it (POSIX takes them from the process), those of another store open on the same file included.

@@ -120,12 +120,12 @@ void setup_borrow(CLI::App& app, Invocation& chosen) {
     add_ttl(command, options->ttl, "How long the slot is held unless it is returned before");
     add_duration(command, "--wait", options->wait, "How long to wait for a slot (0: one try)");
     add_text(command, "--lease", options->lease, "UUID",
-             "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. Who borrows again "
+             "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. A second borrow "
              "under it gets the same lease, or the same place in the queue");
     add_optional_number(command, "--slots", options->slots, "How many slots, all or none (1)",
                         {1, wire::largest_count});
     add_signed(command, "--priority", options->priority,
-               "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
+               "From -100 to 100: a higher number is served first (0)", {-100, 100});
     add_optional_text(command, "--holder", options->holder.name, "NAME", "What `semactl holders` calls you");
     add_optional_text(command, "--holder-url", options->holder.url, "URL",
                       "A link that `semactl holders` shows with it");

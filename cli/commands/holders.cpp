@@ -1,7 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "common/overloaded.hpp"
 #include "cli/pool_table.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 #include <utility>

@@ -14,8 +14,8 @@ namespace sema {
 struct PoolDefaults {
     /// The pool's UUID, or `env:NAME` or `file:PATH`.
     std::string id;
-    std::optional<Duration> ttl;
-    std::optional<Duration> wait;
+    std::optional<Duration> ttl{};
+    std::optional<Duration> wait{};
 };
 
 /// The configuration file:

@@ -454,16 +454,21 @@ Expected<PoolDetails> parse_pool_details(std::string_view body) {
                 read_answer(*field, view.settings.*setting.value);
         });
         for (const json& entry : (*object)["holders"].value()) {
-            view.holders.push_back(
-                {entry.at("position").get<unsigned>(), entry.at("positions").get<std::vector<unsigned>>(),
-                 holder_of(entry), entry.at("granted_at_unix").get<std::int64_t>(),
-                 entry.at("expires_at_unix").get<std::int64_t>(), entry.at("expires_in").get<std::int64_t>(),
-                 entry.at("fence").get<std::uint64_t>()});
+            view.holders.push_back({.position = entry.at("position").get<unsigned>(),
+                                    .positions = entry.at("positions").get<std::vector<unsigned>>(),
+                                    .holder = holder_of(entry),
+                                    .granted_at_unix = entry.at("granted_at_unix").get<std::int64_t>(),
+                                    .expires_at_unix = entry.at("expires_at_unix").get<std::int64_t>(),
+                                    .expires_in = entry.at("expires_in").get<std::int64_t>(),
+                                    .fence = entry.at("fence").get<std::uint64_t>()});
         }
         for (const json& entry : (*object)["queue"].value()) {
-            view.queue.push_back({entry.at("rank").get<std::size_t>(), entry.at("slots").get<unsigned>(),
-                                  entry.at("priority").get<int>(), holder_of(entry),
-                                  entry.at("waiting_for").get<std::int64_t>(), entry.value("away", false)});
+            view.queue.push_back({.rank = entry.at("rank").get<std::size_t>(),
+                                  .slots = entry.at("slots").get<unsigned>(),
+                                  .priority = entry.at("priority").get<int>(),
+                                  .holder = holder_of(entry),
+                                  .waiting_for = entry.at("waiting_for").get<std::int64_t>(),
+                                  .away = entry.value("away", false)});
         }
         view.eta = optional_integer((*object)["eta"].value());
         return view;
@@ -484,10 +489,12 @@ Expected<PoolList> parse_pool_list(std::string_view body) {
             const auto id = PoolId::parse(entry.at("id").get_ref<const std::string&>());
             if (!id) return failure("id must be a UUID");
             const json& name = entry.at("name");
-            list.pools.push_back({*id, name.is_string() ? name.get<std::string>() : "",
-                                  entry.at("count").get<unsigned>(), entry.at("in_use").get<unsigned>(),
-                                  entry.at("available").get<unsigned>(),
-                                  entry.at("queue").get<std::size_t>()});
+            list.pools.push_back({.id = *id,
+                                  .name = name.is_string() ? name.get<std::string>() : "",
+                                  .count = entry.at("count").get<unsigned>(),
+                                  .in_use = entry.at("in_use").get<unsigned>(),
+                                  .available = entry.at("available").get<unsigned>(),
+                                  .queue = entry.at("queue").get<std::size_t>()});
         }
         return list;
     } catch (const std::exception&) {

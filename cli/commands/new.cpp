@@ -48,8 +48,9 @@ int run_new(const NewOptions& options, Session& session) {
                           "out)");
     }
     const bool saved = !options.save.empty();
-    const PoolRef pool{
-        PoolId::random(), saved ? options.save : "the new pool", saved ? options.save : "POOL", {}, {}};
+    const PoolRef pool{.id = PoolId::random(),
+                       .name = saved ? options.save : "the new pool",
+                       .argument = saved ? options.save : "POOL"};
     return std::visit(Overloaded{[&](const wire::PoolState& state) {
                                      const int status = save_and_print(options, session, state);
                                      if (status == exit_status::done) note_if_empty(session, pool, state);

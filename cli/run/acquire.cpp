@@ -62,7 +62,7 @@ class Borrower : public WaitControl {
                 std::clamp<Duration>(deadline_ - asked, 0s, request_.lease ? poll_ : longest_call);
             poll_ = std::min(poll_ * 5, longest_poll_);
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
-            if (auto result = settle(answer)) return std::move(*result);
+            if (auto result = conclude(answer)) return std::move(*result);
 
             pause_until(std::min(deadline_, next_try(answer, asked)));
             if (signal_ || earlier_lost_) return leave();
@@ -113,7 +113,7 @@ class Borrower : public WaitControl {
 
   private:
     // The result, where the answer is one that asking again would not better.
-    std::optional<Acquired> settle(BorrowAnswer& answer) {
+    std::optional<Acquired> conclude(BorrowAnswer& answer) {
         if (auto* grant = std::get_if<Grant>(&answer)) return accept(*grant);
         if (signal_ || earlier_lost_) return leave();
         if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};

@@ -237,11 +237,11 @@ void Connection::written(const error_code& error) {
     if (state_ == State::closed) return;
     if (error) return close();
     if (answer_ && delivery_in_doubt_) return confirm_delivery(delivery_tries);
-    settle();
+    finish_answer();
 }
 
 /// The answer is out: on to the next request.
-void Connection::settle() {
+void Connection::finish_answer() {
     answer_.reset();
     call_.reset();
     output_.clear();
@@ -324,7 +324,7 @@ void Connection::confirm_delivery(int tries) {
     if (error || failure.value() != 0) return close();
     int unacknowledged = 0;
     ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged);
-    if (unacknowledged == 0 || tries == 0) return settle();
+    if (unacknowledged == 0 || tries == 0) return finish_answer();
     const auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), delivery_interval);
     timer->async_wait([self = shared_from_this(), timer, tries](const error_code&) {
         if (self->state_ != State::writing) return;

@@ -282,17 +282,25 @@ wire::PoolDetails Routes::pool_details(const PoolId& pool, const PoolView& view)
                             .eta = in_seconds(view.eta)};
     shown.holders.reserve(view.leases.size());
     for (const Lease& lease : view.leases) {
-        shown.holders.push_back(
-            {lease.position(), std::vector(lease.positions.begin(), lease.positions.end()), lease.holder,
-             whole_seconds(clock_.unix_time(lease.granted_at)),
-             whole_seconds(clock_.unix_time(lease.expires_at)),
-             // Its time may have passed while the view was made.
-             std::max<std::int64_t>(whole_seconds(lease.expires_at - view.at), 0), lease.fence});
+        shown.holders.push_back({
+            .position = lease.position(),
+            .positions = std::vector(lease.positions.begin(), lease.positions.end()),
+            .holder = lease.holder,
+            .granted_at_unix = whole_seconds(clock_.unix_time(lease.granted_at)),
+            .expires_at_unix = whole_seconds(clock_.unix_time(lease.expires_at)),
+            // Its time may have passed while the view was made.
+            .expires_in = std::max<std::int64_t>(whole_seconds(lease.expires_at - view.at), 0),
+            .fence = lease.fence,
+        });
     }
     shown.queue.reserve(view.queue.size());
     for (const Waiter& waiter : view.queue) {
-        shown.queue.push_back({shown.queue.size() + 1, waiter.claim.slots, waiter.claim.priority,
-                               waiter.claim.holder, whole_seconds(view.at - waiter.queued_at), waiter.away});
+        shown.queue.push_back({.rank = shown.queue.size() + 1,
+                               .slots = waiter.claim.slots,
+                               .priority = waiter.claim.priority,
+                               .holder = waiter.claim.holder,
+                               .waiting_for = whole_seconds(view.at - waiter.queued_at),
+                               .away = waiter.away});
     }
     return shown;
 }
@@ -334,9 +342,7 @@ Response Routes::respond(const PoolId& pool, const Answer& answer) const {
             [&](const std::shared_ptr<const PoolView>& view) {
                 return Response{200, wire::to_json(pool_details(pool, *view))};
             },
-            [](const PoolsListed& listed) {
-                return Response{200, {}, {}, listed.json};
-            },
+            [](const PoolsListed& listed) { return Response{.long_body = listed.json}; },
             [](Refusal refusal) { return refusal_response(refusal); }},
         answer);
 }

@@ -16,7 +16,7 @@ namespace sema::http {
 struct Response {
     int status = 200;
     /// A JSON object.
-    std::string body;
+    std::string body{};
     /// Further header lines, each with its CRLF.
     std::string headers{};
     /// Where it is set, it is the body: a long one, which is not copied.

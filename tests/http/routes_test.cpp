@@ -272,7 +272,15 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
     using namespace std::chrono_literals;
     Bench bench;
     const auto pool = *PoolId::parse(id);
-    PoolView view{5, now, nullptr, 6, 2, 4, {some_lease()}, {}, 1500ms};
+    PoolView view{.revision = 5,
+                  .at = now,
+                  .settings = nullptr,
+                  .count = 6,
+                  .in_use = 2,
+                  .available = 4,
+                  .leases = {some_lease()},
+                  .queue = {},
+                  .eta = 1500ms};
     const std::string holder = R"({"position":1,"positions":[1,4],"holder":null,"granted_at_unix":3599990,)"
                                R"("expires_at_unix":3600049,"expires_in":49,"fence":12})";
     const auto text = [&](const std::string& name, const std::string& more, const std::string& rest) {
@@ -304,7 +312,15 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
 TEST_CASE("nothing is listed with less than no time left") {
     using namespace std::chrono_literals;
     Bench bench;
-    const PoolView view{5, now + 1h, nullptr, 6, 2, 4, {some_lease()}, {}, {}};
+    const PoolView view{.revision = 5,
+                        .at = now + 1h,
+                        .settings = nullptr,
+                        .count = 6,
+                        .in_use = 2,
+                        .available = 4,
+                        .leases = {some_lease()},
+                        .queue = {},
+                        .eta = {}};
     CHECK_THAT(bench.routes.event(*PoolId::parse(id), view), test::has_text(R"("expires_in":0)"));
 }
 

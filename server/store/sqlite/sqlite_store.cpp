@@ -164,8 +164,9 @@ class SqliteStore : public Store {
             std::optional<PoolRecord> record;
             select_pool_.query(
                 [&](const Row& row) {
-                    record = PoolRecord{versions_.try_emplace(pool, first_version).first->second,
-                                        row.number(0), static_cast<std::uint64_t>(row.integer(1))};
+                    record = PoolRecord{.version = versions_.try_emplace(pool, first_version).first->second,
+                                        .count = row.number(0),
+                                        .fence = static_cast<std::uint64_t>(row.integer(1))};
                 },
                 pool.uuid());
             if (!record) return Absent{deleted_fence()};
@@ -230,8 +231,10 @@ class SqliteStore : public Store {
         try {
             std::optional<ClockAnchor> anchor;
             select_anchor_.query([&](const Row& row) {
-                anchor = ClockAnchor{row.text(0), Duration(row.integer(1)), Duration(row.integer(2)),
-                                     time_point(row.integer(3))};
+                anchor = ClockAnchor{.boot_id = row.text(0),
+                                     .boot_time = Duration(row.integer(1)),
+                                     .wall_time = Duration(row.integer(2)),
+                                     .timeline = time_point(row.integer(3))};
             });
             return anchor;
         } catch (const sqlite::Failure& error) {
@@ -281,19 +284,23 @@ class SqliteStore : public Store {
     }
 
     static HeldSlot held_slot(const Row& row) {
-        return {LeaseId(row.uuid(1)),       row.number(0),
-                time_point(row.integer(2)), time_point(row.integer(3)),
-                Duration(row.integer(4)),   static_cast<std::uint64_t>(row.integer(5)),
-                row.integer(6) != 0,        holder(row, 7)};
+        return {.lease = LeaseId(row.uuid(1)),
+                .position = row.number(0),
+                .granted_at = time_point(row.integer(2)),
+                .expires_at = time_point(row.integer(3)),
+                .ttl = Duration(row.integer(4)),
+                .fence = static_cast<std::uint64_t>(row.integer(5)),
+                .chosen = row.integer(6) != 0,
+                .holder = holder(row, 7)};
     }
 
     static KeptPlace place(const Row& row) {
-        return {LeaseId(row.uuid(0)),
-                static_cast<int>(row.integer(1)),
-                static_cast<std::uint64_t>(row.integer(2)),
-                row.number(3),
-                time_point(row.integer(4)),
-                holder(row, 5)};
+        return {.lease = LeaseId(row.uuid(0)),
+                .priority = static_cast<int>(row.integer(1)),
+                .arrival = static_cast<std::uint64_t>(row.integer(2)),
+                .slots = row.number(3),
+                .queued_at = time_point(row.integer(4)),
+                .holder = holder(row, 5)};
     }
 
     static std::shared_ptr<const PoolSettings> settings(const Row& row) {

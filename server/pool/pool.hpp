@@ -67,7 +67,7 @@ struct Outcome {
     std::vector<Chosen> chosen;
 };
 
-/// A pool as whoever may inspect it sees it.
+/// A pool as it is shown to everybody who may inspect it.
 struct PoolView {
     /// Pool::revision() of what it shows.
     std::uint64_t revision = 0;
@@ -94,7 +94,7 @@ struct PoolLimits {
     Duration rejoin = std::chrono::seconds(15);
     /// This server, where several share the pools; else none.
     ServerId server{};
-    /// By how much the time that a server is told may be behind: a lease lasts so much longer than its ttl,
+    /// By how much a shared store's time may be behind: a lease lasts so much longer than its ttl,
     /// and a slot rests so much longer than the cooldown.
     Duration clock_error{};
 };
@@ -115,19 +115,20 @@ struct PoolLimits {
 ///   place is kept for the time to rejoin, restarts included.
 /// - Lowering `count` ends no lease: nothing is granted until fewer than `count` slots are lent.
 /// - Where several servers share the pool, a waiter is granted a slot by the one server that can answer it.
-/// To the others it is somebody whom nobody overtakes: what is free stays free until that server takes it.
+///   To the others it is a waiter that must not be overtaken: what is free stays free until that server takes
+///   it.
 ///
 /// Every call first brings the pool up to `now` (waiters give up, leases expire, freed slots are handed
 /// on), whose consequences are in the Outcome too. Rows that must be stored are added to `changes`; an
-/// expiry is not among them, since the stored row tells by itself that its time has passed.
+/// expiry is not among them, since the stored row shows by itself that its time has passed.
 class Pool {
   public:
     /// A new pool, whose fences are all above `fence`.
     Pool(unsigned count, std::uint64_t fence, const PoolLimits& limits, Changes& changes);
 
-    /// A pool as its stored rows tell, without the leases whose time has passed. A lease gets what was
-    /// left of it, and never more than its ttl (should the timeline have lost time over a restart). Whoever
-    /// has a place is away. `limits` must outlive the pool.
+    /// A pool as it was stored, without the leases whose time has passed. A lease gets what was left of it,
+    /// and never more than its ttl (should the timeline have lost time over a restart). All waiters that have
+    /// a place are away. `limits` must outlive the pool.
     Pool(const PoolRecord& record, TimePoint now, const PoolLimits& limits);
 
     struct Held {
@@ -158,7 +159,7 @@ class Pool {
                          Outcome& outcome);
 
     /// What became of a grant may turn out late, when a borrower that chose its lease's id has another lease
-    /// with that: only the fence tells them apart.
+    /// with that: only the fence distinguishes them.
     struct Grant {
         LeaseId lease;
         std::uint64_t fence = 0;
@@ -167,12 +168,13 @@ class Pool {
 
         bool operator==(const Grant&) const = default;
     };
-    /// An answer that told of the grant did not arrive: for once each. If it was the last that could, a lease
-    /// with a chosen id is kept for the time to rejoin, for its borrower to ask again; another ends now.
+    /// An answer that contained the grant did not arrive: once for each such answer. If no other answer with
+    /// it can have arrived, a lease with a chosen id is kept for the time to rejoin, for its borrower to ask
+    /// again; another ends now.
     void undelivered(TimePoint now, const Grant& grant, Changes& changes, Outcome& outcome);
 
-    /// These grants were made to calls that were answered that they failed. The leases that no other call
-    /// told of since end now. REQUIRES: nothing was granted since the pool was restored.
+    /// These grants were made to calls that were answered that they failed. Those leases that no other answer
+    /// has contained since end now. REQUIRES: nothing was granted since the pool was restored.
     void withdraw(TimePoint now, const std::vector<Grant>& grants, Changes& changes, Outcome& outcome);
 
     void set_count(TimePoint now, unsigned count, Changes& changes, Outcome& outcome);
@@ -186,26 +188,26 @@ class Pool {
     /// It may have kept others waiting who can be served now: advance_to() does that.
     bool leave(TimePoint now, Ticket ticket, Changes& changes);
 
-    /// Takes the waiter for `lease` out of the queue, and gives its ticket (0 when it is away, or another
-    /// server will tell it). Nothing when there is none.
+    /// Takes the waiter for `lease` out of the queue, and returns its ticket (0 when it is away, or another
+    /// server is to answer it). Nothing when there is none.
     std::optional<Ticket> cancel(TimePoint now, const LeaseId& lease, Changes& changes, Outcome& outcome);
 
-    /// All waiters whom this server can answer leave, and get nothing any more: their tickets, in their
+    /// All waiters that this server can answer leave, and get nothing any more: their tickets, in their
     /// order.
     std::vector<Ticket> send_away(TimePoint now, Changes& changes);
 
-    /// The waiters of that other server leave: nobody can answer them.
+    /// The waiters of that other server leave: they can no longer be answered.
     void expel(ServerId server, TimePoint now, Changes& changes, Outcome& outcome);
     /// The other servers that had waiters when the pool was last restored.
     const std::set<ServerId>& servers() const { return servers_; }
 
-    /// Takes up to `most` of those who are away out of the queue, the last in it first.
+    /// Takes up to `most` of the waiters that are away out of the queue, the last in it first.
     void forget_away(std::size_t most, Changes& changes, Outcome& outcome);
 
     /// Whether the id is that of a live lease, or of a waiter.
     bool knows(const LeaseId& lease) const;
 
-    /// The pool is deleted: the tickets of the waiters whom this server can answer, in their order.
+    /// The pool is deleted: the tickets of the waiters that this server can answer, in their order.
     std::vector<Ticket> dissolve(Outcome& outcome);
 
     /// Replaces all but the queue by what `record` says: for when what the pool did last could not be stored.
@@ -224,10 +226,11 @@ class Pool {
 
     /// The waiter with that ticket; null when there is none.
     const Waiter* waiter(Ticket ticket) const;
-    /// What it would be told if it gave up now.
+    /// What it would be answered if it gave up now.
     std::optional<Outcome::GaveUp> place_of(Ticket ticket) const;
 
-    /// When advance_to() next has something to tell a waiter, or to store, if nothing else happens before.
+    /// When advance_to() next has an answer for a waiter, or something to store, if nothing else happens
+    /// before.
     std::optional<TimePoint> next_deadline() const;
     /// When view() next changes by time alone.
     std::optional<TimePoint> next_change() const;
@@ -235,7 +238,7 @@ class Pool {
     unsigned count() const { return count_; }
     /// Slots lent, as of the last call's `now`, at whatever position.
     unsigned in_use() const { return in_use_; }
-    /// How many slots could be lent to whoever is next.
+    /// How many slots could be lent now.
     unsigned available() const;
     std::size_t waiting() const { return queue_.size(); }
     /// No fence above this has been given.
@@ -255,9 +258,10 @@ class Pool {
   private:
     struct Live {
         Lease lease;
-        /// Answers that told of it, but for those that are known not to have arrived.
+        /// How many answers contained it, but for those that are known not to have arrived.
         unsigned told = 1;
-        /// Where there were none once: when it ends if somebody asks for it. Until then it ends sooner.
+        /// Where that was 0 once: when the lease ends if its borrower asks for it again. Until then it ends
+        /// sooner.
         std::optional<TimePoint> full_end{};
         /// The server that granted it, where several share the pool.
         ServerId server{};

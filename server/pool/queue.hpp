@@ -82,11 +82,11 @@ struct ByLease {};
 /// The waiters of one pool.
 ///
 /// - ByPlace: in the queue's order, and each with its rank.
-/// - ByTurn: those who are there, in the queue's order, then those of them who want more than the pool has,
-/// and then those who are away.
-/// - ByDeadline: whose time runs out first.
-/// - ByTicket, ByLease: to find one. (Trees: a hash table has its buckets even while nobody waits.) Several
-/// may have ticket 0 (those whose place was read from the store).
+/// - ByTurn: the waiters that are here, in the queue's order; then those of them that want more slots than
+///   the pool has; then those that are away.
+/// - ByDeadline: the one whose time runs out first comes first.
+/// - ByTicket, ByLease: to find one. (Trees: a hash table has its buckets even while the queue is empty.)
+///   Several may have ticket 0: those whose place was read from the store.
 using Queue = boost::multi_index_container<
     Waiter,
     boost::multi_index::indexed_by<

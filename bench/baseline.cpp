@@ -42,7 +42,7 @@ std::vector<Command> commands_of(const std::vector<std::string>& words) {
         if (word == ",") {
             begins = true;
         } else if (begins) {
-            commands.push_back({word, {}, {}});
+            commands.push_back({.name = word, .arguments = {}, .samples = {}});
             begins = false;
         } else {
             commands.back().arguments.push_back(const_cast<char*>(word.c_str()));

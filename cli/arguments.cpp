@@ -59,7 +59,7 @@ std::string called(const std::string& names) {
     return comma == std::string::npos ? names : names.substr(comma + 1);
 }
 
-// The value, where the text is one; else the parser is told why not.
+// The value, where the text is one; else the parser gets the reason.
 template <class Value>
 Value checked(const std::string& names, Expected<Value> value) {
     if (!value) throw CLI::ValidationError(called(names), value.error().message);

@@ -7,7 +7,7 @@
 
 namespace sema {
 
-/// Writes as much of `text` as the file takes within `patience`, and tells how much that was; with a
+/// Writes as much of `text` as the file takes within `patience`, and returns how much that was; with a
 /// patience of zero, what it takes at once. None where it takes nothing any more, as a pipe without a
 /// reader, which raises no signal here.
 ///

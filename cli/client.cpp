@@ -1,7 +1,7 @@
 #include "cli/client.hpp"
 
 #include "cli/connection.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -16,8 +16,8 @@ using namespace std::chrono_literals;
 constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
 constexpr Duration answer_margin = 1s;
-// How often a borrower looks whether its answer has come, even if nothing wakes it: what may have gone by
-// since the last look is lost of the lease, so it is a small part of a short one.
+// How often a borrower looks whether its answer has come, even if nothing wakes it: the time
+// since the last look is not counted as part of the lease, so it is a small part of a short one.
 constexpr Duration shortest_round = 20ms;
 constexpr int rounds_in_ttl = 20;
 // A list of holders and waiters has some hundred bytes for each, and a few thousand where their links are
@@ -40,14 +40,14 @@ std::optional<std::string> error_reason(const HttpAnswer& answer) {
     return std::move(error->error);
 }
 
-// What a semad is that says so of itself.
+// The trouble that a semad itself reports.
 Busy busy(const HttpAnswer& answer, const std::string& reason, const std::string& status) {
     if (answer.status != 503) return {"in trouble: " + reason + status, answer.retry_after, true};
     const bool stops = reason == "shutting down";
     return {(stops ? reason : "overloaded: " + reason) + status, answer.retry_after};
 }
 
-// Who may have answered in the server's place.
+// The proxy that may have answered in the server's place.
 std::string by_way_of(const HttpAnswer& answer) {
     return answer.proxy.empty() ? "" : ", through " + answer.proxy;
 }
@@ -62,7 +62,7 @@ Result unexpected(const HttpAnswer& answer) {
     if (answer.status == 429) return Busy{"overloaded" + status, answer.retry_after};
     if (reason && is_refusal) return Rejected{"refused: " + *reason + status};
     if (reason) return busy(answer, *reason, status);
-    if (answer.status >= 500) return Unavailable{code, answer.retry_after};
+    if (answer.status >= 500) return Unreachable{code, answer.retry_after};
     return Rejected{"gave an answer that no semad gives" + status, true};
 }
 
@@ -95,30 +95,30 @@ Result understood_of_pool(const HttpAnswer& answer, Parse parse) {
 
 NoSlot no_slot(const HttpAnswer& answer, const wire::BorrowRequest& request) {
     NoSlot none;
-    if (auto details = wire::parse_not_granted(answer.body)) none.details = std::move(*details);
+    if (auto details = wire::parse_borrow_refused(answer.body)) none.details = std::move(*details);
     none.keeps_place = request.lease.has_value() && request.wait > 0s;
     none.slots = request.slots;
     return none;
 }
 
-// Goes from what came over the wire to a call's result; `understand` gets every complete HTTP answer.
-// `semad_was_heard` there before or not, and is so from now on where it is one that answered.
+// Makes a call's result of an exchange; `understand` gets every complete HTTP answer. `semad_was_heard` says
+// whether a semad has answered at this address before, and is set where one did now.
 template <class Result, class Understand>
 Result resolve(Exchange exchange, bool& semad_was_heard, Understand understand) {
-    Result result = std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
-                                          [](Left&) -> Result {
-                                              if constexpr (std::is_constructible_v<Result, Left>)
-                                                  return Left{};
-                                              throw std::logic_error("only who waits can leave");
-                                          },
-                                          [](Unavailable& why) -> Result { return std::move(why); },
-                                          [](Rejected& why) -> Result { return std::move(why); }},
-                               exchange);
+    Result result =
+        std::visit(Overloaded{[&](HttpAnswer& answer) -> Result { return understand(answer); },
+                              [](Left&) -> Result {
+                                  if constexpr (std::is_constructible_v<Result, Left>) return Left{};
+                                  throw std::logic_error("only a call with a control can be left");
+                              },
+                              [](Unreachable& why) -> Result { return std::move(why); },
+                              [](Rejected& why) -> Result { return std::move(why); }},
+                   exchange);
     const auto* rejected = std::get_if<Rejected>(&result);
     const bool is_foreign = rejected != nullptr && rejected->is_foreign;
-    if (is_foreign && semad_was_heard) return Unavailable{"it " + rejected->reason};
+    if (is_foreign && semad_was_heard) return Unreachable{"it " + rejected->reason};
     const bool is_answer = std::holds_alternative<HttpAnswer>(exchange);
-    if (is_answer && !is_foreign && !std::holds_alternative<Unavailable>(result)) semad_was_heard = true;
+    if (is_answer && !is_foreign && !std::holds_alternative<Unreachable>(result)) semad_was_heard = true;
     return result;
 }
 
@@ -160,14 +160,14 @@ PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
         [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_pool_state); });
 }
 
-PoolAnswer<wire::PoolView> Client::holders(const PoolId& pool, Duration limit) {
-    using Result = PoolAnswer<wire::PoolView>;
+PoolAnswer<wire::PoolDetails> Client::holders(const PoolId& pool, Duration limit) {
+    using Result = PoolAnswer<wire::PoolDetails>;
     Request request{"GET", pool_path(pool, "/holders"), ""};
     request.longest_answer = longest_list;
     request.connect_limit = std::min(request.connect_limit, limit);
     request.limit = limit;
     return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
-        return understood_of_pool<Result>(answer, wire::parse_pool_view);
+        return understood_of_pool<Result>(answer, wire::parse_pool_details);
     });
 }
 
@@ -195,8 +195,8 @@ Answer<wire::Deleted> Client::remove(const PoolId& pool) {
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_deleted); });
 }
 
-Answer<wire::Version> Client::version() {
-    using Result = Answer<wire::Version>;
+Answer<wire::ServerVersion> Client::version() {
+    using Result = Answer<wire::ServerVersion>;
     return resolve<Result>(
         connection_->exchange({"GET", "/version", ""}), semad_was_heard_,
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_version); });
@@ -218,16 +218,16 @@ PoolsAnswer Client::pools(const std::string& admin_token) {
         });
 }
 
-BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked_for, Waiter& waiter) {
+BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked_for, WaitControl& control) {
     const Duration wait = asked_for.wait;
     Request request{"POST", pool_path(pool, "/borrow"), wire::to_json(asked_for)};
-    // Somebody who waits for 2 s isn't kept for 5 by a host that swallows packets.
+    // A host that swallows packets does not make a wait of 2 s one of 5.
     if (wait > 0s) request.connect_limit = std::clamp<Duration>(wait, 1s, Request::usual_connect_limit);
     request.limit = std::max(wait + answer_margin, wait > 0s ? Duration::zero() : try_limit);
     // On a connection that was used before, curl would send the request again once the server hangs up,
     // and so queue anew when we mean to leave.
     request.reuse = Reuse::never;
-    request.waiter = &waiter;
+    request.control = &control;
     request.round =
         std::clamp<Duration>(asked_for.ttl / rounds_in_ttl, shortest_round, Request::longest_round);
 
@@ -235,20 +235,24 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
     if (asked_for.extended) request.longest_answer = longest_list;
 
     const Moment asked = BootClock::now();
-    return resolve<BorrowAnswer>(
+    auto result = resolve<BorrowAnswer>(
         connection_->exchange(request), semad_was_heard_, [&](const HttpAnswer& answer) -> BorrowAnswer {
             if (answer.status == 200) {
                 auto lease = wire::parse_lease_grant(answer.body);
                 if (!lease)
                     return Rejected{"gave an answer that no semad gives: " + lease.error().message, true};
                 const Duration ttl = granted_ttl(lease->expires_in, asked_for.ttl);
-                return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, waiter)};
+                return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, control)};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available")
                 return no_slot(answer, asked_for);
             return unexpected<BorrowAnswer>(answer);
         });
+    const auto* grant = std::get_if<Grant>(&result);
+    if (grant == nullptr || grant->lease.details || asked_for.slots == 1) return result;
+    give_back(pool, grant->lease.lease, usual_call);
+    return Rejected{"cannot lend several slots at once: it has no extensions"};
 }
 
 Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease, Duration limit) {
@@ -299,19 +303,19 @@ Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& leas
     });
 }
 
-WatchEnd Client::watch(const PoolId& pool, const std::function<bool(const wire::PoolView&)>& on_state,
-                       Waiter& waiter) {
+WatchEnd Client::watch(const PoolId& pool, const std::function<bool(const wire::PoolDetails&)>& on_state,
+                       WaitControl& control) {
     Request request{"GET", pool_path(pool, "/events"), ""};
     request.longest_answer = longest_list;
-    request.waiter = &waiter;
+    request.control = &control;
     std::optional<WatchEnd> end;
     const auto on_event = [&](const ServerEvent& event) {
         if (event.name == "deleted") end = NoSuchPool{};
         if (event.name != "state") return !end;
-        const auto view = wire::parse_pool_view(event.data);
+        const auto view = wire::parse_pool_details(event.data);
         if (!view) {
             const std::string what = "sent an event that no semad sends: " + view.error().message;
-            semad_was_heard_ ? end = Unavailable{"it " + what} : end = Rejected{what, true};
+            semad_was_heard_ ? end = Unreachable{"it " + what} : end = Rejected{what, true};
         }
         semad_was_heard_ = semad_was_heard_ || view;
         return view && on_state(*view);

@@ -17,14 +17,14 @@ namespace sema {
 
 class Connection;
 
-/// The server has no pool of that id. Said only when the server said so: any other trouble is Unavailable or
+/// The server has no pool of that id. Said only when the server said so: any other trouble is Unreachable or
 /// Rejected.
 struct NoSuchPool {};
 
 /// No slot became free within the wait.
 struct NoSlot {
     /// Where an extended request was answered so.
-    std::optional<wire::NotGranted> details{};
+    std::optional<wire::BorrowRefused> details{};
     /// The borrower's place stays in the queue for a while, and `details` count it.
     bool keeps_place = false;
     /// How many were asked for.
@@ -61,24 +61,24 @@ struct Grant {
 Duration granted_ttl(std::int64_t expires_in, Duration asked_for);
 
 template <class T>
-using Answer = std::variant<T, Busy, Unavailable, Rejected>;
+using Answer = std::variant<T, Busy, Unreachable, Rejected>;
 template <class T>
-using PoolAnswer = std::variant<T, NoSuchPool, Busy, Unavailable, Rejected>;
-using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Busy, Unavailable, Rejected>;
-using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Busy, Unavailable, Rejected>;
-using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Busy, Unavailable, Rejected>;
-/// Why a watch ended. Busy and Unavailable are worth a new one; a pool that is deleted meanwhile is
+using PoolAnswer = std::variant<T, NoSuchPool, Busy, Unreachable, Rejected>;
+using BorrowAnswer = std::variant<Grant, NoSlot, Left, NoSuchPool, Busy, Unreachable, Rejected>;
+using KeepaliveAnswer = std::variant<wire::Renewed, NotRenewable, Busy, Unreachable, Rejected>;
+using PoolsAnswer = std::variant<wire::PoolList, NotAdmin, Busy, Unreachable, Rejected>;
+/// Why a watch ended. Busy and Unreachable are worth a new one; a pool that is deleted meanwhile is
 /// NoSuchPool.
-using WatchEnd = std::variant<Left, NoSuchPool, Busy, Unavailable, Rejected>;
+using WatchEnd = std::variant<Left, NoSuchPool, Busy, Unreachable, Rejected>;
 
-/// How long a call may take that somebody asked for and waits for.
+/// How long a call may take while its user waits for it.
 inline constexpr Duration usual_call = std::chrono::seconds(15);
 
 /// The calls of the HTTP interface. Each blocks until there is an answer, and for a bounded time. No call
 /// throws for what the server or the network does. Reasons never hold an id of a pool or of a lease.
 ///
 /// An answer that no semad gives is Rejected: the address is that of something else. Once a semad was heard
-/// there it is Unavailable: it comes from a proxy that stands before the server, and passes.
+/// there it is Unreachable: it comes from a proxy that stands before the server, and passes.
 ///
 /// One thread at a time.
 class Client {
@@ -96,13 +96,13 @@ class Client {
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
     PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
-    /// Who holds the slots and who waits for one. `limit` bounds the whole call.
-    PoolAnswer<wire::PoolView> holders(const PoolId& pool, Duration limit = usual_call);
+    /// The holders and the queue. `limit` bounds the whole call.
+    PoolAnswer<wire::PoolDetails> holders(const PoolId& pool, Duration limit = usual_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);
     /// Ends the lease that holds this position.
     PoolAnswer<wire::Revoked> revoke(const PoolId& pool, unsigned position);
     Answer<wire::Deleted> remove(const PoolId& pool);
-    Answer<wire::Version> version();
+    Answer<wire::ServerVersion> version();
     /// All pools, for the administrator. REQUIRES: is_bearer_token(admin_token).
     PoolsAnswer pools(const std::string& admin_token);
 
@@ -113,7 +113,7 @@ class Client {
     /// borrower out of the queue, and what the server may have granted in the same moment is still
     /// received (for up to a second) and handed out as the Grant that it is. One that named its lease keeps
     /// its place for a while all the same, unless it is cancelled.
-    BorrowAnswer borrow(const PoolId& pool, const wire::BorrowRequest& request, Waiter& waiter);
+    BorrowAnswer borrow(const PoolId& pool, const wire::BorrowRequest& request, WaitControl& control);
 
     /// Takes the borrower that named this lease out of the queue. `limit` bounds the whole call.
     Answer<wire::Cancelled> cancel(const PoolId& pool, const LeaseId& lease, Duration limit);
@@ -133,11 +133,11 @@ class Client {
     /// `limit` bounds the whole call.
     Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit);
 
-    /// Hands the pool's state to `on_state`, now and at each change, until `on_state` says false or the
-    /// waiter leaves. Changes in quick succession may come as one. A server that is silent for longer than
-    /// its heartbeats explain is Unavailable.
-    WatchEnd watch(const PoolId& pool, const std::function<bool(const wire::PoolView&)>& on_state,
-                   Waiter& waiter);
+    /// Hands the pool's state to `on_state`, now and at each change, until `on_state` returns false or the
+    /// control ends the call. Changes in quick succession may come as one. A server that is silent for longer
+    /// than its heartbeats explain is Unreachable.
+    WatchEnd watch(const PoolId& pool, const std::function<bool(const wire::PoolDetails&)>& on_state,
+                   WaitControl& control);
 
   private:
     std::unique_ptr<Connection> connection_;

@@ -214,7 +214,7 @@ toml::table without(const toml::table& file, const std::string& alias) {
     return rest;
 }
 
-// Whether all else that was in the file is in `text` too, and of the alias what `id` says.
+// Whether `text` has everything else that was in the file, and for the alias exactly `id`.
 bool holds(const std::string& text, const toml::table& before, const std::string& alias,
            const std::optional<std::string>& id) {
     const auto after = parse_toml(text, "");
@@ -254,8 +254,8 @@ class NewFile {
     bool placed_ = false;
 };
 
-// Keeps others who save an alias in the same folder waiting. A lock on the file itself would stay behind with
-// the old one. Where the file system has no locks there is none.
+// Makes other processes wait that save an alias in the same folder. A lock on the file itself would stay
+// behind with the old one. Where the file system has no locks there is none.
 class FolderLock {
   public:
     explicit FolderLock(const fs::path& folder)
@@ -295,7 +295,7 @@ Expected<void> make_folder(const fs::path& folder) {
 Expected<void> rewrite(
     const fs::path& path,
     const std::function<Expected<std::string>(const std::string& text, const toml::table& file)>& change) {
-    // A link, as people who keep their configuration elsewhere have one, goes on being a link.
+    // A link stays a link: some people keep their configuration elsewhere.
     const fs::path target = behind_links(path);
     if (auto made = make_folder(target.parent_path()); !made) return made;
     const FolderLock lock(target.parent_path());

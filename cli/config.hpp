@@ -14,8 +14,8 @@ namespace sema {
 struct PoolDefaults {
     /// The pool's UUID, or `env:NAME` or `file:PATH`.
     std::string id;
-    std::optional<Duration> ttl;
-    std::optional<Duration> wait;
+    std::optional<Duration> ttl{};
+    std::optional<Duration> wait{};
 };
 
 /// The configuration file:
@@ -53,7 +53,7 @@ Expected<Config> load_config(const std::filesystem::path& path);
 
 /// Writes the line `alias = "id"` into the file at `path`, which keeps everything else that it holds,
 /// comments included. A new file, and its folder, are the owner's alone. The file is replaced in one step,
-/// and who saves an alias at the same time waits. An alias that the file has already is a failure.
+/// and a process that saves an alias at the same time waits. An alias that the file has already is a failure.
 /// REQUIRES: is_alias_name(alias).
 Expected<void> save_alias(const std::filesystem::path& path, const std::string& alias, const std::string& id);
 

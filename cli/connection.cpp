@@ -68,7 +68,7 @@ Connection::~Connection() {
 Exchange Connection::exchange(const Request& request) {
     prepare(request);
     curl_multi_add_handle(multi_, easy_);
-    const Finish finish = transfer(request.waiter, request.round);
+    const Finish finish = transfer(request.control, request.round);
     // Removing an unfinished transfer closes its connection.
     curl_multi_remove_handle(multi_, easy_);
     if (finish.left) {
@@ -113,25 +113,25 @@ Exchange Connection::stream(const Request& request, Duration longest_silence,
     set(CURLOPT_TIMEOUT_MS, 0L);
     events_.emplace(request.longest_answer);
     curl_multi_add_handle(multi_, easy_);
-    const Finish finish = follow(*request.waiter, longest_silence, on_event);
+    const Finish finish = follow(*request.control, longest_silence, on_event);
     curl_multi_remove_handle(multi_, easy_);
     events_.reset();
     if (finish.left) return Left{};
     const bool was_cut = header_.is_event_stream && finish.code && *finish.code != CURLE_WRITE_ERROR;
     if (finish.code && !was_cut) return outcome(finish);
     look_up_next_ = true;
-    return Unavailable{was_cut ? "the connection was closed"
+    return Unreachable{was_cut ? "the connection was closed"
                                : "nothing was heard of it for " + describe(longest_silence)};
 }
 
-Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter) {
-    // Dates are whole seconds: they tell nothing of less than two.
+Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control) {
+    // Dates are whole seconds: a difference of less than two means nothing.
     constexpr Duration unclear = 2s;
     const Moment checked = BootClock::now();
     if (checked - asked <= unclear || !answer.date) return answer.unanswered;
     Request request{"GET", "/version", ""};
     request.connect_limit = request.limit = check_limit;
-    request.waiter = &waiter;
+    request.control = &control;
     const Exchange check = exchange(request);
     const auto* now = std::get_if<HttpAnswer>(&check);
     // All that is known then is that the network is not to be trusted.
@@ -151,7 +151,7 @@ void Connection::prepare(const Request& request) {
     heard_ = BootClock::now();
     set(CURLOPT_URL, (server_.base_url + request.path).c_str());
     if (!server_.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, server_.unix_socket.c_str());
-    // What libcurl would find out of the environment itself, it would not tell.
+    // What libcurl takes from the environment by itself cannot be asked for afterwards.
     set(CURLOPT_PROXY, proxy_ ? proxy_->url.c_str() : "");
     set(CURLOPT_NOPROXY, "");
     set(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -183,7 +183,7 @@ void Connection::prepare_limits(const Request& request) {
     set(CURLOPT_FRESH_CONNECT, request.reuse == Reuse::never || fresh_next_ || look_up_next_ ? 1L : 0L);
     // libcurl would believe for a minute in what a name stood for before a failover.
     if (std::exchange(look_up_next_, false)) set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-    // A name server that doesn't answer is not waited for by who gave up or left.
+    // After the call was ended or has timed out, a name server that does not answer is not waited for.
     set(CURLOPT_QUICK_EXIT, 1L);
     fresh_next_ = false;
 }
@@ -201,7 +201,7 @@ void Connection::prepare_callbacks() {
     set(CURLOPT_ERRORBUFFER, error_);
 }
 
-Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
+Connection::Finish Connection::transfer(WaitControl* control, Duration round) {
     Finish finish;
     Moment patience{};
     for (;;) {
@@ -210,11 +210,13 @@ Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
         if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
         if (!header_.begun) finish.unanswered = looked;
 
-        curl_waitfd wake{waiter && !finish.left ? waiter->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
+        curl_waitfd wake{control && !finish.left ? control->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
         const bool listening = wake.fd >= 0;
-        const Duration pause = finish.left ? 20ms : waiter ? std::min(round, waiter->longest_round()) : round;
+        const Duration pause = finish.left ? 20ms
+                               : control   ? std::min(round, control->longest_round())
+                                           : round;
         curl_multi_poll(multi_, &wake, listening ? 1U : 0U, static_cast<int>(milliseconds(pause)), nullptr);
-        if (listening && !waiter->keep_waiting()) {
+        if (listening && !control->keep_waiting()) {
             finish.left = true;
             patience = BootClock::now() + leaving_limit;
             if (!stop_sending()) return finish;
@@ -222,11 +224,11 @@ Connection::Finish Connection::transfer(Waiter* waiter, Duration round) {
     }
 }
 
-Connection::Finish Connection::follow(Waiter& waiter, Duration longest_silence,
+Connection::Finish Connection::follow(WaitControl& control, Duration longest_silence,
                                       const std::function<bool(const ServerEvent&)>& on_event) {
     Finish finish;
     for (;;) {
-        // What came while nobody looked, as while semactl was stopped, is read before its absence is judged.
+        // What came while semactl did not run, as after a SIGSTOP, is read before its absence is judged.
         const Moment looked = BootClock::now();
         finish.code = perform();
         while (const auto event = events_->next()) {
@@ -235,10 +237,10 @@ Connection::Finish Connection::follow(Waiter& waiter, Duration longest_silence,
         }
         if (finish.code || looked - heard_ >= longest_silence) return finish;
 
-        curl_waitfd wake{waiter.wake_fd(), CURL_WAIT_POLLIN, 0};
+        curl_waitfd wake{control.wake_fd(), CURL_WAIT_POLLIN, 0};
         const auto round_ms = static_cast<int>(milliseconds(Request::longest_round));
         curl_multi_poll(multi_, &wake, wake.fd >= 0 ? 1U : 0U, round_ms, nullptr);
-        finish.left = !waiter.keep_waiting();
+        finish.left = !control.keep_waiting();
         if (finish.left) return finish;
     }
 }
@@ -255,9 +257,9 @@ std::optional<CURLcode> Connection::perform() {
     return code;
 }
 
-// Tells the server that we left, and keeps listening. False where there is no connection yet.
-// libcurl names a transfer's socket only once the transfer is over. Idle connections of earlier calls
-// may be among these; they are not used again.
+// Closes the sending side, which takes the borrower out of the queue, and keeps listening. False where there
+// is no connection yet. libcurl names a transfer's socket only once the transfer is over. Idle connections of
+// earlier calls may be among these; they are not used again.
 bool Connection::stop_sending() {
     bool connected = false;
     for (const curl_socket_t socket : sockets_)
@@ -292,13 +294,13 @@ Exchange Connection::answer_of(const Finish& finish) {
 Exchange Connection::trouble(CURLcode code) const {
     switch (code) {
         case CURLE_OK:
-            return Unavailable{reason(CURLE_PARTIAL_FILE)};
+            return Unreachable{reason(CURLE_PARTIAL_FILE)};
         case CURLE_WRITE_ERROR:
             return Rejected{"gave an answer that no semad gives: it is too long", true};
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_WEIRD_SERVER_REPLY:
             return Rejected{"does not speak HTTP" + (proxy_ ? ", through " + proxy_->name : ""), true};
-        // A proxy that does not know yet what it stands for shows a certificate of its own.
+        // A proxy that does not know its backend yet shows a certificate of its own.
         case CURLE_PEER_FAILED_VERIFICATION:
             return Rejected{"cannot be used: " + reason(code), true};
         case CURLE_URL_MALFORMAT:
@@ -314,7 +316,7 @@ Exchange Connection::trouble(CURLcode code) const {
 #endif
             return Rejected{"gave an answer that does not fit in memory", true};
         default:
-            return Unavailable{reason(code), std::nullopt, advice(code), may_be_done()};
+            return Unreachable{reason(code), std::nullopt, advice(code), may_be_done()};
     }
 }
 
@@ -380,7 +382,7 @@ bool Connection::receive(std::string_view bytes) {
 
 void Connection::receive_header(std::string_view line) {
     heard_ = BootClock::now();
-    // A proxy may send word that it is still at it (status 1xx) before the answer itself.
+    // A proxy may report progress (status 1xx) before the answer itself.
     if (line.substr(0, 5) == "HTTP/") {
         header_ = {};
         header_.begun = line.find(" 1") == std::string_view::npos;

@@ -30,14 +30,14 @@ struct HttpAnswer {
     std::string proxy;
 };
 
-using Exchange = std::variant<HttpAnswer, Left, Unavailable, Rejected>;
+using Exchange = std::variant<HttpAnswer, Left, Unreachable, Rejected>;
 
 enum class Reuse { allowed, never };
 
 struct Request {
     /// Long enough for a lost SYN to be sent again (after 1 s, and after 2 s more), short enough to sit out.
     static constexpr Duration usual_connect_limit = std::chrono::seconds(5);
-    /// What a call may take that nobody is kept waiting by; the server syncs a disk before it answers.
+    /// What a call that does not queue may take; the server syncs a disk before it answers.
     static constexpr Duration usual_limit = std::chrono::seconds(15);
     static constexpr Duration longest_round = std::chrono::seconds(1);
     /// No answer of a semad is longer, lists aside; what is, comes from something else.
@@ -49,8 +49,8 @@ struct Request {
     Duration connect_limit = usual_connect_limit;
     Duration limit = usual_limit;
     Reuse reuse = Reuse::allowed;
-    Waiter* waiter = nullptr;
-    /// How often it is looked whether the answer has come, even if nothing wakes the waiter.
+    WaitControl* control = nullptr;
+    /// How often it is looked whether the answer has come, even if nothing wakes the control.
     Duration round = longest_round;
     /// The longest answer that is read; of a stream, the longest event.
     std::size_t longest_answer = usual_answer;
@@ -69,7 +69,7 @@ class Connection {
 
     const ServerAddress& server() const { return server_; }
 
-    /// Sends a request and waits for its answer. A waiter that leaves ends it: the sending side is closed,
+    /// Sends a request and waits for its answer. Where the control ends the call, the sending side is closed,
     /// and an answer that crosses this is still received.
     Exchange exchange(const Request& request);
 
@@ -82,19 +82,19 @@ class Connection {
     /// Waits until a descriptor of `wakes` is readable, the request can go on, or `limit` is over.
     void wait(std::vector<int> wakes, Duration limit);
 
-    /// Sends a request whose answer is a stream of events, and hands each out as it comes, until the waiter
-    /// leaves, `on_event` says false (both are Left), or the server is gone: one that is silent for
-    /// `longest_silence` is. An HttpAnswer is what came instead of a stream. REQUIRES: it has a waiter.
+    /// Sends a request whose answer is a stream of events, and hands each out as it comes, until the control
+    /// ends the call, `on_event` returns false (both are Left), or the server is gone: one that is silent for
+    /// `longest_silence` is. An HttpAnswer is what came instead of a stream. REQUIRES: it has a control.
     Exchange stream(const Request& request, Duration longest_silence,
                     const std::function<bool(const ServerEvent&)>& on_event);
 
     /// The moment after which the answer to a borrow was surely made, apart from the time that answers take
-    /// on their way. Of a network or a proxy that held the answer back, nothing is to be seen here; so
-    /// another answer is asked for, and whoever dated both tells how much time lies between them.
-    Moment granted_after(const HttpAnswer& answer, Moment asked, Waiter& waiter);
+    /// on their way. One answer does not show whether a network or a proxy held it back; so another one
+    /// is asked for, and the dates of both, from one clock, show how much time lies between them.
+    Moment granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control);
 
   private:
-    /// What came of an answer's header, as far as it matters here.
+    /// The fields of an answer's header that matter here.
     struct Header {
         bool begun = false;
         bool complete = false;
@@ -110,8 +110,8 @@ class Connection {
     void prepare(const Request& request);
     void prepare_limits(const Request& request);
     void prepare_callbacks();
-    Finish transfer(Waiter* waiter, Duration round);
-    Finish follow(Waiter& waiter, Duration longest_silence,
+    Finish transfer(WaitControl* control, Duration round);
+    Finish follow(WaitControl& control, Duration longest_silence,
                   const std::function<bool(const ServerEvent&)>& on_event);
     std::optional<CURLcode> perform();
     bool stop_sending();

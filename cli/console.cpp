@@ -41,7 +41,7 @@ bool is_word(char c) {
     return c == '-' || std::isalnum(static_cast<unsigned char>(c)) != 0;
 }
 
-// Nearly all of a UUID's letters and digits are hexadecimal, also where somebody mistyped some. Of long
+// Nearly all of a UUID's letters and digits are hexadecimal, also where some are mistyped. Of long
 // names with hyphens, much less are.
 bool resembles_uuid(std::string_view word) {
     const auto count = [&](int (*is)(int)) {

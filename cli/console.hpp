@@ -16,8 +16,8 @@ enum class Output { text, json };
 std::string printable(std::string_view text);
 
 /// A message as it may be shown: on one line and without control characters, since some of it comes from a
-/// server, and with `<UUID>` in place of whatever looks like a UUID, a mistyped one included. Whoever has a
-/// pool's or a lease's UUID has its slots, and what people type in the wrong place ends up in messages.
+/// server, and with `<UUID>` in place of whatever looks like a UUID, a mistyped one included. A person who
+/// has a pool's or a lease's UUID has its slots, and what people type in the wrong place ends up in messages.
 std::string presentable(std::string_view text);
 
 /// How much a terminal shows at once.
@@ -46,7 +46,7 @@ class Console {
 
     /// Why semactl fails: said even when quiet.
     void error(std::string_view text);
-    /// What somebody should know who didn't ask: not said when quiet.
+    /// What the user should know without having asked: not said when quiet.
     void note(std::string_view text);
     /// What is only said when asked for.
     void detail(std::string_view text);
@@ -63,8 +63,8 @@ class Console {
 
     /// The size of the terminal that stdout is, where it is one that understands what moves the cursor.
     std::optional<TerminalSize> terminal() const;
-    /// Writes as much of a result as stdout takes within `patience`, and tells how much that was. None where
-    /// it takes nothing any more.
+    /// Writes as much of a result as stdout takes within `patience`, and returns how much that was. None
+    /// where it takes nothing any more.
     std::optional<std::size_t> print_within(std::string_view text, std::chrono::milliseconds patience);
 
   private:

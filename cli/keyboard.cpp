@@ -54,7 +54,7 @@ std::optional<char> Keyboard::next() {
     if (poll(&pressed, 1, 0) <= 0) return std::nullopt;
     char key = 0;
     if (read(STDIN_FILENO, &key, 1) == 1) return key;
-    // The terminal is gone, or somebody else's: it would be readable for ever.
+    // The terminal is gone, or another session's: it would be readable for ever.
     forget();
     return std::nullopt;
 }

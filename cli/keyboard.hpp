@@ -6,7 +6,7 @@
 
 namespace sema {
 
-/// The keys that somebody presses on the terminal that stdin is: each as it is pressed, and not echoed. Those
+/// The keys that are pressed on the terminal that stdin is: each as it is pressed, and not echoed. Those
 /// that make signals go on doing so.
 class Keyboard {
   public:

@@ -6,7 +6,7 @@
 
 namespace sema {
 
-/// What makes a terminal show lines that change in place. It only makes the text; somebody else writes it.
+/// What makes a terminal show lines that change in place. It only makes the text; the caller writes it.
 class LiveScreen {
   public:
     /// Puts these lines in place of the last ones. REQUIRES: none is wider than the terminal, and there are
@@ -16,7 +16,7 @@ class LiveScreen {
     /// Wipes the last lines.
     std::string wipe();
 
-    /// Wipes all that the terminal shows: after its size has changed nobody knows where the lines are.
+    /// Wipes all that the terminal shows: after a change of its size it is not known where the lines are.
     std::string wipe_all();
 
     /// Leaves the last lines where they are, and the terminal as it was before the first.

@@ -1,8 +1,8 @@
 #include "cli/commands/commands.hpp"
 #include "cli/end_by_signal.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
 #include "common/given_text.hpp"
+#include "common/overloaded.hpp"
 #include "common/version.hpp"
 
 #include <CLI/App.hpp>
@@ -60,15 +60,15 @@ int print_what_was_asked(const CLI::App& app, const CLI::ParseError& request) {
     return exit_status::failed;
 }
 
-/// What somebody said, and where.
+/// A value that the user gave, and where.
 struct Setting {
     std::string value;
     /// The option, the variable, or the place in the configuration file.
     std::string source;
 };
 
-// What an option says, or else a variable; nothing where neither is there. One that is empty is a mistake: of
-// a variable that was to be put in, as a rule.
+// The value of an option, or else of a variable; nothing where neither is there. An empty one is a mistake:
+// as a rule, a variable on the command line was not set.
 Expected<std::optional<Setting>> setting(const std::optional<std::string>& option, const std::string& flag,
                                          const std::string& variable) {
     const auto value = option ? option : environment_value(variable);
@@ -89,7 +89,7 @@ Expected<Config> named_config(const Setting& named, bool may_be_new) {
     const auto refuse = [&](const std::string& why) {
         return failure(named.source == "SEMACTL_CONFIG" ? named.source + ": " + why : why);
     };
-    // A file that somebody names and that is not there is one whose name is mistyped, or a new one.
+    // A named file that is not there is mistyped, or a new one.
     std::error_code unknown;
     const bool is_there =
         std::filesystem::status(path, unknown).type() != std::filesystem::file_type::not_found;
@@ -154,7 +154,7 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     setup_ping(app, chosen);
     setup_pools(app, chosen);
     setup_completion(app, chosen);
-    // Not that it requires one: then it would not name a word that is none.
+    // None is required here: the parser would then not name a word that is no subcommand.
     app.require_subcommand(0, 1);
 
     CommandLine line = part_command_line(app, words);

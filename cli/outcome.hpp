@@ -10,7 +10,7 @@ namespace sema {
 
 /// The server can't be reached at the moment, or something before it can't. Trying again later is safe and
 /// may help.
-struct Unavailable {
+struct Unreachable {
     /// Goes on from "SERVER is not available: ".
     std::string reason;
     /// How long the server asked to be left alone, where it did.
@@ -40,7 +40,7 @@ struct Rejected {
 };
 
 /// What goes on from the server's name, in a message.
-inline std::string predicate(const Unavailable& why) {
+inline std::string predicate(const Unreachable& why) {
     return "is not available: " + why.reason;
 }
 inline std::string predicate(const Busy& why) {
@@ -50,14 +50,14 @@ inline std::string predicate(const Rejected& why) {
     return why.reason;
 }
 
-/// Whoever waited for an answer left before it came.
+/// The WaitControl ended the call before an answer came.
 struct Left {};
 
-/// What a call asks that may take long.
-class Waiter {
+/// Decides how long a call goes on that may take long.
+class WaitControl {
   public:
-    virtual ~Waiter() = default;
-    /// A descriptor that becomes readable when there is something to look at.
+    virtual ~WaitControl() = default;
+    /// A descriptor that becomes readable when keep_waiting() should be called.
     virtual int wake_fd() const = 0;
     /// Called when `wake_fd` is readable, and after `longest_round()` anyway, or sooner. False ends the call.
     virtual bool keep_waiting() = 0;

@@ -26,14 +26,19 @@ bool resembles_uuid(const std::string& text) {
 
 // `called` is what messages call the text.
 Expected<PoolRef> resolve(const std::string& text, const std::string& called, const Config& config) {
-    if (const auto id = PoolId::parse(text)) return PoolRef{*id, "the pool", "POOL", {}, {}};
+    if (const auto id = PoolId::parse(text))
+        return PoolRef{.id = *id, .name = "the pool", .argument = "POOL"};
     if (is_secret_ref(text)) {
-        return fetch_id<PoolId>(text).map([&](PoolId id) { return PoolRef{id, text, text, {}, {}}; });
+        return fetch_id<PoolId>(text).map(
+            [&](PoolId id) { return PoolRef{.id = id, .name = text, .argument = text}; });
     }
 
     if (const auto entry = config.pools.find(text); entry != config.pools.end()) {
         const PoolDefaults& defaults = entry->second;
-        const auto named = [&](PoolId id) { return PoolRef{id, text, text, defaults.ttl, defaults.wait}; };
+        const auto named = [&](PoolId id) {
+            return PoolRef{
+                .id = id, .name = text, .argument = text, .ttl = defaults.ttl, .wait = defaults.wait};
+        };
         if (const auto id = PoolId::parse(defaults.id)) return named(*id);
         return fetch_id<PoolId>(defaults.id).map(named).map_error([&](const Error& error) {
             return Error{text + ": " + error.message};

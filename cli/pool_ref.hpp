@@ -8,7 +8,7 @@
 
 namespace sema {
 
-/// A pool that somebody named on the command line.
+/// A pool that the command line names.
 struct PoolRef {
     PoolId id;
     /// What messages call it: the word that was typed, or "the pool" where that was the secret UUID.
@@ -16,8 +16,8 @@ struct PoolRef {
     /// What stands for it in a command line that a message proposes.
     std::string argument;
     /// The configuration file's defaults for this pool.
-    std::optional<Duration> ttl;
-    std::optional<Duration> wait;
+    std::optional<Duration> ttl{};
+    std::optional<Duration> wait{};
 };
 
 /// Stands for whatever pool $SEMACTL_POOL names.

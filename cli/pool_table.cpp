@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::seconds;
 
-// Less of a name tells nobody apart.
+// A shorter part of a name does not tell two names apart.
 constexpr std::size_t shortest_name = 16;
 constexpr std::size_t gap = 2;
 // Where the names stand, in a pool's two tables.
@@ -48,19 +48,20 @@ std::pair<Cell, Cell> cells_of(const Holder* holder, TableLayout::Links links) {
     return {Cell{shown, linked ? url : ""}, Cell{linked ? "" : printable(url)}};
 }
 
-std::string heading(const wire::PoolView& view, const std::string& pool, std::int64_t age) {
-    std::string text = printable(pool) + (view.name.empty() ? "" : " (" + printable(view.name) + ")") + ": " +
+std::string heading(const wire::PoolDetails& view, const std::string& pool, std::int64_t age) {
+    std::string text = printable(pool) +
+                       (view.settings.name.empty() ? "" : " (" + printable(view.settings.name) + ")") + ": " +
                        std::to_string(view.in_use) + " of " + std::to_string(view.count) + " in use, " +
                        std::to_string(view.available) + " available";
-    if (view.cooldown > Duration::zero()) text += ", cooldown " + describe(view.cooldown);
-    if (!view.renewable) text += ", leases not renewable";
-    // A free slot is kept for those who wait: the next one is no news of that one.
+    if (view.settings.cooldown > Duration::zero()) text += ", cooldown " + describe(view.settings.cooldown);
+    if (!view.settings.renewable) text += ", leases not renewable";
+    // A free slot is kept for the queue: the estimate for a newcomer says nothing of that slot.
     if (view.available == 0 && view.eta && *view.eta - age > 0)
         text += ", next slot in about " + described(*view.eta - age);
     return text;
 }
 
-std::vector<Row> holder_rows(const wire::PoolView& view, std::int64_t age, TableLayout::Links links) {
+std::vector<Row> holder_rows(const wire::PoolDetails& view, std::int64_t age, TableLayout::Links links) {
     std::vector<Row> rows = {
         {{"POSITION"}, {"HOLDER"}, {"HELD FOR"}, {"EXPIRES IN"}, {"FENCE"}, {"SINCE"}, {"URL"}}};
     for (const auto& entry : view.holders) {
@@ -78,7 +79,7 @@ std::vector<Row> holder_rows(const wire::PoolView& view, std::int64_t age, Table
     return rows;
 }
 
-std::vector<Row> queue_rows(const wire::PoolView& view, std::int64_t age, TableLayout::Links links) {
+std::vector<Row> queue_rows(const wire::PoolDetails& view, std::int64_t age, TableLayout::Links links) {
     std::vector<Row> rows = {{{"RANK"}, {"WAITER"}, {"SLOTS"}, {"PRIORITY"}, {"WAITING FOR"}, {"URL"}}};
     for (const auto& entry : view.queue) {
         const auto [name, url] = cells_of(entry.holder.get(), links);
@@ -152,7 +153,7 @@ void append(std::vector<std::string>& lines, std::vector<Row> rows, const TableL
 
 }  // namespace
 
-std::vector<std::string> pool_table(const wire::PoolView& view, const std::string& pool, Duration age,
+std::vector<std::string> pool_table(const wire::PoolDetails& view, const std::string& pool, Duration age,
                                     const TableLayout& layout) {
     const std::int64_t elapsed = whole_seconds(age);
     const std::string head = heading(view, pool, elapsed);

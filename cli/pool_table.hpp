@@ -26,12 +26,12 @@ struct TableLayout {
     std::size_t rows = 0;
 };
 
-/// Who holds a pool's slots and who waits for one, for people: the lines of a table. `pool` is what the
+/// The holders and the queue of a pool, for people: the lines of a table. `pool` is what the
 /// person calls the pool, and `age` is how long ago the view was true.
 ///
-/// The names and links in it come from whoever borrows. They are shown as printable() text, so that none of
+/// The names and links in it come from borrowers. They are shown as printable() text, so that none of
 /// them can steer a terminal.
-std::vector<std::string> pool_table(const wire::PoolView& view, const std::string& pool, Duration age,
+std::vector<std::string> pool_table(const wire::PoolDetails& view, const std::string& pool, Duration age,
                                     const TableLayout& layout);
 
 /// All pools of a server, for people: the lines of a table, by name, those without a name at its end. In a
@@ -41,7 +41,7 @@ std::vector<std::string> pool_list_table(const wire::PoolList& list, std::size_t
 /// Positions for people: `0-2,5`. REQUIRES: they ascend.
 std::string describe_positions(const std::vector<unsigned>& positions);
 
-/// Whether a terminal may be told that this is a hyperlink: http or https, and visible ASCII characters
+/// Whether this may be shown to a terminal as a hyperlink: http or https, and visible ASCII characters
 /// alone.
 bool is_linkable(std::string_view url);
 

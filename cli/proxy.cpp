@@ -85,7 +85,7 @@ std::optional<Proxy> proxy_for(const ServerAddress& server, const Variable& vari
                                         [&](const char* name) { return !variable(name).empty(); });
         return found == names.end() ? "" : *found;
     };
-    // HTTP_PROXY is not among them: whoever asks a CGI program can set that one.
+    // HTTP_PROXY is not among them: the client of a CGI program can set that one.
     const std::string name = server.base_url.starts_with("https:")
                                  ? find({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
                                  : find({"http_proxy", "all_proxy", "ALL_PROXY"});

@@ -19,14 +19,14 @@ inline std::string slots_of(unsigned number) {
     return std::to_string(number) + (number == 1 ? " slot" : " slots");
 }
 
-/// The borrower's place among all who wait, as `3rd of 7`. REQUIRES: the answer had details.
+/// The borrower's place among all waiters, as `3rd of 7`. REQUIRES: the answer had details.
 inline std::string rank_of(const NoSlot& none) {
-    const wire::NotGranted& details = *none.details;
+    const wire::BorrowRefused& details = *none.details;
     const std::size_t all = std::max(details.rank, details.queue + (none.keeps_place ? 0 : 1));
     return ordinal(details.rank) + " of " + std::to_string(all);
 }
 
-/// The same with the time that it would have taken, where the server knows.
+/// The same with the time that it would have taken, where the server estimates that.
 inline std::string place_in_queue(const NoSlot& none) {
     std::string text = rank_of(none) + " in the queue";
     if (none.details->eta) text += ", about " + describe(std::chrono::seconds(*none.details->eta));

@@ -14,7 +14,7 @@ namespace sema {
 /// Whether the text has one of these forms.
 bool is_secret_ref(std::string_view text);
 
-/// What it stands for, trimmed. Errors tell what is missing. REQUIRES: is_secret_ref(text).
+/// What it stands for, trimmed. Errors name what is missing. REQUIRES: is_secret_ref(text).
 Expected<std::string> fetch_secret(const std::string& text);
 
 }  // namespace sema

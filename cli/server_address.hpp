@@ -25,7 +25,7 @@ struct ServerAddress {
     bool local = false;
 };
 
-/// What to look at where the server is hardly the one that is meant; empty where its address says enough.
+/// A hint where the address is unlikely to be the one that was meant; empty where it names its port.
 std::string port_advice(const ServerAddress& server);
 
 /// Reads `http://HOST[:PORT][/PATH]`, the same with https, or `unix:/PATH`. What has no scheme is an http

@@ -9,7 +9,7 @@
 namespace sema {
 namespace {
 
-int fail(Session& session, const std::string& about, const Unavailable& why) {
+int fail(Session& session, const std::string& about, const Unreachable& why) {
     session.console.error(about + session.client.server().name + " " + predicate(why) +
                           (why.advice.empty() ? "" : " (" + why.advice + ")"));
     return exit_status::unreachable;
@@ -70,7 +70,7 @@ int explain(Session& session, const PoolRef& pool, const Busy& why) {
     return fail(session, pool.name + ": ", why);
 }
 
-int explain(Session& session, const PoolRef& pool, const Unavailable& why) {
+int explain(Session& session, const PoolRef& pool, const Unreachable& why) {
     return fail(session, pool.name + ": ", why);
 }
 
@@ -82,7 +82,7 @@ int explain(Session& session, const Busy& why) {
     return fail(session, "", why);
 }
 
-int explain(Session& session, const Unavailable& why) {
+int explain(Session& session, const Unreachable& why) {
     return fail(session, "", why);
 }
 

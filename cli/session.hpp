@@ -30,23 +30,23 @@ struct Session {
     const InheritedDescriptors& inherited;
 };
 
-/// Tells why a call did not succeed, and gives the exit status for it.
+/// Prints why a call did not succeed, and returns the exit status for it.
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&);
 int explain(Session& session, const PoolRef& pool, const NoSlot& none);
 int explain(Session& session, const PoolRef& pool, const NotRenewable&);
 int explain(Session& session, const PoolRef& pool, const Busy& why);
-int explain(Session& session, const PoolRef& pool, const Unavailable& why);
+int explain(Session& session, const PoolRef& pool, const Unreachable& why);
 int explain(Session& session, const PoolRef& pool, const Rejected& why);
 /// The same where it is not about a pool.
 int explain(Session& session, const Busy& why);
-int explain(Session& session, const Unavailable& why);
+int explain(Session& session, const Unreachable& why);
 int explain(Session& session, const Rejected& why);
 
 /// Says that a lease is not held any more, and why as far as that can be known. `what` was not done
 /// therefore.
 void note_not_held(Session& session, const PoolRef& pool, const std::string& what);
 
-/// Says it where a pool has no slots, which hardly anybody means.
+/// Prints a note where a pool has no slots, which is rarely meant.
 void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState& state);
 
 /// Prints a result, and gives the exit status `done`; another one where stdout did not take it.

@@ -7,7 +7,7 @@
 namespace sema {
 namespace {
 
-// What is as short tells too little of what was meant.
+// Shorter words are too much alike to guess from.
 constexpr std::size_t shortest_beginning = 3;
 
 std::string in_lower_case(std::string_view text) {

@@ -6,7 +6,7 @@
 
 namespace sema {
 
-/// The one of `words` that somebody most likely meant who wrote `text`; empty where none is like it.
+/// The one of `words` that was most likely meant by `text`; empty where none is like it.
 std::string closest_word(std::string_view text, const std::vector<std::string>& words);
 
 /// `a, b or c`.

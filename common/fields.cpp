@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 
-// Nobody nests a payload deeper, and the library writes JSON by recursion: a deep one would end the stack.
+// No payload needs more. The library writes JSON by recursion: a deep value would overflow the stack.
 constexpr std::size_t deepest_field = 32;
 
 /// Fills in Fields as an object is read.
@@ -53,7 +53,7 @@ class FieldReader final : public json::json_sax_t {
     // nlohmann/json's json.exception.out_of_range.406.
     static constexpr int number_overflow = 406;
 
-    /// Where the value went; null where nobody asked for it.
+    /// Where the value went; null where it was not asked for.
     json* put(json value) {
         if (!within_.empty()) {
             json& parent = *within_.back();

@@ -23,9 +23,9 @@ class Fields {
 
     explicit Fields(std::initializer_list<std::string_view> names);
 
-    /// Null when nobody asked for it.
+    /// Null where the field was not asked for.
     std::optional<Json>* find(std::string_view name);
-    /// REQUIRES: somebody asked for it.
+    /// REQUIRES: the field was asked for.
     const std::optional<Json>& operator[](std::string_view name) const;
 
   private:
@@ -51,7 +51,7 @@ Expected<double> seconds_field(const Fields::Json& field, const char* name);
 /// A text of at most `longest` characters (Unicode code points).
 Expected<std::string> text_field(const Fields::Json& field, const std::string& name, std::size_t longest);
 
-/// For answers, whose fields are simply there.
+/// For answers, in which the field must be there.
 Expected<std::int64_t> integer_field(const Fields& object, const char* name);
 Expected<bool> bool_field(std::string_view body, const char* name);
 Expected<std::string> string_field(std::string_view body, const char* name);

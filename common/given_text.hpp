@@ -6,7 +6,7 @@
 
 namespace sema {
 
-/// What somebody meant to write into a variable or a file: `text` without the white space, line ends and
+/// What a person meant to write into a variable or a file: `text` without the white space, line ends and
 /// byte-order marks around it, and then without one pair of quotes around the rest. A view into `text`.
 std::string_view trimmed(std::string_view text);
 

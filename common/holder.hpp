@@ -5,7 +5,8 @@
 
 namespace sema {
 
-/// Who borrows, as shown to whoever may inspect the pool. `name` has at most 256 characters, `url` 2048.
+/// Who borrows, as shown to everybody who may inspect the pool. `name` has at most 256 characters, `url`
+/// 2048.
 struct Holder {
     std::optional<std::string> name;
     std::optional<std::string> url;

@@ -45,7 +45,7 @@ std::string text_of(const boost::uuids::uuid& value) {
     return boost::uuids::to_string(value);
 }
 
-// Ids come from clients, so which of them share a bucket of a table depends on a number that nobody knows.
+// Ids come from clients: a secret number keeps them from choosing ids that share a bucket of a table.
 std::size_t hash_of(const boost::uuids::uuid& value) {
     static const std::uint64_t seed = [] {
         std::random_device entropy;

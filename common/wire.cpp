@@ -20,10 +20,8 @@ constexpr std::int64_t lowest_priority = -100;
 constexpr std::int64_t highest_priority = 100;
 constexpr std::size_t longest_name = 256;
 constexpr std::size_t longest_url = 2048;
-// Longer than any device rests.
-constexpr Duration longest_cooldown = std::chrono::hours(24 * 30);
 
-// For what is answered most: bodies of fixed shape, whose values need no escaping.
+// For the most frequent answers: bodies of fixed shape, whose values need no escaping.
 void append(std::string& text, std::int64_t number) {
     std::array<char, std::numeric_limits<std::int64_t>::digits10 + 2> digits;
     text.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
@@ -63,7 +61,7 @@ Expected<std::shared_ptr<const Holder>> holder_field(const json& field) {
         if (!text) return tl::unexpected(text.error());
         holder.*member = std::move(*text);
     }
-    // One that says nothing is none.
+    // An empty object is the same as no holder.
     if (holder == Holder{}) return nullptr;
     return std::make_shared<const Holder>(std::move(holder));
 }
@@ -111,13 +109,80 @@ std::string joined(const std::vector<unsigned>& positions) {
     return text += ']';
 }
 
+// A setting in the body of a registration. `count` is how many slots the pool is to have.
+Expected<std::string> read_request(const json& field, const Setting<std::string>& setting, unsigned) {
+    return text_field(field, setting.field, setting.most);
+}
+
+Expected<bool> read_request(const json& field, const Setting<bool>& setting, unsigned) {
+    if (!field.is_boolean()) return failure(std::string(setting.field) + " must be true or false");
+    return field.get<bool>();
+}
+
+Expected<Duration> read_request(const json& field, const Setting<Duration>& setting, unsigned) {
+    const std::string name = setting.field;
+    const auto number = seconds_field(field, setting.field);
+    if (!number) return tl::unexpected(number.error());
+    if (!(*number >= 0)) return failure(name + " must not be negative");
+    const Duration duration = from_seconds(*number);
+    const auto days = std::chrono::floor<std::chrono::hours>(setting.most).count() / 24;
+    if (duration > setting.most) return failure(name + " must be at most " + std::to_string(days) + " days");
+    return duration;
+}
+
+Expected<std::vector<Payload>> read_request(const json& field, const Setting<std::vector<Payload>>&,
+                                            unsigned count) {
+    return payloads_field(field, count);
+}
+
+// A setting in an answer. Of another type than expected, it throws the library's exception.
+void read_answer(const json& field, bool& value) {
+    value = field.get<bool>();
+}
+
+// A text that is not there is `null`.
+void read_answer(const json& field, std::string& value) {
+    value = field.is_null() ? "" : field.get<std::string>();
+}
+
+// Of any length: another server's limit may be higher.
+void read_answer(const json& field, Duration& value) {
+    value = from_seconds(std::max(0.0, field.get<double>()));
+}
+
+void read_answer(const json& list, std::vector<Payload>& value) {
+    for (const json& payload : list)
+        value.push_back(payload.dump());
+}
+
+std::string setting_json(bool value) {
+    return value ? "true" : "false";
+}
+
+std::string setting_json(const std::string& value) {
+    return dump(value);
+}
+
+std::string setting_json(Duration value) {
+    return dump(seconds_json(value));
+}
+
+std::string setting_json(const std::vector<Payload>& value) {
+    return joined(value);
+}
+
+template <class Value>
+void append(std::string& text, const Setting<Value>& setting, const Value& value) {
+    text += std::string(",\"") + setting.field + "\":" + setting_json(value);
+}
+
 void append(std::string& text, const char* name, std::int64_t number) {
     text += name;
     append(text, number);
 }
 
 // An entry of a list, behind those that are there already.
-void append(std::string& text, const PoolView::HolderEntry& entry) {
+void append(std::string& text, const PoolDetails::HolderEntry& entry) {
     if (text.back() != '[') text += ',';
     append(text, R"({"position":)", entry.position);
     text += R"(,"positions":)" + joined(entry.positions);
@@ -129,7 +194,7 @@ void append(std::string& text, const PoolView::HolderEntry& entry) {
     text += '}';
 }
 
-void append(std::string& text, const PoolView::QueueEntry& entry) {
+void append(std::string& text, const PoolDetails::QueueEntry& entry) {
     if (text.back() != '[') text += ',';
     append(text, R"({"rank":)", static_cast<std::int64_t>(entry.rank));
     append(text, R"(,"slots":)", entry.slots);
@@ -156,7 +221,7 @@ std::optional<std::int64_t> optional_integer(const json& field) {
     return field.get<std::int64_t>();
 }
 
-// For what the server says in lists: a list that is not as it should be throws the library's exception.
+// A holder in a list of an answer. One of another shape throws the library's exception.
 std::shared_ptr<const Holder> holder_of(const json& entry) {
     const json& field = entry.at("holder");
     if (field.is_null()) return nullptr;
@@ -169,34 +234,27 @@ std::shared_ptr<const Holder> holder_of(const json& entry) {
 }  // namespace
 
 Expected<RegisterRequest> parse_register_request(std::string_view body, unsigned max_count) {
-    const auto object = parse_object(body, {"count", "slots", "cooldown", "name", "renewable"});
+    const auto object = std::apply(
+        [body](const auto&... setting) {
+            return parse_object(body, {"count", setting.field...});
+        },
+        pool_settings);
     if (!object) return tl::unexpected(object.error());
-    RegisterRequest request;
     const auto count = unsigned_field(*object, "count", max_count);
     if (!count) return tl::unexpected(count.error());
-    request.count = *count;
-
-    if (const auto& slots = (*object)["slots"]) {
-        auto payloads = payloads_field(*slots, request.count);
-        if (!payloads) return tl::unexpected(payloads.error());
-        request.slots = std::move(*payloads);
-    }
-    if (const auto& cooldown = (*object)["cooldown"]) {
-        const auto number = seconds_field(*cooldown, "cooldown");
-        if (!number) return tl::unexpected(number.error());
-        if (!(*number >= 0)) return failure("cooldown must not be negative");
-        request.cooldown = from_seconds(*number);
-        if (*request.cooldown > longest_cooldown) return failure("cooldown must be at most 30 days");
-    }
-    if (const auto& name = (*object)["name"]) {
-        auto text = text_field(*name, "name", longest_name);
-        if (!text) return tl::unexpected(text.error());
-        request.name = std::move(*text);
-    }
-    if (const auto& renewable = (*object)["renewable"]) {
-        if (!renewable->is_boolean()) return failure("renewable must be true or false");
-        request.renewable = renewable->get<bool>();
-    }
+    RegisterRequest request{.count = *count};
+    std::optional<Error> fault;
+    for_each_setting([&](const auto& setting) {
+        const auto& field = (*object)[setting.field];
+        if (!field || fault) return;
+        auto value = read_request(*field, setting, request.count);
+        if (value) {
+            request.settings.*setting.change = *std::move(value);
+        } else {
+            fault = value.error();
+        }
+    });
+    if (fault) return tl::unexpected(*fault);
     return request;
 }
 
@@ -234,12 +292,12 @@ Expected<BorrowRequest> parse_borrow_request(std::string_view body, unsigned max
         request.extended = true;
     }
     if (const auto& holder = (*object)["holder"]) {
-        auto who = holder_field(*holder);
-        if (!who) return tl::unexpected(who.error());
-        request.holder = std::move(*who);
+        auto parsed = holder_field(*holder);
+        if (!parsed) return tl::unexpected(parsed.error());
+        request.holder = std::move(*parsed);
         request.extended = true;
     }
-    // To ignore it would leave the caller waiting for a call that never comes.
+    // A server that ignored it would leave the caller waiting for a callback that never comes.
     if ((*object)["callback"]) return failure("callback is not allowed on this server: use wait");
     return request;
 }
@@ -276,9 +334,9 @@ Expected<RevokeRequest> parse_revoke_request(std::string_view body) {
 }
 
 Expected<Payload> parse_payload(std::string_view text) {
-    // Not that it ends the list and goes on.
+    // Checked on its own first: in the list below, a text like `1],"x":[2` would pass.
     if (!json::accept(text)) return failure("not valid JSON");
-    // As a list's only entry, it is read like those of a body, bounds and all.
+    // As the only entry of a list, it is read like those of a body, with the same bounds.
     return parse_object("{\"slots\":[" + std::string(text) + "]}", {"slots"})
         .and_then([](const Fields& object) { return payloads_field(*object["slots"], 1); })
         .map([](std::vector<Payload> payloads) { return std::move(payloads.front()); });
@@ -329,8 +387,7 @@ Expected<LeaseGrant> parse_lease_grant(std::string_view body) {
         LeaseGrant::Details details;
         details.positions = (*object)["positions"]->get<std::vector<unsigned>>();
         details.fence = (*object)["fence"].value().get<std::uint64_t>();
-        for (const json& payload : (*object)["slots"].value())
-            details.slots.push_back(payload.dump());
+        read_answer((*object)["slots"].value(), details.slots);
         details.granted_at_unix = (*object)["granted_at_unix"].value().get<std::int64_t>();
         grant.details = std::move(details);
     } catch (const std::exception&) {
@@ -339,11 +396,11 @@ Expected<LeaseGrant> parse_lease_grant(std::string_view body) {
     return grant;
 }
 
-Expected<NotGranted> parse_not_granted(std::string_view body) {
+Expected<BorrowRefused> parse_borrow_refused(std::string_view body) {
     const auto object = parse_object(body, {"error", "rank", "queue", "in_use", "count", "eta"});
     if (!object) return tl::unexpected(object.error());
     try {
-        NotGranted answer;
+        BorrowRefused answer;
         answer.error = (*object)["error"].value().get<std::string>();
         answer.rank = (*object)["rank"].value().get<std::size_t>();
         answer.queue = (*object)["queue"].value().get<std::size_t>();
@@ -379,28 +436,39 @@ Expected<Cancelled> parse_cancelled(std::string_view body) {
     return bool_field(body, "cancelled").map([](bool yes) { return Cancelled{yes}; });
 }
 
-Expected<PoolView> parse_pool_view(std::string_view body) {
+Expected<PoolDetails> parse_pool_details(std::string_view body) {
     const auto state = parse_pool_state(body);
     if (!state) return tl::unexpected(state.error());
-    const auto object = parse_object(body, {"name", "renewable", "cooldown", "holders", "queue", "eta"});
+    const auto object = std::apply(
+        [body](const auto&... setting) {
+            return parse_object(body, {"holders", "queue", "eta", setting.field...});
+        },
+        pool_settings);
     if (!object) return tl::unexpected(object.error());
     try {
-        PoolView view{state->id, "", state->count, state->in_use, state->available, true, {}, {}, {}, {}};
-        const json& name = (*object)["name"].value();
-        if (name.is_string()) view.name = name.get<std::string>();
-        view.renewable = (*object)["renewable"].value().get<bool>();
-        view.cooldown = from_seconds(std::max(0.0, (*object)["cooldown"].value().get<double>()));
+        PoolDetails view{
+            .id = state->id, .count = state->count, .in_use = state->in_use, .available = state->available};
+        // An earlier server may not have all of them.
+        for_each_setting([&](const auto& setting) {
+            if (const auto& field = (*object)[setting.field])
+                read_answer(*field, view.settings.*setting.value);
+        });
         for (const json& entry : (*object)["holders"].value()) {
-            view.holders.push_back(
-                {entry.at("position").get<unsigned>(), entry.at("positions").get<std::vector<unsigned>>(),
-                 holder_of(entry), entry.at("granted_at_unix").get<std::int64_t>(),
-                 entry.at("expires_at_unix").get<std::int64_t>(), entry.at("expires_in").get<std::int64_t>(),
-                 entry.at("fence").get<std::uint64_t>()});
+            view.holders.push_back({.position = entry.at("position").get<unsigned>(),
+                                    .positions = entry.at("positions").get<std::vector<unsigned>>(),
+                                    .holder = holder_of(entry),
+                                    .granted_at_unix = entry.at("granted_at_unix").get<std::int64_t>(),
+                                    .expires_at_unix = entry.at("expires_at_unix").get<std::int64_t>(),
+                                    .expires_in = entry.at("expires_in").get<std::int64_t>(),
+                                    .fence = entry.at("fence").get<std::uint64_t>()});
         }
         for (const json& entry : (*object)["queue"].value()) {
-            view.queue.push_back({entry.at("rank").get<std::size_t>(), entry.at("slots").get<unsigned>(),
-                                  entry.at("priority").get<int>(), holder_of(entry),
-                                  entry.at("waiting_for").get<std::int64_t>(), entry.value("away", false)});
+            view.queue.push_back({.rank = entry.at("rank").get<std::size_t>(),
+                                  .slots = entry.at("slots").get<unsigned>(),
+                                  .priority = entry.at("priority").get<int>(),
+                                  .holder = holder_of(entry),
+                                  .waiting_for = entry.at("waiting_for").get<std::int64_t>(),
+                                  .away = entry.value("away", false)});
         }
         view.eta = optional_integer((*object)["eta"].value());
         return view;
@@ -415,16 +483,18 @@ Expected<PoolList> parse_pool_list(std::string_view body) {
     try {
         PoolList list;
         const json& pools = (*object)["pools"].value();
-        // An empty value would be read as an empty list.
+        // Iterating over `null` would yield an empty list.
         if (!pools.is_array()) return failure("pools must be an array");
         for (const json& entry : pools) {
             const auto id = PoolId::parse(entry.at("id").get_ref<const std::string&>());
             if (!id) return failure("id must be a UUID");
             const json& name = entry.at("name");
-            list.pools.push_back({*id, name.is_string() ? name.get<std::string>() : "",
-                                  entry.at("count").get<unsigned>(), entry.at("in_use").get<unsigned>(),
-                                  entry.at("available").get<unsigned>(),
-                                  entry.at("queue").get<std::size_t>()});
+            list.pools.push_back({.id = *id,
+                                  .name = name.is_string() ? name.get<std::string>() : "",
+                                  .count = entry.at("count").get<unsigned>(),
+                                  .in_use = entry.at("in_use").get<unsigned>(),
+                                  .available = entry.at("available").get<unsigned>(),
+                                  .queue = entry.at("queue").get<std::size_t>()});
         }
         return list;
     } catch (const std::exception&) {
@@ -432,28 +502,24 @@ Expected<PoolList> parse_pool_list(std::string_view body) {
     }
 }
 
-Expected<Version> parse_version(std::string_view body) {
-    return string_field(body, "version").map([](std::string text) { return Version{std::move(text)}; });
+Expected<ServerVersion> parse_version(std::string_view body) {
+    return string_field(body, "version").map([](std::string text) { return ServerVersion{std::move(text)}; });
 }
 
 Expected<ErrorBody> parse_error_body(std::string_view body) {
     const json object = json::parse(body, nullptr, false);
-    if (object.is_object() && object.size() > 1 && !parse_not_granted(body))
+    if (object.is_object() && object.size() > 1 && !parse_borrow_refused(body))
         return failure("there are more keys than error");
     return string_field(body, "error").map([](std::string text) { return ErrorBody{std::move(text)}; });
 }
 
 std::string to_json(const RegisterRequest& request) {
-    ordered_json body{{"count", request.count}};
-    if (request.cooldown) body["cooldown"] = seconds_json(*request.cooldown);
-    if (request.name) body["name"] = *request.name;
-    if (request.renewable) body["renewable"] = *request.renewable;
-    std::string text = dump(body);
-    if (request.slots) {
-        text.pop_back();
-        text += ",\"slots\":" + joined(*request.slots) + "}";
-    }
-    return text;
+    std::string text;
+    append(text, R"({"count":)", request.count);
+    for_each_setting([&](const auto& setting) {
+        if (const auto& value = request.settings.*setting.change) append(text, setting, *value);
+    });
+    return text += '}';
 }
 
 std::string to_json(const BorrowRequest& request) {
@@ -511,7 +577,7 @@ std::string to_json(const LeaseGrant& grant) {
     return text;
 }
 
-std::string to_json(const NotGranted& answer) {
+std::string to_json(const BorrowRefused& answer) {
     return dump({{"error", answer.error},
                  {"rank", answer.rank},
                  {"queue", answer.queue},
@@ -542,17 +608,16 @@ std::string to_json(const Cancelled& answer) {
 }
 
 // There may be thousands of holders and waiters, so their entries are not built as values first.
-std::string to_json(const PoolView& view) {
-    ordered_json head{{"id", view.id.str()},
-                      {"name", view.name.empty() ? ordered_json(nullptr) : ordered_json(view.name)},
-                      {"count", view.count},
-                      {"in_use", view.in_use},
-                      {"available", view.available},
-                      {"renewable", view.renewable},
-                      {"cooldown", seconds_json(view.cooldown)}};
-    std::string text = dump(head);
-    text.back() = ',';
-    text += R"("holders":[)";
+std::string to_json(const PoolDetails& view) {
+    std::string text = R"({"id":")" + view.id.str() + R"(","name":)";
+    text += view.settings.name.empty() ? "null" : dump(view.settings.name);
+    append(text, R"(,"count":)", view.count);
+    append(text, R"(,"in_use":)", view.in_use);
+    append(text, R"(,"available":)", view.available);
+    for_each_setting([&](const auto& setting) {
+        if (setting.is_shown) append(text, setting, view.settings.*setting.value);
+    });
+    text += R"(,"holders":[)";
     for (const auto& entry : view.holders)
         append(text, entry);
     text += R"(],"queue":[)";
@@ -585,7 +650,7 @@ std::string PoolListWriter::finish() && {
     return std::move(text_);
 }
 
-std::string to_json(const Version& answer) {
+std::string to_json(const ServerVersion& answer) {
     return dump({{"version", answer.version}});
 }
 

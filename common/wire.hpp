@@ -4,6 +4,7 @@
 #include "common/error.hpp"
 #include "common/holder.hpp"
 #include "common/ids.hpp"
+#include "common/pool_settings.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -20,23 +21,15 @@
 namespace sema::wire {
 
 using sema::Holder;
+using sema::Payload;
 
 /// No server lets a pool have more slots than this.
 inline constexpr unsigned largest_count = 1'000'000;
 
-/// What a pool tells the borrower of one slot: the JSON text of a string or an object, without white space.
-/// `null` for a slot that has none.
-using Payload = std::string;
-
-/// PUT /l/{id}. What is not there stays as it was.
+/// PUT /l/{id}. Payloads, where there are any, are one for each slot.
 struct RegisterRequest {
     unsigned count = 0;
-    /// One for each slot.
-    std::optional<std::vector<Payload>> slots{};
-    std::optional<Duration> cooldown{};
-    /// Empty: the pool has no name any more.
-    std::optional<std::string> name{};
-    std::optional<bool> renewable{};
+    SettingsChange settings{};
 };
 
 /// POST /l/{id}/borrow. `ttl` > 0; `wait` >= 0, and 0 where the body names none. Neither is clamped yet:
@@ -84,7 +77,7 @@ struct PoolState {
 
 /// The answer of borrow. Both times are whole seconds, rounded down.
 struct LeaseGrant {
-    /// What an extended request is answered besides.
+    /// What the answer to an extended request has besides.
     struct Details {
         /// Ascending; the first is the lease's `position`.
         std::vector<unsigned> positions;
@@ -102,7 +95,7 @@ struct LeaseGrant {
 };
 
 /// The 409 of a borrow. An error body too: parse_error_body() reads it as one.
-struct NotGranted {
+struct BorrowRefused {
     std::string error;
     /// The borrower's place in the queue, or the one it would have had. 1 is next.
     std::size_t rank = 0;
@@ -135,8 +128,8 @@ struct Cancelled {
     bool cancelled = false;
 };
 
-/// The answer of GET /l/{id}/holders, and the data of each event. It tells no lease's id.
-struct PoolView {
+/// The answer of GET /l/{id}/holders, and the data of each event. It contains no lease's id.
+struct PoolDetails {
     struct HolderEntry {
         unsigned position = 0;
         std::vector<unsigned> positions;
@@ -158,19 +151,17 @@ struct PoolView {
     };
 
     PoolId id;
-    /// Empty where it has none; `null` on the wire.
-    std::string name;
+    /// Without the payloads. An empty name is `null` on the wire.
+    PoolSettings settings{};
     unsigned count = 0;
     unsigned in_use = 0;
     unsigned available = 0;
-    bool renewable = true;
-    Duration cooldown{};
     /// By position.
-    std::vector<HolderEntry> holders;
+    std::vector<HolderEntry> holders{};
     /// By rank.
-    std::vector<QueueEntry> queue;
+    std::vector<QueueEntry> queue{};
     /// Seconds until a borrower that comes now is granted a slot, estimated.
-    std::optional<std::int64_t> eta;
+    std::optional<std::int64_t> eta{};
 };
 
 /// The answer of GET /pools.
@@ -190,7 +181,7 @@ struct PoolList {
     std::vector<Entry> pools;
 };
 
-struct Version {
+struct ServerVersion {
     std::string version;
 };
 
@@ -217,15 +208,15 @@ std::string payload_text(const Payload& payload);
 
 Expected<PoolState> parse_pool_state(std::string_view body);
 Expected<LeaseGrant> parse_lease_grant(std::string_view body);
-Expected<NotGranted> parse_not_granted(std::string_view body);
+Expected<BorrowRefused> parse_borrow_refused(std::string_view body);
 Expected<Returned> parse_returned(std::string_view body);
 Expected<Deleted> parse_deleted(std::string_view body);
 Expected<Renewed> parse_renewed(std::string_view body);
 Expected<Revoked> parse_revoked(std::string_view body);
 Expected<Cancelled> parse_cancelled(std::string_view body);
-Expected<PoolView> parse_pool_view(std::string_view body);
+Expected<PoolDetails> parse_pool_details(std::string_view body);
 Expected<PoolList> parse_pool_list(std::string_view body);
-Expected<Version> parse_version(std::string_view body);
+Expected<ServerVersion> parse_version(std::string_view body);
 /// Takes nothing but what a semad answers: other servers' errors may have an `error` as well, among other
 /// keys.
 Expected<ErrorBody> parse_error_body(std::string_view body);
@@ -238,13 +229,13 @@ std::string to_json(const ResizeRequest& request);
 std::string to_json(const RevokeRequest& request);
 std::string to_json(const PoolState& state);
 std::string to_json(const LeaseGrant& grant);
-std::string to_json(const NotGranted& answer);
+std::string to_json(const BorrowRefused& answer);
 std::string to_json(const Returned& answer);
 std::string to_json(const Deleted& answer);
 std::string to_json(const Renewed& answer);
 std::string to_json(const Revoked& answer);
 std::string to_json(const Cancelled& answer);
-std::string to_json(const PoolView& view);
+std::string to_json(const PoolDetails& view);
 std::string to_json(const PoolList& list);
 /// Makes the same text a few pools at a time: there may be a hundred thousand.
 class PoolListWriter {
@@ -257,7 +248,7 @@ class PoolListWriter {
   private:
     std::string text_;
 };
-std::string to_json(const Version& answer);
+std::string to_json(const ServerVersion& answer);
 std::string to_json(const ErrorBody& answer);
 
 }  // namespace sema::wire

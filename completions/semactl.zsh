@@ -105,7 +105,7 @@ _semactl_run() {
         '--ttl=[how long the slot stays lent if this machine dies]:time' \
         '--wait=[how long to wait for a slot]:time' \
         '--slots=[how many slots of each pool, all or none]:number' \
-        '--priority=[who has a higher one is served before]:number' \
+        '--priority=[a higher number is served first]:number' \
         '--holder=[what the holder is called]:name' \
         '--no-keepalive[stop the command before its ttl ends]' \
         '-I+[replace this token with the position]:token' \
@@ -113,7 +113,7 @@ _semactl_run() {
         '--kill-after=[kill this long after a signal asked to stop]:time' \
         '--grace=[time between TERM and KILL when the lease ends]:time' \
         '--on-lost=[what to do when the lease is lost]:what:(term ignore)' \
-        '--die-with-parent[stop when whoever started semactl is gone]' \
+        '--die-with-parent[stop when the process that started semactl is gone]' \
         '--hold-tree[hold the slot until the last descendant has ended]' \
         '--teardown=[a shell command to run while the slot is still held]:line' \
         '--fallback=[what to do without a server]:what:(fail run)' \
@@ -143,10 +143,10 @@ _semactl() {
         'register:make a pool, or change one'
         'inspect:print how many slots a pool has and how many are lent'
         'resize:change how many slots a pool has by so many'
-        'holders:print who holds slots and who waits for one'
-        'who:print who holds slots and who waits for one'
-        'watch:show who holds slots and who waits, as it changes'
-        'revoke:take a slot from whoever holds it'
+        'holders:print the holders of slots and the waiters'
+        'who:print the holders of slots and the waiters'
+        'watch:show the holders and the waiters, as they change'
+        'revoke:take a slot from its holder'
         'delete:delete a pool with all its leases'
         'new:make a pool with a fresh UUID and print that'
         'ping:check that the server answers'
@@ -170,7 +170,7 @@ _semactl() {
                         '--wait=[how long to wait for a slot]:time' \
                         '--lease=[the UUID that the lease is to have]:lease' \
                         '--slots=[how many slots, all or none]:number' \
-                        '--priority=[who has a higher one is served before]:number' \
+                        '--priority=[a higher number is served first]:number' \
                         '--holder=[what the borrower is called]:name' \
                         '--holder-url=[a link that is shown with it]:URL' \
                         '--shell[print lines for a shell to evaluate]' \

@@ -6,11 +6,11 @@
 
 namespace sema {
 
-/// The secret that makes whoever sends it the administrator.
+/// The secret that makes its sender the administrator.
 struct AdminToken {
     /// Empty where there is no administrator.
     std::string token;
-    /// Others than those who need to can read the file that it came from: everybody, or its group where the
+    /// More users than need to can read the file that it came from: everybody, or its group where the
     /// file is this process's own.
     bool exposed = false;
 };

@@ -157,11 +157,11 @@ Expected<void> serve(const Options& options) {
 
     std::vector<std::string> warnings = opened->warnings;
     if (SharedStore* const shared = opened->shared) {
-        // Where it cannot be told, the others miss an earlier run of this server all the same, a little
+        // Where that fails, the others miss an earlier run of this server all the same, a little
         // later.
-        const auto told = shared->serve_at(place_of(server.addresses()));
+        const auto announced = shared->serve_at(place_of(server.addresses()));
         // What a store that cannot be reached lacks is among the warnings.
-        if (!told && shared->reachable()) warnings.push_back(told.error().message);
+        if (!announced && shared->reachable()) warnings.push_back(announced.error().message);
     }
     service->start();
     // Twice as often as is asked for: one message may be late.

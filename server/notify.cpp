@@ -48,7 +48,7 @@ void tell_supervisor_alive() {
 
 std::optional<std::chrono::microseconds> supervisor_patience() {
     const std::chrono::microseconds patience(number_in("WATCHDOG_USEC"));
-    // The variables may be meant for whoever started us.
+    // The variables may be meant for the process that started us.
     const bool is_for_us = !std::getenv("WATCHDOG_PID") || number_in("WATCHDOG_PID") == ::getpid();
     if (patience <= patience.zero() || !is_for_us) return std::nullopt;
     return patience;

@@ -27,7 +27,7 @@ struct RedisStoreOption {
 };
 using StoreOption = std::variant<SqliteStoreOption, MemoryStoreOption, RedisStoreOption>;
 
-/// What `semad` was told to do.
+/// The options of `semad`.
 struct Options {
     std::vector<http::ListenAddress> listen;
     http::SocketAccess socket_access;
@@ -43,7 +43,7 @@ struct Options {
     std::string log_level = "info";
 };
 
-/// What `semad migrate` was told to do.
+/// The options of `semad migrate`.
 struct MigrateOptions {
     StoreOption from;
     StoreOption to;

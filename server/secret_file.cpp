@@ -29,7 +29,7 @@ class File {
 
     bool is_open() const { return descriptor_ >= 0; }
 
-    // Nothing where it could not be read: errno tells why.
+    // Nothing where it could not be read: errno has the reason.
     std::optional<std::string> beginning() const {
         std::string text;
         while (text.size() < longest_beginning) {

@@ -6,10 +6,10 @@
 
 namespace sema {
 
-/// What somebody wrote down for this process alone.
+/// A secret that was written into a file for this process alone.
 struct Secret {
     std::string text;
-    /// Others than those who need to can read the file: everybody, or its group where the file is this
+    /// More users than need to can read the file: everybody, or its group where the file is this
     /// process's own.
     bool exposed = false;
 };

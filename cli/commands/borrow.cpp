@@ -1,8 +1,8 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
 #include "cli/run/acquire.hpp"
 #include "cli/run/environment.hpp"
+#include "common/overloaded.hpp"
 
 #include <cstdlib>
 #include <memory>
@@ -47,7 +47,7 @@ Expected<wire::BorrowRequest> request_of(const BorrowOptions& options) {
     return request;
 }
 
-// Who waits does so under a lease's id: so it keeps its place while the server or the connection is away.
+// A borrower waits under a lease's id, so that it keeps its place while the server or the connection is away.
 wire::BorrowRequest keyed(wire::BorrowRequest request) {
     if (!request.lease) request.lease = LeaseId::random();
     request.extended = true;
@@ -73,9 +73,12 @@ int print_lease(const BorrowOptions& options, Session& session) {
 
     Signals signals;
     const char* const held = std::getenv(held_variable);
-    Acquisition wanted{request->wait > 0s ? keyed(*request) : *request};
-    wanted.stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace;
-    wanted.is_held_above = held != nullptr && is_held(held, pool->id);
+    const Acquisition wanted{
+        .request = request->wait > 0s ? keyed(*request) : *request,
+        .stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace,
+        .is_held_above = held != nullptr && is_held(held, pool->id),
+        .is_watched = session.console.is_live(),
+    };
     Acquired acquired = acquire(session.client, session.console, *pool, wanted, signals);
     return std::visit(
         Overloaded{[&](HeldLease& lease) {
@@ -85,7 +88,7 @@ int print_lease(const BorrowOptions& options, Session& session) {
                        const int status =
                            print_result(session, options.shell ? shell_lines(granted)
                                                                : render(granted, session.console.output()));
-                       // A lease that nobody got to know of is returned.
+                       // A lease that could not be printed is returned.
                        if (status == exit_status::done) lease.disown();
                        return status;
                    },
@@ -117,12 +120,12 @@ void setup_borrow(CLI::App& app, Invocation& chosen) {
     add_ttl(command, options->ttl, "How long the slot is held unless it is returned before");
     add_duration(command, "--wait", options->wait, "How long to wait for a slot (0: one try)");
     add_text(command, "--lease", options->lease, "UUID",
-             "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. Who borrows again "
+             "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. A second borrow "
              "under it gets the same lease, or the same place in the queue");
     add_optional_number(command, "--slots", options->slots, "How many slots, all or none (1)",
                         {1, wire::largest_count});
     add_signed(command, "--priority", options->priority,
-               "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
+               "From -100 to 100: a higher number is served first (0)", {-100, 100});
     add_optional_text(command, "--holder", options->holder.name, "NAME", "What `semactl holders` calls you");
     add_optional_text(command, "--holder-url", options->holder.url, "URL",
                       "A link that `semactl holders` shows with it");

@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 
@@ -60,7 +60,7 @@ void setup_delete(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<DeleteOptions>();
     CLI::App& command = add_command(
         app, "delete", "Delete a pool with all its leases",
-        "Who waits for a slot of it is told that there is no such pool. Exit status 1 means that there was "
+        "Its waiters get the answer that there is no such pool. Exit status 1 means that there was "
         "none.\n\n"
         "Example:\n"
         "  semactl delete vsim");

@@ -1,7 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
 #include "cli/pool_table.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 #include <utility>
@@ -13,7 +13,7 @@ struct HoldersOptions {
     std::string pool;
 };
 
-std::string render(const wire::PoolView& view, const PoolRef& pool, const Console& console) {
+std::string render(const wire::PoolDetails& view, const PoolRef& pool, const Console& console) {
     if (console.output() == Output::json) return wire::to_json(view) + "\n";
     TableLayout layout;
     if (const auto terminal = console.terminal()) {
@@ -32,7 +32,7 @@ int run_holders(const HoldersOptions& options, Session& session) {
         session.console.error(pool.error().message);
         return exit_status::usage;
     }
-    return std::visit(Overloaded{[&](const wire::PoolView& view) {
+    return std::visit(Overloaded{[&](const wire::PoolDetails& view) {
                                      return print_result(session, render(view, *pool, session.console));
                                  },
                                  [&](const auto& trouble) { return explain(session, *pool, trouble); }},

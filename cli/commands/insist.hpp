@@ -11,8 +11,8 @@
 
 namespace sema {
 
-/// For calls that are to reach the server for some seconds more where it is away: somebody's lease depends on
-/// them, and who has one has heard a semad at that address. The default of `--wait`.
+/// For calls that are tried for some seconds more where the server is away: a lease depends on them, and its
+/// holder has heard a semad at that address. The default of `--wait`.
 inline constexpr Duration usual_insistence = std::chrono::seconds(10);
 
 /// Calls, and calls again with growing pauses while the server is busy or not available, for up to `wait`.
@@ -23,7 +23,7 @@ auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
     const Moment end = BootClock::now() + wait;
     session.client.expect_semad();
     Backoff backoff;
-    for (bool told = false;; told = true) {
+    for (bool is_said = false;; is_said = true) {
         const Duration left = end - BootClock::now();
         auto answer = call(wait > 0s ? std::clamp<Duration>(left, 1s, 5s) : usual_call);
         Duration pause = std::min<Duration>(backoff.next(), 1s);
@@ -31,12 +31,12 @@ auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
         if (const auto* busy = std::get_if<Busy>(&answer)) {
             trouble = predicate(*busy);
             pause = std::max(pause, busy->retry_after.value_or(0s));
-        } else if (const auto* away = std::get_if<Unavailable>(&answer)) {
+        } else if (const auto* away = std::get_if<Unreachable>(&answer)) {
             trouble = predicate(*away);
             pause = std::max(pause, away->retry_after.value_or(0s));
         }
         if (!trouble || BootClock::now() + pause >= end) return answer;
-        if (!told)
+        if (!is_said)
             session.console.note(pool.name + ": " + session.client.server().name + " " + *trouble +
                                  " (trying again, for " + describe(wait) + " at most)");
         poll(nullptr, 0, static_cast<int>(pause / 1ms));

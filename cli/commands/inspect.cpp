@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 

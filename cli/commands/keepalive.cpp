@@ -1,7 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/commands/insist.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 

@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <csignal>
 #include <memory>
@@ -19,7 +19,7 @@ int save_and_print(const NewOptions& options, Session& session, const wire::Pool
     std::signal(SIGPIPE, SIG_IGN);
     const int status = print_result(session, json ? render(state, Output::json) : state.id.str() + "\n");
     if (options.save.empty()) {
-        // A pool that nobody got to know of is of no use to anybody.
+        // A pool whose UUID could not be printed is of no use.
         if (status != exit_status::done) session.client.remove(state.id);
         return status;
     }
@@ -48,8 +48,9 @@ int run_new(const NewOptions& options, Session& session) {
                           "out)");
     }
     const bool saved = !options.save.empty();
-    const PoolRef pool{
-        PoolId::random(), saved ? options.save : "the new pool", saved ? options.save : "POOL", {}, {}};
+    const PoolRef pool{.id = PoolId::random(),
+                       .name = saved ? options.save : "the new pool",
+                       .argument = saved ? options.save : "POOL"};
     return std::visit(Overloaded{[&](const wire::PoolState& state) {
                                      const int status = save_and_print(options, session, state);
                                      if (status == exit_status::done) note_if_empty(session, pool, state);

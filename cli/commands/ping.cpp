@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -27,7 +27,7 @@ int run_ping(Session& session) {
     const auto answer = session.client.version();
     const Duration round_trip = BootClock::now() - asked;
     const std::string& server = session.client.server().name;
-    return std::visit(Overloaded{[&](const wire::Version& version) {
+    return std::visit(Overloaded{[&](const wire::ServerVersion& version) {
                                      return print_result(session, render(server, version.version, round_trip,
                                                                          session.console.output()));
                                  },

@@ -1,8 +1,8 @@
 #include "cli/admin_token.hpp"
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
 #include "cli/pool_table.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 #include <optional>

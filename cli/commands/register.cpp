@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 
@@ -11,13 +11,12 @@ struct RegisterOptions {
     std::string pool;
     std::optional<unsigned> count;
     std::vector<std::string> slots;
-    std::optional<Duration> cooldown;
-    std::optional<std::string> name;
-    std::optional<bool> renewable;
+    /// Without the payloads, which `slots` holds as they were given.
+    SettingsChange settings;
 };
 
-// An account or a licence may well be secret: the messages tell of a payload without it.
-Expected<wire::Payload> payload_from(const std::string& text) {
+// An account or a licence may well be secret: no message quotes a payload.
+Expected<Payload> payload_from(const std::string& text) {
     if (text.empty() || text.front() != '{') return wire::payload_of(text);
     return wire::parse_payload(text).map_error([](const Error&) {
         return Error{"--slot: what begins with { must be a JSON object, and one of them is not"};
@@ -31,20 +30,17 @@ std::optional<unsigned> count_in(const RegisterOptions& options) {
 }
 
 Expected<wire::RegisterRequest> request_of(const RegisterOptions& options, unsigned count) {
-    wire::RegisterRequest request{count};
+    wire::RegisterRequest request{.count = count, .settings = options.settings};
     const std::size_t given = options.slots.size();
     if (given > 0 && given != count)
         return failure("--slot: it must be given for each of the " + std::to_string(count) +
                        " slots, and is given " + std::to_string(given) + " times");
-    if (given > 0) request.slots.emplace();
+    if (given > 0) request.settings.payloads.emplace();
     for (const std::string& text : options.slots) {
         auto payload = payload_from(text);
         if (!payload) return tl::unexpected(payload.error());
-        request.slots->push_back(std::move(*payload));
+        request.settings.payloads->push_back(std::move(*payload));
     }
-    request.cooldown = options.cooldown;
-    request.name = options.name;
-    request.renewable = options.renewable;
     return request;
 }
 
@@ -71,12 +67,12 @@ int run_register(const RegisterOptions& options, Session& session) {
         return exit_status::usage;
     }
     if (const auto count = count_in(options)) return put(options, session, *pool, *count);
-    if (!options.cooldown && !options.name && !options.renewable) {
+    if (!is_any(options.settings)) {
         session.console.error(
             "register needs --count, or a --slot for each slot; of a pool that is there, what is to change");
         return exit_status::usage;
     }
-    // The server wants to be told the count with every change.
+    // A PUT names the count with every change.
     return std::visit(
         Overloaded{[&](const wire::PoolState& state) { return put(options, session, *pool, state.count); },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
@@ -101,13 +97,14 @@ void setup_register(CLI::App& app, Invocation& chosen) {
                         "How many slots the pool has (as many as there are --slot)",
                         {0, wire::largest_count});
     add_texts(command, "--slot", options->slots, "PAYLOAD",
-              "What the next slot's borrower is told, as the path of a device: a text, or a JSON object "
+              "What the next slot's borrower is given, as the path of a device: a text, or a JSON object "
               "if it begins with {. Once for each slot, or not at all");
-    add_duration(command, "--cooldown", options->cooldown, "How long a slot rests before it is lent again");
-    add_optional_text(command, "--name", options->name, "S", "What the pool is called, for people");
+    add_duration(command, "--cooldown", options->settings.cooldown,
+                 "How long a slot rests before it is lent again");
+    add_optional_text(command, "--name", options->settings.name, "S", "What the pool is called, for people");
     add_choice(
         command, "--renewable", {"yes", "no"},
-        [options](const std::string& word) { options->renewable = word == "yes"; }, "WORD",
+        [options](const std::string& word) { options->settings.renewable = word == "yes"; }, "WORD",
         "Whether its leases may be kept alive: yes or no");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_register(*options, session); };

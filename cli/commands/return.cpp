@@ -1,7 +1,7 @@
 #include "cli/commands/commands.hpp"
 #include "cli/commands/insist.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 
@@ -31,7 +31,7 @@ int run_return(const ReturnOptions& options, Session& session) {
     bool may_be_done = false;
     auto answer = insist(session, *pool, options.wait.value_or(usual_insistence), [&](Duration limit) {
         auto result = session.client.give_back(pool->id, *lease, limit);
-        if (const auto* away = std::get_if<Unavailable>(&result)) may_be_done |= away->may_be_done;
+        if (const auto* away = std::get_if<Unreachable>(&result)) may_be_done |= away->may_be_done;
         if (const auto* busy = std::get_if<Busy>(&result)) may_be_done |= busy->may_be_done;
         return result;
     });

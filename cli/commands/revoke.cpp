@@ -1,6 +1,6 @@
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <memory>
 
@@ -37,7 +37,7 @@ int run_revoke(const RevokeOptions& options, Session& session) {
 void setup_revoke(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<RevokeOptions>();
     CLI::App& command = add_command(
-        app, "revoke", "Take a slot from whoever holds it",
+        app, "revoke", "Take a slot from its holder",
         "The lease ends at once, with all its slots, and the next borrower is served: be sure that its "
         "holder "
         "does not use it any more. Exit status 1 means that nobody held it.\n\n"

@@ -78,8 +78,8 @@ void add_lease_options(CLI::App& run, RunOptions& options) {
     add_duration(run, "--wait", options.wait, "How long to wait for a slot (5m; 0 means one try)");
     add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)",
                         {1, wire::largest_count});
-    add_signed(run, "--priority", options.priority,
-               "From -100 to 100: who has a higher one is served before (0)", {-100, 100});
+    add_signed(run, "--priority", options.priority, "From -100 to 100: a higher number is served first (0)",
+               {-100, 100});
     add_text(run, "--holder", options.holder, "NAME",
              "What `semactl holders` calls you (the CI job, or user@host:pid CMD)");
     add_flag(run, "--no-keepalive", options.no_keepalive,

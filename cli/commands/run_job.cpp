@@ -1,13 +1,13 @@
 #include "cli/commands/run_job.hpp"
 
 #include "cli/exit_status.hpp"
-#include "cli/overloaded.hpp"
 #include "cli/run/command.hpp"
 #include "cli/run/environment.hpp"
 #include "cli/run/identity.hpp"
 #include "cli/run/preparation.hpp"
 #include "cli/run/terminal.hpp"
 #include "common/given_text.hpp"
+#include "common/overloaded.hpp"
 
 #include <unistd.h>
 
@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 
 // A crashed machine's slot is back after this time; while all is well it is renewed each fifth of it.
 constexpr Duration default_ttl = 60s;
-// As long as a server lets a borrower wait unless told otherwise.
+// As long as a server lets a borrower wait by default.
 constexpr Duration default_wait = 5min;
-// Who asks a job to stop often kills it 5 s later (`timeout -k 5`), and has to find its slot returned.
+// A job that is asked to stop is often killed 5 s later (`timeout -k 5`); by then its slot must be returned.
 constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
 // The end of a teardown, from the first request to stop on: with the return it fits in the 7.5 s that CI
@@ -38,7 +38,7 @@ std::string environment_variable(const char* name) {
     return environment_value(name).value_or("");
 }
 
-/// Until when slots are given back: for some seconds, but where somebody has asked semactl to stop, or asks
+/// Until when slots are given back: for some seconds, but where semactl has been asked to stop, or is asked
 /// meanwhile, only for what is left of its time to end.
 class ReturnDeadline {
   public:
@@ -118,7 +118,7 @@ int RunJob::run() {
     if (auto* keeper = std::get_if<std::unique_ptr<Keeper>>(&borrowed)) return run_holding(**keeper, signals);
     const auto& failed = std::get<Failed>(borrowed);
     const int status = explain_failure(failed);
-    if (!options_.fall_back || !std::holds_alternative<Unavailable>(failed.why)) return status;
+    if (!options_.fall_back || !std::holds_alternative<Unreachable>(failed.why)) return status;
     session_.console.error(names_ + ": RUNNING THE COMMAND WITHOUT A SLOT (--fallback run)");
     Keeper none(session_.client.server(), session_.console);
     return run_holding(none, signals);
@@ -147,9 +147,9 @@ wire::BorrowRequest RunJob::request(const PoolRef& pool, Duration wait) const {
     request.lease = LeaseId::random();
     request.slots = options_.slots.value_or(1);
     request.priority = static_cast<int>(options_.priority.value_or(0));
-    Holder who = identity(command_.front(), environment_variable);
-    if (!options_.holder.empty()) who.name = options_.holder;
-    request.holder = std::make_shared<const Holder>(std::move(who));
+    Holder holder = identity(command_.front(), environment_variable);
+    if (!options_.holder.empty()) holder.name = options_.holder;
+    request.holder = std::make_shared<const Holder>(std::move(holder));
     request.extended = true;
     return request;
 }
@@ -179,7 +179,12 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
         const auto stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew;
         const bool is_held_above = is_held(environment_variable(held_variable), pool->id);
         Acquired acquired = acquire(session_.client, session_.console, *pool,
-                                    {request(*pool, left), stale, keeper.get(), is_held_above}, signals);
+                                    {.request = request(*pool, left),
+                                     .stale = stale,
+                                     .earlier = keeper.get(),
+                                     .is_held_above = is_held_above,
+                                     .is_watched = session_.console.is_live()},
+                                    signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
             const bool stops = std::holds_alternative<Stopped>(acquired);

@@ -14,7 +14,7 @@
 
 namespace sema {
 
-/// What `semactl run` was told.
+/// The options of `semactl run`.
 struct RunOptions {
     std::vector<std::string> pools;
     std::optional<Duration> ttl;
@@ -31,7 +31,7 @@ struct RunOptions {
     unsigned conflict_status = 0;
     bool no_keepalive = false;
     bool hold_tree = false;
-    /// Leave the queue, or stop the command, when whoever started semactl is gone.
+    /// Leave the queue, or stop the command, when the process that started semactl is gone.
     bool die_with_parent = false;
     /// Run without a slot when the server cannot be reached.
     bool fall_back = false;

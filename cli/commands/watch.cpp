@@ -3,9 +3,9 @@
 #include "cli/exit_status.hpp"
 #include "cli/keyboard.hpp"
 #include "cli/live_screen.hpp"
-#include "cli/overloaded.hpp"
 #include "cli/pool_table.hpp"
 #include "cli/run/signals.hpp"
+#include "common/overloaded.hpp"
 
 #include <poll.h>
 
@@ -28,7 +28,7 @@ struct WatchOptions {
 };
 
 /// Shows a pool's states as they come: on a terminal a table, otherwise a line of JSON for each.
-class Watcher : public Waiter {
+class Watcher : public WaitControl {
   public:
     Watcher(Session& session, const PoolRef& pool)
         : client_(session.client),
@@ -43,10 +43,10 @@ class Watcher : public Waiter {
     int run() {
         for (;;) {
             const WatchEnd end = client_.watch(
-                pool_.id, [this](const wire::PoolView& view) { return take(view); }, *this);
+                pool_.id, [this](const wire::PoolDetails& view) { return take(view); }, *this);
             if (const auto status = over()) return *status;
             const auto* busy = std::get_if<Busy>(&end);
-            const auto* trouble = std::get_if<Unavailable>(&end);
+            const auto* trouble = std::get_if<Unreachable>(&end);
             // A server that was never there is more likely misnamed than away.
             if (busy == nullptr && (trouble == nullptr || !served_)) return explain_end(end);
             busy != nullptr ? pause_after(*busy) : pause_after(*trouble);
@@ -66,7 +66,7 @@ class Watcher : public Waiter {
   private:
     bool is_over() const { return signal_ || quits_ || unread_; }
 
-    bool take(const wire::PoolView& view) {
+    bool take(const wire::PoolDetails& view) {
         served_ = true;
         if (std::exchange(trouble_told_, false))
             session_.console.note(client_.server().name + " is available again");
@@ -126,7 +126,7 @@ class Watcher : public Waiter {
         }
     }
 
-    // Nobody who stops reading can keep us from ending at a signal.
+    // A reader that stops reading does not keep us from ending at a signal.
     bool print(std::string_view text) {
         while (!text.empty()) {
             const auto written = session_.console.print_within(text, write_patience);
@@ -183,7 +183,7 @@ class Watcher : public Waiter {
     LiveScreen screen_;
     Backoff backoff_;
     /// What the screen shows, and since when that is so.
-    std::optional<wire::PoolView> view_;
+    std::optional<wire::PoolDetails> view_;
     Moment as_of_;
     bool served_ = false;
     bool trouble_told_ = false;
@@ -214,7 +214,7 @@ void setup_watch(CLI::App& app, Invocation& chosen) {
         app, "watch", "Show who holds a pool's slots and who waits, as it changes",
         "On a terminal it shows a table until q or Ctrl-C. Otherwise, and with --output json, it prints one "
         "line of JSON for each state: the answer of `semactl --output json holders`.\n\n"
-        "Example: be told when a slot is free\n"
+        "Example: wait until a slot is free\n"
         "  semactl watch vsim | jq --unbuffered 'select(.available > 0) | .available'");
     add_pool(command, options->pool);
     on_chosen(command, [options, &chosen] {

@@ -18,23 +18,23 @@ using namespace std::chrono_literals;
 constexpr Duration shortest_poll = 250ms;
 // libcurl counts a call's time in milliseconds of 32 bits.
 constexpr Duration longest_call = 24h;
-// Proxies give up a silent call after 30 or 60 seconds. The server tells a borrower its place at a call's
-// end, so the first calls are shorter, as are all while somebody looks on.
+// Proxies cut a silent call after 30 or 60 seconds. An answer without a slot names the borrower's place, so
+// the first calls are shorter, as are all while a person watches.
 constexpr Duration longest_poll = 25s;
 constexpr Duration longest_watched_poll = 5s;
 constexpr Duration first_poll = 1s;
-// Whoever holds the slots is asked for where that is no long list.
+// The server is asked for the holders of the slots where their list is short.
 constexpr std::size_t short_queue = 200;
 // No signal is heard meanwhile, and no other lease renewed.
 constexpr Duration holders_limit = 500ms;
-// How often it is looked at what else there is to do, and how often while an answer is waited for.
+// The longest time between two looks at what else there is to do, and the same while a renewal is under way.
 constexpr Duration longest_unwatched = 500ms;
 constexpr Duration while_asking = 20ms;
 // How long leaving the queue may take, and how long where the server did not answer before.
 constexpr Duration cancel_limit = 1s;
 constexpr Duration late_cancel_limit = 500ms;
 
-class Borrower : public Waiter {
+class Borrower : public WaitControl {
   public:
     Borrower(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
              Signals& signals)
@@ -44,6 +44,7 @@ class Borrower : public Waiter {
           request_(wanted.request),
           stale_(wanted.stale),
           earlier_(wanted.earlier),
+          longest_poll_(wanted.is_watched ? longest_watched_poll : longest_poll),
           signals_(signals),
           begin_(BootClock::now()),
           line_(console, pool.name, wanted.request.wait, begin_),
@@ -59,9 +60,9 @@ class Borrower : public Waiter {
             const Moment asked = BootClock::now();
             request_.wait =
                 std::clamp<Duration>(deadline_ - asked, 0s, request_.lease ? poll_ : longest_call);
-            poll_ = std::min(poll_ * 5, console_.is_live() ? longest_watched_poll : longest_poll);
+            poll_ = std::min(poll_ * 5, longest_poll_);
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
-            if (auto result = settle(answer)) return std::move(*result);
+            if (auto result = conclude(answer)) return std::move(*result);
 
             pause_until(std::min(deadline_, next_try(answer, asked)));
             if (signal_ || earlier_lost_) return leave();
@@ -112,7 +113,7 @@ class Borrower : public Waiter {
 
   private:
     // The result, where the answer is one that asking again would not better.
-    std::optional<Acquired> settle(BorrowAnswer& answer) {
+    std::optional<Acquired> conclude(BorrowAnswer& answer) {
         if (auto* grant = std::get_if<Grant>(&answer)) return accept(*grant);
         if (signal_ || earlier_lost_) return leave();
         if (std::holds_alternative<NoSuchPool>(answer)) return NoSuchPool{};
@@ -179,7 +180,7 @@ class Borrower : public Waiter {
     Moment next_try(const BorrowAnswer& answer, Moment asked) {
         if (std::holds_alternative<Grant>(answer)) return BootClock::now() + backoff_.next();
         if (const auto* busy = std::get_if<Busy>(&answer)) return after(*busy);
-        if (const auto* trouble = std::get_if<Unavailable>(&answer)) return after(*trouble);
+        if (const auto* trouble = std::get_if<Unreachable>(&answer)) return after(*trouble);
         may_be_older_ = false;
         backoff_.reset();
         line_.recovered(BootClock::now());
@@ -215,9 +216,9 @@ class Borrower : public Waiter {
         if (!none.details || !line_.has_news(now)) return;
         if (none.details->queue <= short_queue && now < deadline_) {
             const auto holders = client_.holders(pool_.id, holders_limit);
-            if (const auto* view = std::get_if<wire::PoolView>(&holders)) line_.holders(now, *view);
+            if (const auto* view = std::get_if<wire::PoolDetails>(&holders)) line_.holders(now, *view);
         }
-        line_.tell_place(now);
+        line_.say_place(now);
     }
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.
@@ -237,10 +238,10 @@ class Borrower : public Waiter {
     Acquired give_up(BorrowAnswer answer) {
         const auto* refused = std::get_if<NoSlot>(&answer);
         const bool may_be_known = !refused || refused->keeps_place;
-        // Nobody comes back for the place, or for a lease whose answer was lost.
+        // No later call takes up the place, or a lease whose answer was lost.
         if (request_.lease && stale_ != Acquisition::Stale::accept && may_be_known)
             cancel(refused ? cancel_limit : late_cancel_limit);
-        if (auto* trouble = std::get_if<Unavailable>(&answer)) return std::move(*trouble);
+        if (auto* trouble = std::get_if<Unreachable>(&answer)) return std::move(*trouble);
         if (auto* busy = std::get_if<Busy>(&answer)) return std::move(*busy);
         if (auto* none = std::get_if<NoSlot>(&answer)) return std::move(*none);
         return NoSlot{};
@@ -252,6 +253,7 @@ class Borrower : public Waiter {
     wire::BorrowRequest request_;
     const Acquisition::Stale stale_;
     Keeper* const earlier_;
+    const Duration longest_poll_;
     Signals& signals_;
     const Moment begin_;
     WaitingLine line_;

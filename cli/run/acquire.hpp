@@ -18,14 +18,14 @@ struct Stopped {
 struct EarlierLost {};
 
 using Acquired =
-    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unavailable, Rejected>;
+    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
 
 struct Acquisition {
     wire::BorrowRequest request;
 
     /// What to do with a lease of which a part is over when it comes.
     enum class Stale {
-        accept,   ///< nothing: who names a lease may have been granted it long before
+        accept,   ///< nothing: a lease that the user named may have been granted long before
         replace,  ///< where less than half is left it is returned, and another one is asked for
         renew,    ///< where it should have been renewed by then it is renewed
     };
@@ -34,13 +34,15 @@ struct Acquisition {
     Keeper* earlier = nullptr;
     /// Whether a command that semactl is part of holds a slot of the pool already.
     bool is_held_above = false;
+    /// Whether a person watches the wait: then the place in the queue is asked for more often.
+    bool is_watched = false;
 };
 
 /// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the
 /// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
 /// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
-/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. A signal that
-/// ends one who only waits leaves the queue at once and strands no slot.
+/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. After a signal
+/// that ends the wait, the borrower leaves the queue at once, and no slot is lost.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 

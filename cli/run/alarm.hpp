@@ -4,7 +4,7 @@
 
 namespace sema {
 
-/// Wakes somebody who polls, at a moment of the boot clock: at once also where the machine slept over it.
+/// Wakes a thread that polls, at a moment of the boot clock: at once also where the machine slept over it.
 class Alarm {
   public:
     /// Never fails: where the system gives no such timer (kernels before 3.15, some containers), set() says

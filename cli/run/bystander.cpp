@@ -37,7 +37,7 @@ int milliseconds(Duration duration) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
 }
 
-// Who looks for semactl by its command line finds it once: a `pkill -f` that found both would look like a
+// A search for semactl by its command line finds it once: a `pkill -f` that found both would look like a
 // signal to the group.
 void hide_command_line() {
     std::array<char, 2048> stat{};

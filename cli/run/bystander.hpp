@@ -35,7 +35,7 @@ class Bystander {
     void wake_at(Moment moment);
 
     void end();
-    /// Somebody else's kill ended it, and its status was collected.
+    /// A signal that was not ours ended it, and its status was collected.
     void was_reaped();
 
   private:

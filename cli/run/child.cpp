@@ -53,7 +53,7 @@ struct Handover {
     boost::system::error_code on_exec_setup(Launcher& launcher, const std::filesystem::path& path,
                                             const char* const*& arguments) const {
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0) {
-            // Had semactl died before the line above, nobody would ever send that signal.
+            // Had semactl died before the line above, that signal would never be sent.
             if (getppid() != parent) _exit(exit_status::failed);
             descriptors.pass_to_child();
             signals.restore_in_child();
@@ -111,7 +111,7 @@ std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals
     process::posix::vfork_launcher launcher;
     launcher.env = environment.data();
 
-    // The launcher could tell of a failed exec in the memory that both share, but where something puts fork()
+    // The launcher could report a failed exec in the memory that both share, but where something puts fork()
     // in vfork()'s place, as the thread sanitizer does, they share none.
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0)

@@ -27,7 +27,7 @@ std::string text_of(int error) {
     return std::generic_category().message(error);
 }
 
-// Whether the system was told of more kinds of programs than its own (see binfmt_misc in the kernel's
+// Whether the system has been taught more kinds of programs than its own (see binfmt_misc in the kernel's
 // documentation): which files these are, only the system knows.
 bool runs_foreign_programs() {
     std::error_code error;

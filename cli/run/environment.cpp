@@ -15,7 +15,7 @@ constexpr std::string_view prefix = "SEMA_";
 constexpr std::array<std::string_view, 6> endings = {"POSITION", "LEASE", "EXPIRES_AT",
                                                      "FENCE",    "SLOT",  "POSITIONS"};
 
-// Whether a variable of that name tells of a lease: SEMA_POSITION, or SEMA_VSIM_POSITION for the pool VSIM.
+// Whether a variable of that name describes a lease: SEMA_POSITION, or SEMA_VSIM_POSITION for the pool VSIM.
 bool tells_of_lease(std::string_view name, std::string_view pool) {
     const auto take = [&name](std::string_view part) {
         if (name.substr(0, part.size()) != part) return false;

@@ -9,8 +9,8 @@
 
 namespace sema {
 
-/// What a holder is told of its lease, as names and values of environment variables. The payload among them
-/// is any text, but for NUL characters, which no variable can hold: they are left out.
+/// What a command finds out about its lease, as names and values of environment variables. The payload among
+/// them is any text, but for NUL characters, which no variable can hold: they are left out.
 std::vector<std::pair<std::string, std::string>> lease_variables(const wire::LeaseGrant& lease);
 
 /// The same under names of one of several pools: SEMA_VSIM_POSITION for `pool` "VSIM".
@@ -27,8 +27,8 @@ std::string variable_part(const std::string& pool_name, std::size_t number);
 std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& variables,
                                           const std::vector<std::string>& own, const char* const* inherited);
 
-/// The variable that tells which pools `semactl run` and those around it hold slots of: a mark for each, with
-/// spaces between. A mark tells a pool from others, and is too short to find its UUID by.
+/// The variable that lists the pools of which `semactl run` and the runs around it hold slots: a mark for
+/// each, with spaces between. A mark distinguishes a pool from others, and is too short to find its UUID by.
 inline constexpr const char* held_variable = "SEMA_HELD";
 /// `held` with this pool's mark.
 std::string held_with(std::string held, const PoolId& pool);

@@ -11,7 +11,7 @@ int from_outside(const std::function<int()>& work) {
     const pid_t sender = fork();
     if (sender < 0) return work();
     if (sender == 0) {
-        // Of the same session nonetheless, in which anybody may continue anybody.
+        // Of the same session nonetheless, in which every process may continue every other.
         setpgid(0, 0);
         _exit(work());
     }

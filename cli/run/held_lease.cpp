@@ -1,7 +1,7 @@
 #include "cli/run/held_lease.hpp"
 
 #include "cli/backoff.hpp"
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <poll.h>
 
@@ -20,7 +20,7 @@ constexpr Duration shortest_try = 200ms;
 constexpr Duration longest_pause = 500ms;
 
 // One lost answer is not worth a word.
-constexpr Duration until_told = 1s;
+constexpr Duration until_said = 1s;
 
 }  // namespace
 
@@ -61,7 +61,7 @@ HeldLease::Tried HeldLease::try_to_return(Duration limit) {
                                      return Tried::done;
                                  },
                                  [&](const Busy& why) { return again(why); },
-                                 [&](const Unavailable& why) { return again(why); },
+                                 [&](const Unreachable& why) { return again(why); },
                                  [&](const Rejected& why) {
                                      trouble_ = predicate(why);
                                      abandon();
@@ -103,14 +103,14 @@ Duration Returning::left(const Entry& entry, Moment now) const {
 void Returning::run() {
     std::erase_if(leases_, [](const Entry& entry) { return !entry.lease->held_; });
     const Moment begin = BootClock::now();
-    bool told = false;
+    bool is_said = false;
     Backoff backoff;
     for (bool is_first = true; !leases_.empty(); is_first = false) {
         try_each(is_first);
         if (leases_.empty()) return;
         const Moment now = BootClock::now();
-        if (!told && now - begin >= until_told) {
-            told = true;
+        if (!is_said && now - begin >= until_said) {
+            is_said = true;
             for (const Entry& entry : leases_)
                 entry.lease->tell_trouble(left(entry, now));
         }

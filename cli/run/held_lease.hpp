@@ -26,7 +26,7 @@ class HeldLease {
     /// Returns the lease; tries again, for a second and a half, where the server can't be reached.
     void give_back();
 
-    /// From here on somebody else takes care of the lease.
+    /// From here on the lease is not returned by this object.
     void disown() { held_ = false; }
 
   private:
@@ -48,16 +48,16 @@ class HeldLease {
     bool trouble_told_ = false;
 };
 
-/// Returns leases, one as often as the other: none waits until another is done with. Who is not returned
-/// frees itself at the end of its ttl, which is told, and is no failure.
+/// Returns leases, one as often as the other: none waits until another is done with. One that is not returned
+/// frees itself at the end of its ttl, which is said, and is no failure.
 class Returning {
   public:
     /// When all is given up, asked again before each try: the moment may come nearer meanwhile.
     using Deadline = std::function<Moment()>;
 
-    /// Where nobody waits for semactl to end.
+    /// Where semactl was not asked to end.
     static constexpr Duration patience = std::chrono::seconds(10);
-    /// Where somebody does.
+    /// Where it was.
     static constexpr Duration short_patience = std::chrono::milliseconds(1500);
 
     explicit Returning(Deadline deadline) : deadline_(std::move(deadline)) {}

@@ -1,6 +1,6 @@
 #include "cli/run/keeper.hpp"
 
-#include "cli/overloaded.hpp"
+#include "common/overloaded.hpp"
 
 #include <poll.h>
 

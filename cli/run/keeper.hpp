@@ -15,7 +15,7 @@
 namespace sema {
 
 /// Keeps the leases of one command alive, without ever blocking: their keepalives go out one at a time, and
-/// whoever waits for something else waits with wait(). Tells what the leases demand of the command.
+/// a caller that waits for something else does so with wait(). Says what the leases demand of the command.
 class Keeper {
   public:
     struct Kept {
@@ -47,7 +47,7 @@ class Keeper {
         std::string pool;
         Duration ttl{};
     };
-    /// The lease of which the server says that. Told once.
+    /// The lease of which the server says that. Returned once.
     std::optional<Lost> take_lost();
 
     /// No more keepalives: the leases end when they end.
@@ -80,7 +80,7 @@ class Keeper {
     std::optional<std::size_t> asking_;
     bool is_stopped_ = false;
     std::optional<Lost> lost_;
-    /// The trouble that was told of last.
+    /// The trouble that was reported last.
     std::string trouble_;
 };
 

@@ -40,7 +40,7 @@ bool ParentWatch::is_gone() const {
         std::uint64_t looks = 0;
         static_cast<void>(read(fd_, &looks, sizeof looks) + 0);
     }
-    // The kernel gives a process its new parent before it tells of the old one's end.
+    // The kernel gives a process its new parent before it reports the old one's end.
     return getppid() != parent_;
 }
 

@@ -67,7 +67,7 @@ std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inhe
     siginfo_t info{};
     const bool has_children = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
     if (!has_children && errno != ECHILD) return refused("to wait for processes", "waitid");
-    // A command's processes must be told from them.
+    // A command's processes must be distinguished from them.
     if (has_children && !descendants(getpid(), {}).complete)
         return std::string("/proc does not show all processes, and semactl was started with children");
     return std::nullopt;

@@ -146,7 +146,7 @@ bool send_signal(const Process& process, int signal) {
     // Through syscall(), since glibc 2.36 declares its functions for these in a way that C++ can't link.
     const int fd = static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0));
     if (fd < 0 && errno == ESRCH) return true;
-    // The descriptor holds on to whoever has the pid now: if that still is our process, it stays so.
+    // The descriptor refers to the process that has the pid now: if that still is ours, it stays so.
     const auto now = find_process(process.pid);
     const bool same = now && now->started == process.started;
     const auto done = [](long result) { return result == 0 || errno == ESRCH; };

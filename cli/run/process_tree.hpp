@@ -34,8 +34,8 @@ struct Descendants {
 };
 
 /// All descendants of `root`, except for the processes in `without` and the descendants of these. The dead
-/// that nobody has collected yet are among them (state Z): a process whose first thread ended looks the same
-/// while its other threads run.
+/// that have not been collected yet are among them (state Z): a process whose first thread ended looks the
+/// same while its other threads run.
 Descendants descendants(pid_t root, const std::vector<Process>& without, const std::string& proc = "/proc");
 
 /// Whether `pid` descends from `root`.

@@ -20,11 +20,11 @@ void set_disposition(int number, void (*handler)(int)) {
     sigaction(number, &action, nullptr);
 }
 
-// Whether the signal would do to semactl what it does to every process. A handler is somebody's who knows
-// better, as a sanitizer's.
+// Whether the signal would do to semactl what it does to every process. A handler belongs to a library
+// that wants the signal, as a sanitizer's.
 bool has_default_action(int number) {
     struct sigaction action {};
-    // Fails for those that libc keeps to itself, which nobody has changed then.
+    // Fails for those that libc keeps to itself, whose handling is then unchanged.
     sigaction(number, nullptr, &action);
     return action.sa_handler == SIG_DFL;
 }
@@ -125,7 +125,7 @@ std::optional<Signal> Signals::next() {
         signal.number = static_cast<int>(info.ssi_signo);
         signal.from_kernel = info.ssi_code == SI_KERNEL && may_come_from_terminal(signal.number);
         signal.sender = static_cast<pid_t>(info.ssi_pid);
-        // A file of ours that may not grow any more, as a log on stderr, is like a pipe that nobody reads.
+        // A file of ours that may not grow any more, as a log on stderr, is like a pipe without a reader.
         const bool own_write = signal.number == SIGXFSZ && signal.sender == getpid();
         if (!own_write) return signal;
     }

@@ -11,7 +11,7 @@
 
 namespace sema {
 
-/// What a signal that somebody sent to semactl says to the command.
+/// What a signal that was sent to semactl means for the command.
 enum class Meaning {
     /// Nothing: CHLD, and those that stop and continue a job, which semactl itself has to follow.
     nothing,
@@ -19,24 +19,24 @@ enum class Meaning {
     news,
     /// To stop: INT, TERM, HUP, QUIT.
     stop,
-    /// Nothing, but it ends who has no use for it, and the command must stop before semactl does: ABRT, IO,
+    /// Nothing, but by default it ends a process, and the command must stop before semactl does: ABRT, IO,
     /// XFSZ and the like.
     end,
 };
 Meaning meaning_of(int number);
 
-/// Whether the signal ends one who only waits. XCPU and ALRM do, since a limit on time is over.
+/// Whether the signal ends semactl while it only waits. XCPU and ALRM do, since a limit on time is over.
 bool ends_waiting(int number);
 
 /// A signal that semactl got.
 struct Signal {
     int number = 0;
     /// The kernel sent it for a terminal, as it does when a key is pressed: the whole process group got it
-    /// too. Only of a hang-up (HUP and CONT) it tells a session's leader alone.
+    /// too. Only a hang-up (HUP and CONT) is sent to the session's leader alone.
     bool from_kernel = false;
-    /// Who sent it, where it was not the kernel.
+    /// The process that sent it, where it was not the kernel.
     pid_t sender = 0;
-    /// Nobody sent it: the process that started semactl has ended.
+    /// It was not sent: the process that started semactl has ended.
     bool parent_is_gone = false;
 };
 
@@ -67,8 +67,7 @@ class Signals {
     /// started with. Async-signal-safe.
     void restore_in_child() const;
 
-    /// Does what a TSTP, TTIN or TTOU does to a process that doesn't care: stops it, until somebody
-    /// continues it.
+    /// Does what a TSTP, TTIN or TTOU does by default: stops this process, until it is continued.
     void stop_self(int number) const;
 
   private:

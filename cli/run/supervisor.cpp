@@ -23,7 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // timeout(1) and others signal a process, and right after that its whole group: one request that comes
-// twice. Nobody asks again this fast.
+// twice. No user asks again this fast.
 constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
@@ -71,7 +71,7 @@ Supervisor::~Supervisor() {
         killing_since_ = BootClock::now();
         report_leftovers();
     } catch (const std::exception&) {
-        // Of what went wrong in the first place somebody else tells.
+        // The first failure is reported elsewhere.
     }
 }
 
@@ -140,7 +140,7 @@ void Supervisor::pass_on(const Signal& signal) {
         if (!reached) forward(signal.number);
         return;
     }
-    // What is asked to stop may well tell its parent.
+    // A process that is asked to stop may well signal its parent.
     if (from_below && stop_requested_) return;
     const Moment now = BootClock::now();
     const bool echo =
@@ -163,7 +163,7 @@ void Supervisor::on_stop_request(Moment now) {
 }
 
 // Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
-// the terminal. A TSTP that somebody sent to semactl is passed on, as if the command had been meant.
+// the terminal. A TSTP that was sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
     if (!reached_command_already(signal)) forward(signal.number);
     was_stopped_ = true;
@@ -189,7 +189,7 @@ void Supervisor::on_continue(const Signal& signal) {
 bool Supervisor::reached_command_already(const Signal& signal) {
     const bool same_group = getpgid(command_) == getpgrp();
     if (const auto group_got_it = bystander_.got(signal.number)) return same_group && *group_got_it;
-    // What a key does is done to the group. Of the terminal's hang-up, a session's leader is told alone.
+    // A key's signal goes to the group. The terminal's hang-up is signalled to the session's leader alone.
     const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
     return same_group && signal.from_kernel && !(hang_up && getsid(0) == getpid());
 }
@@ -221,7 +221,7 @@ void Supervisor::reap() {
             case CLD_KILLED:
             case CLD_DUMPED:
                 status_ = exit_status::of_signal(info.si_status);
-                // Who sent it may have meant to end it all.
+                // The sender may have meant to end it all.
                 if (passed_on_.count(info.si_status) != 0 && !stop_requested_)
                     on_stop_request(BootClock::now());
                 break;
@@ -231,7 +231,7 @@ void Supervisor::reap() {
             default:
                 command_stopped_.reset();
         }
-        // There is nobody left to pass signals on to.
+        // There is no process left to pass signals on to.
         if (status_) bystander_.end();
     }
 }
@@ -252,7 +252,7 @@ void Supervisor::follow_stopped_command(Moment now) {
     bystander_.wake_at(Moment::max());
 }
 
-// Has semactl continued when the time comes to stop the command for good: by then nobody else may have.
+// Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
 void Supervisor::set_wake_up() {
     Moment first = Moment::max();
     for (const Keeper::Kept& kept : keeper_.leases())
@@ -273,7 +273,7 @@ void Supervisor::uphold_lease(Moment now) {
     if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
 }
 
-// The terminal's user stopped the command, and nobody has continued it since.
+// The terminal's user stopped the command, and it has not been continued since.
 void Supervisor::end_stopped_command(Moment now) {
     if (lease_ending_) return;
     lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
@@ -284,7 +284,7 @@ void Supervisor::end_stopped_command(Moment now) {
         kill_at_ = std::min(kill_at_.value_or(Moment::max()), kept.upkeep.kill_at());
 }
 
-/// The slot may be somebody else's by now.
+/// The slot may be lent to another holder by now.
 void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     const std::string what =
         lease.pool +
@@ -310,7 +310,7 @@ void Supervisor::ask_to_stop(Moment now) {
     if (const auto process = find_process(*asker)) asker_ = Asker{*process, now + limits_.grace};
 }
 
-/// Whether anybody is there who could still use the slot, as far as it is our business.
+/// Whether a process is there that could still use the slot, as far as it is our business.
 bool Supervisor::is_in_use() const {
     return !status_ || (limits_.hold_tree && !tree_is_empty());
 }
@@ -346,7 +346,7 @@ std::optional<Ended> Supervisor::finished(Moment now) {
         if (limits_.hold_tree) return std::nullopt;
         return ended(true);
     }
-    if (!std::exchange(rest_told_, true) && !lost_) send_to_tree(SIGTERM);
+    if (!std::exchange(rest_said_, true) && !lost_) send_to_tree(SIGTERM);
     return std::nullopt;
 }
 
@@ -387,7 +387,7 @@ void Supervisor::send_to_tree(int number) {
         kill(command_, SIGCONT);
         return 0;
     };
-    // Nobody can take no notice of a KILL.
+    // No process can ignore a KILL.
     static_cast<void>(number == SIGKILL ? send_to_all() : from_outside(send_to_all));
 }
 

@@ -38,9 +38,8 @@ struct Ended {
 ///   TERM in its place. One to the group does that too, but not where the terminal's user, the command or a
 ///   descendant of it sent it: what becomes of that is the command's own affair.
 /// - The leases are kept alive. Whatever they demand (see Upkeep) is done to the whole tree.
-/// - When the server says that a lease is gone before its time, the command is stopped, or asked to stop in a
-/// way
-///   of its user's choice, or left alone.
+/// - When the server says that a lease is gone before its time, the command is stopped, or asked to stop in
+///   a way of its user's choice, or left alone.
 /// - A command that ends after any of the two, or of a signal that was passed on, takes its descendants with
 ///   it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
@@ -59,8 +58,8 @@ class Supervisor {
         std::optional<Moment> kill_at{};
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
-        /// What asks a command to stop whose lease is gone or about to end, beside it: a TERM where there
-        /// is nothing, or where it starts no process. That one gets the grace too.
+        /// Starts the process that asks a command to stop when its lease is gone or about to end; that
+        /// process gets the grace too. Where there is nothing here, or no process comes of it, TERM is sent.
         std::function<std::optional<pid_t>(pid_t command)> on_lost{};
         bool ignore_lost = false;
         /// Look after the descendants too that a command leaves behind which ended by itself.
@@ -135,7 +134,7 @@ class Supervisor {
         Moment kill_at;
     };
     std::optional<Asker> asker_;
-    bool rest_told_ = false;
+    bool rest_said_ = false;
     bool rest_named_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;

@@ -43,7 +43,7 @@ void SavedModes::restore() const {
     const Terminal terminal;
     const pid_t group = terminal.foreground();
     if (group != getpgrp()) {
-        // A shell's job that was killed with the shell leaves nobody who would take the terminal back.
+        // A shell's job that was killed with the shell leaves no process that would take the terminal back.
         if (group <= 0 || kill(-group, 0) == 0 || errno != ESRCH) return;
         terminal.give_to(getpgrp());
     }

@@ -75,7 +75,7 @@ Upkeep::Step Upkeep::due(Moment now) const {
     return Step::none;
 }
 
-// Whether the lease could well be renewed yet: nobody asked, since nobody was awake to.
+// Whether the lease could well be renewed yet: the renewal was not asked for in time since the machine slept.
 bool Upkeep::has_a_try_left(Moment now) const {
     if (is_failing_) return false;
     if (!asked_) return now >= keepalive_at_;
@@ -109,7 +109,7 @@ void Upkeep::renewed(std::int64_t expires_in) {
     is_failing_ = false;
     set_end(*asked_ + ttl);
     renew_after(*asked_);
-    // Of a lease whose whole life is about to end, each renewal tells the same end, rounded down anew.
+    // Once a lease has reached its longest life, each renewal is answered the same end, rounded down anew.
     if (ttl < ttl_ && terminate_at_ - keepalive_at_ < 1s) keepalive_at_ = Moment::max();
     asked_.reset();
     backoff_.reset();

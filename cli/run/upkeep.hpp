@@ -26,7 +26,7 @@ struct LeaseTerm {
 LeaseTerm term_of(const Grant& grant);
 
 /// Whether enough of the lease is left at `now` to begin something with it that is not renewed: half of its
-/// ttl. Who asks for a ttl is likely to need it.
+/// ttl. A borrower that asks for a ttl is likely to need it.
 bool is_useful(const LeaseTerm& term, Moment now);
 
 /// Whether the lease is as good as one that was just renewed: no renewal of it is overdue.
@@ -37,19 +37,17 @@ Duration longest_grace(Duration ttl);
 
 /// Keeps a lease alive for as long as a command needs it, and decides when the command must go so that its
 /// slot is never lent to the next one while it still runs. Knows no clock, no process and no server: it is
-/// told the time and what came of each keepalive, and says what to do.
+/// given the time and the result of each keepalive, and says what to do.
 ///
 /// - A lease is renewed each fifth of its ttl, or up to a sixth of that sooner.
 /// - A keepalive that fails is tried again, after pauses that double up to five seconds. That is no reason to
-/// stop
-///   anything: the end of the lease is.
+///   stop anything: the end of the lease is.
 /// - A server that is away for up to half of the ttl harms nothing, whenever that begins: the first keepalive
-/// of
-///   those that fail went out after a fifth of the ttl at the latest, and a command that must be stopped is
-///   asked to after three quarters of it at the earliest. The closer that moment, the shorter are the tries
-///   and the pauses, so that some fit in between. This holds from a ttl of 3 s on, where the server answers
-///   within a hundredth of it.
-/// - Who slept until shortly before that end, as a machine does, asks once before the command is stopped.
+///   of those that fail went out after a fifth of the ttl at the latest, and a command that must be stopped
+///   is asked to after three quarters of it at the earliest. The closer that moment, the shorter are the
+///   tries and the pauses, so that some fit in between. This holds from a ttl of 3 s on, where the server
+///   answers within a hundredth of it.
+/// - After a sleep of the machine until shortly before that end, it asks once before the command is stopped.
 class Upkeep {
   public:
     enum class Step { none, terminate, kill };

@@ -16,7 +16,7 @@ constexpr Duration until_shown = 500ms;
 // How often a change of rank is worth a line.
 constexpr Duration between_ranks = 30s;
 
-// Less of a name, with what stands before it, tells nobody apart.
+// A shorter part of a name, with what stands before it, does not tell two names apart.
 constexpr std::size_t shortest_name = 9;
 
 constexpr Duration longest_silence = 2min;
@@ -29,7 +29,7 @@ WaitingLine::WaitingLine(Console& console, std::string pool, Duration wait, Mome
       wait_(wait),
       begin_(begin),
       said_(begin),
-      rank_told_(begin) {}
+      rank_said_(begin) {}
 
 void WaitingLine::say(Moment now, const std::string& text) {
     console_.note(text);
@@ -93,26 +93,26 @@ void WaitingLine::place(const NoSlot& none) {
     place_ = rank_of(none) + about + " · " + std::to_string(in_use) + "/" + std::to_string(count) + " in use";
     rank_ = rank;
     rank_text_ = rank_of(none);
-    if (wait_ == 0s || count >= none.slots || told_count_ == count) return;
-    told_count_ = count;
+    if (wait_ == 0s || count >= none.slots || said_count_ == count) return;
+    said_count_ = count;
     console_.note(pool_ + ": the pool has only " + slots_of(count) + ", and " + std::to_string(none.slots) +
                   " are asked for: waiting until it has as many (semactl resize)");
 }
 
 bool WaitingLine::has_news(Moment now) const {
     if (console_.is_live()) return true;
-    const bool is_due = told_rank_ == 0 || now - rank_told_ >= between_ranks;
-    return announced_ && rank_ != told_rank_ && is_due;
+    const bool is_due = said_rank_ == 0 || now - rank_said_ >= between_ranks;
+    return announced_ && rank_ != said_rank_ && is_due;
 }
 
-void WaitingLine::tell_place(Moment now) {
+void WaitingLine::say_place(Moment now) {
     if (console_.is_live() || !has_news(now)) return;
     say(now, "waiting for " + pool_ + ": " + place_ + longest_holder(now));
-    rank_told_ = now;
-    told_rank_ = rank_;
+    rank_said_ = now;
+    said_rank_ = rank_;
 }
 
-void WaitingLine::holders(Moment now, const wire::PoolView& view) {
+void WaitingLine::holders(Moment now, const wire::PoolDetails& view) {
     longest_held_.reset();
     const auto longest =
         std::min_element(view.holders.begin(), view.holders.end(),

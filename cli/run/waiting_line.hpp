@@ -10,27 +10,27 @@
 
 namespace sema {
 
-/// What somebody who waits for a slot gets to see: on a terminal one line that counts, elsewhere one line
+/// What is shown while a borrower waits for a slot: on a terminal one line that counts, elsewhere one line
 /// when the waiting begins, and a sign of life every two minutes: CI systems kill jobs that are silent for
-/// ten. Both end with a line that tells the position. Who doesn't have to wait sees nothing.
+/// ten. Both end with a line that names the position. Where there is no wait, nothing is shown.
 class WaitingLine {
   public:
     /// `wait` is how long the borrower is ready to wait in all, from `begin` on.
     WaitingLine(Console& console, std::string pool, Duration wait, Moment begin);
 
-    /// Something that whoever waits should know, said once and only if there is waiting.
+    /// Something to know while waiting, said once and only if there is a wait.
     void hint(std::string text) { hint_ = std::move(text); }
 
     /// To be called now and then while waiting.
     void update(Moment now);
 
-    /// What the server said of the borrower's place, and of who holds the slots.
+    /// What the server answered about the borrower's place, and about the holders.
     void place(const NoSlot& none);
-    void holders(Moment now, const wire::PoolView& view);
+    void holders(Moment now, const wire::PoolDetails& view);
     /// Whether any of that would be shown: on the line, or as a line of its own where the rank has changed,
-    /// at most each half minute. That one is written by tell_place().
+    /// at most each half minute. That one is written by say_place().
     bool has_news(Moment now) const;
-    void tell_place(Moment now);
+    void say_place(Moment now);
 
     /// The server is in trouble, and it is tried again: said once per reason. `what` goes on from its name.
     void trouble(Moment now, const std::string& server, const std::string& what);
@@ -57,7 +57,7 @@ class WaitingLine {
     bool announced_ = false;
     /// `is not available: REASON`
     std::string trouble_;
-    /// Who is in trouble.
+    /// The server that is in trouble.
     std::string server_;
     /// `3rd of 7`
     std::string rank_text_;
@@ -69,10 +69,10 @@ class WaitingLine {
     };
     std::optional<LongestHeld> longest_held_;
     std::size_t rank_ = 0;
-    std::size_t told_rank_ = 0;
-    Moment rank_told_;
+    std::size_t said_rank_ = 0;
+    Moment rank_said_;
     /// How many slots the pool had when it was said that they are too few.
-    std::optional<unsigned> told_count_;
+    std::optional<unsigned> said_count_;
 };
 
 }  // namespace sema

@@ -23,7 +23,7 @@ using boost::system::error_code;
 constexpr std::chrono::seconds idle_limit(120);
 // For a request to arrive once its first byte is there, and for an answer to be taken.
 constexpr std::chrono::seconds transfer_limit(30);
-// A stream that has nothing to tell tells that much, so that both sides notice when the other is gone.
+// A stream without news gets a comment, so that both sides notice when the other is gone.
 constexpr std::chrono::seconds heartbeat_interval(15);
 // For the client to read the last answer and close.
 constexpr std::chrono::seconds linger_limit(2);
@@ -141,7 +141,7 @@ void Connection::serve() {
             if (error) return close();
             continue;
         }
-        if (const auto* rejected = std::get_if<Rejected>(&next)) {
+        if (const auto* rejected = std::get_if<BadRequest>(&next)) {
             keep_alive_ = false;
             head_only_ = rejected->answer_without_body;
             respond(error_response(rejected->status, rejected->reason));
@@ -237,11 +237,11 @@ void Connection::written(const error_code& error) {
     if (state_ == State::closed) return;
     if (error) return close();
     if (answer_ && delivery_in_doubt_) return confirm_delivery(delivery_tries);
-    settle();
+    finish_answer();
 }
 
 /// The answer is out: on to the next request.
-void Connection::settle() {
+void Connection::finish_answer() {
     answer_.reset();
     call_.reset();
     output_.clear();
@@ -324,7 +324,7 @@ void Connection::confirm_delivery(int tries) {
     if (error || failure.value() != 0) return close();
     int unacknowledged = 0;
     ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged);
-    if (unacknowledged == 0 || tries == 0) return settle();
+    if (unacknowledged == 0 || tries == 0) return finish_answer();
     const auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), delivery_interval);
     timer->async_wait([self = shared_from_this(), timer, tries](const error_code&) {
         if (self->state_ != State::writing) return;
@@ -355,7 +355,7 @@ void Connection::close() {
 }
 
 void Connection::check_time(Time now) {
-    // While nothing is read, nothing tells that the client has gone.
+    // While nothing is read, it goes unnoticed that the client has gone.
     if (state_ == State::waiting && !read_under_way_ && !end_of_input_ && peer_stopped_sending())
         return hung_up(false);
     if (state_ == State::waiting || state_ == State::closed || now < time_limit_) return;

@@ -66,7 +66,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void event_written(const boost::system::error_code& error);
     bool peer_stopped_sending();
     void confirm_delivery(int tries);
-    void settle();
+    void finish_answer();
     void linger();
     void close();
     void set_time_limit(std::chrono::seconds limit);

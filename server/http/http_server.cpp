@@ -125,7 +125,7 @@ class HttpServer::ProtocolListener final : public Listener {
         return error;
     }
 
-    /// Until then nobody can connect. REQUIRES: it is bound.
+    /// Until then no client can connect. REQUIRES: it is bound.
     error_code listen() {
         error_code error;
         acceptor_.listen(backlog, error);
@@ -231,7 +231,7 @@ Expected<void> HttpServer::listen(const TcpAddress& address) {
     const auto found = resolver.resolve(address.host, address.port,
                                         tcp::resolver::passive | tcp::resolver::numeric_service, error);
     if (error) return cannot_listen(where, error);
-    // A name may stand for several addresses, and the resolver may tell one of them twice.
+    // A name may stand for several addresses, and the resolver may list one of them twice.
     std::vector<tcp::endpoint> endpoints;
     for (const auto& entry : found) {
         if (std::find(endpoints.begin(), endpoints.end(), entry.endpoint()) == endpoints.end()) {
@@ -263,7 +263,7 @@ Expected<void> HttpServer::listen(const UnixAddress& address) {
         return failure("cannot listen on " + where + ": the path is too long for a socket");
     }
     const Local::endpoint endpoint(address.path);
-    // A socket that nobody answers is left from a server that was killed. Anything else stays.
+    // A socket that refuses connections is left from a server that was killed. Anything else stays.
     std::error_code ignored;
     if (std::filesystem::is_socket(address.path, ignored)) {
         error_code refused;

@@ -55,7 +55,7 @@ class HttpServer {
     /// Ends the threads.
     void stop();
 
-    /// Once it is stopped: takes in the answers that came since then, so that leases that reach nobody are
+    /// Once it is stopped: takes in the answers that came since then, so that leases that reach no client are
     /// given back.
     void hand_out_rest();
 

@@ -21,7 +21,7 @@ struct UnixAddress {
 /// Where to listen, as written after `--listen`.
 using ListenAddress = std::variant<TcpAddress, UnixAddress>;
 
-/// Who may connect to a Unix socket: whoever may write to its file.
+/// Who may connect to a Unix socket: every user who may write to its file.
 struct SocketAccess {
     /// As chmod(2) takes it. Nothing: what the umask leaves.
     std::optional<mode_t> mode;

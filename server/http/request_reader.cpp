@@ -370,7 +370,7 @@ bool RequestReader::read_expect(std::string_view value) {
     });
 }
 
-// Whether it is well-formed concerns only who asks for it.
+// Whether it is well-formed is left to the caller that uses it.
 void RequestReader::read_authorization(std::string_view value) {
     if (!authorization_.empty()) authorization_ += ", ";
     authorization_ += value;
@@ -458,7 +458,7 @@ bool RequestReader::read_chunk_end() {
     return true;
 }
 
-// Section 7.1.2: a trailer field means nothing to anybody here; only its form is looked at.
+// Section 7.1.2: trailer fields mean nothing here; only their form is looked at.
 bool RequestReader::read_trailer_line() {
     const auto line = take_field_line(Bound::trailer);
     if (!line) return false;
@@ -479,7 +479,7 @@ Message RequestReader::take_message() {
 }
 
 bool RequestReader::reject(int status, std::string reason) {
-    rejected_ = Rejected{status, std::move(reason), request_line_.starts_with("HEAD ")};
+    rejected_ = BadRequest{status, std::move(reason), request_line_.starts_with("HEAD ")};
     state_ = State::rejected;
     for (std::string* buffer : {&input_, &request_line_, &body_, &authorization_}) {
         std::string().swap(*buffer);

@@ -43,7 +43,7 @@ struct Message {
 /// Why a request is refused, for the answer: its status (400, 413, 414, 415, 417, 431, 501 or 505), and a
 /// reason in words that never quote the request. Where the next request would begin is unknown from here
 /// on, so the connection closes after the answer.
-struct Rejected {
+struct BadRequest {
     int status = 0;
     std::string reason;
     /// It was a HEAD (RFC 9110, section 9.3.2).
@@ -66,16 +66,16 @@ struct Continue100 {};
 /// one thread at a time.
 class RequestReader {
   public:
-    using Next = std::variant<NeedMore, Continue100, Message, Rejected>;
+    using Next = std::variant<NeedMore, Continue100, Message, BadRequest>;
 
     explicit RequestReader(const Limits& limits);
 
     /// Takes in bytes as they came. They are kept until next() comes to them, so a caller bounds what it
-    /// feeds before it takes the messages out (buffered() tells). Dropped after a Rejected.
+    /// feeds before it takes the messages out (see buffered()). Dropped after a BadRequest.
     void feed(std::string_view bytes);
 
     /// What comes next. After a Message, call again for what was sent right behind it. Continue100 comes at
-    /// most once a request. A Rejected is final: it is what every later call answers.
+    /// most once a request. A BadRequest is final: it is what every later call answers.
     Next next();
 
     /// Nothing of a next request has arrived (stray empty lines aside), and none was rejected.
@@ -165,7 +165,7 @@ class RequestReader {
     std::string request_line_;
     std::string body_;
     std::string authorization_;
-    Rejected rejected_;
+    BadRequest rejected_;
 };
 
 }  // namespace sema::http

@@ -1,6 +1,7 @@
 #include "server/http/routes.hpp"
 
 #include "common/bearer_token.hpp"
+#include "common/overloaded.hpp"
 #include "common/version.hpp"
 #include "common/wire.hpp"
 
@@ -9,13 +10,6 @@
 
 namespace sema::http {
 namespace {
-
-template <class... Visitors>
-struct Overloaded : Visitors... {
-    using Visitors::operator()...;
-};
-template <class... Visitors>
-Overloaded(Visitors...) -> Overloaded<Visitors...>;
 
 // Long enough for a restart, or for some waiter to be done.
 constexpr const char* retry_after = "Retry-After: 1\r\n";
@@ -75,7 +69,7 @@ Response refusal_response(Refusal refusal) {
     return error_response(500, "internal error");
 }
 
-// How long it takes tells nothing of `secret`, its length aside.
+// The time it takes depends on nothing of `secret` but its length.
 bool is_same_secret(std::string_view given, std::string_view secret) {
     volatile unsigned difference = given.size() == secret.size() ? 0 : 1;
     for (std::size_t i = 0; i < given.size(); ++i)
@@ -92,7 +86,7 @@ std::optional<std::string_view> take_segment(std::string_view& path) {
     return segment;
 }
 
-// Rounded up: who waits is not told that it is his turn while it is not.
+// Rounded up: 0 is answered only when it is the waiter's turn.
 std::optional<std::int64_t> in_seconds(std::optional<Duration> time) {
     if (!time) return std::nullopt;
     return std::chrono::ceil<std::chrono::seconds>(*time).count();
@@ -149,7 +143,7 @@ std::variant<Response, Pending> Routes::handle(const Request& request, Reply rep
     std::string_view path = request.path;
     if (path == "/version" || path == "/healthz" || path == "/readyz") {
         if (method_of(request) != "GET") return not_allowed("GET, HEAD");
-        if (path == "/version") return Response{200, wire::to_json(wire::Version{version})};
+        if (path == "/version") return Response{200, wire::to_json(wire::ServerVersion{version})};
         if (path == "/readyz") return readiness();
         return Response{200, R"({"status":"ok"})"};
     }
@@ -279,81 +273,83 @@ wire::LeaseGrant Routes::lease_grant(const Lease& lease, Duration remaining) con
             whole_seconds(remaining)};
 }
 
-wire::PoolView Routes::pool_view(const PoolId& pool, const PoolView& view) const {
-    const PoolSettings settings = view.settings ? *view.settings : PoolSettings();
-    wire::PoolView shown{pool,
-                         settings.name,
-                         view.count,
-                         view.in_use,
-                         view.available,
-                         settings.renewable,
-                         settings.cooldown,
-                         {},
-                         {},
-                         in_seconds(view.eta)};
+wire::PoolDetails Routes::pool_details(const PoolId& pool, const PoolView& view) const {
+    wire::PoolDetails shown{.id = pool,
+                            .settings = view.settings ? *view.settings : PoolSettings(),
+                            .count = view.count,
+                            .in_use = view.in_use,
+                            .available = view.available,
+                            .eta = in_seconds(view.eta)};
     shown.holders.reserve(view.leases.size());
     for (const Lease& lease : view.leases) {
-        shown.holders.push_back(
-            {lease.position(), std::vector(lease.positions.begin(), lease.positions.end()), lease.holder,
-             whole_seconds(clock_.unix_time(lease.granted_at)),
-             whole_seconds(clock_.unix_time(lease.expires_at)),
-             // Its time may have passed while the view was made.
-             std::max<std::int64_t>(whole_seconds(lease.expires_at - view.at), 0), lease.fence});
+        shown.holders.push_back({
+            .position = lease.position(),
+            .positions = std::vector(lease.positions.begin(), lease.positions.end()),
+            .holder = lease.holder,
+            .granted_at_unix = whole_seconds(clock_.unix_time(lease.granted_at)),
+            .expires_at_unix = whole_seconds(clock_.unix_time(lease.expires_at)),
+            // Its time may have passed while the view was made.
+            .expires_in = std::max<std::int64_t>(whole_seconds(lease.expires_at - view.at), 0),
+            .fence = lease.fence,
+        });
     }
     shown.queue.reserve(view.queue.size());
     for (const Waiter& waiter : view.queue) {
-        shown.queue.push_back({shown.queue.size() + 1, waiter.claim.slots, waiter.claim.priority,
-                               waiter.claim.holder, whole_seconds(view.at - waiter.queued_at), waiter.away});
+        shown.queue.push_back({.rank = shown.queue.size() + 1,
+                               .slots = waiter.claim.slots,
+                               .priority = waiter.claim.priority,
+                               .holder = waiter.claim.holder,
+                               .waiting_for = whole_seconds(view.at - waiter.queued_at),
+                               .away = waiter.away});
     }
     return shown;
 }
 
 Response Routes::respond(const PoolId& pool, const Answer& answer) const {
     return std::visit(
-        Overloaded{[&](const LeaseGranted& granted) {
-                       wire::LeaseGrant grant = lease_grant(granted.lease, granted.remaining);
-                       if (granted.is_extended) grant.details = details(granted, clock_);
-                       return Response{200, wire::to_json(grant)};
-                   },
-                   [&](const PoolCounts& counts) {
-                       return Response{200, wire::to_json(wire::PoolState{pool, counts.count, counts.in_use,
-                                                                          counts.available})};
-                   },
-                   [](const LeaseReturned& answered) {
-                       return Response{200, wire::to_json(wire::Returned{answered.returned})};
-                   },
-                   [](const PoolDeleted& answered) {
-                       return Response{200, wire::to_json(wire::Deleted{answered.deleted})};
-                   },
-                   [&](const LeaseRenewed& renewed) {
-                       wire::Renewed body;
-                       if (renewed.lease) body.lease = lease_grant(*renewed.lease, renewed.remaining);
-                       return Response{200, wire::to_json(body)};
-                   },
-                   [](const LeaseRevoked& answered) {
-                       return Response{200, wire::to_json(wire::Revoked{answered.revoked})};
-                   },
-                   [](const BorrowCancelled& answered) {
-                       return Response{200, wire::to_json(wire::Cancelled{answered.cancelled})};
-                   },
-                   [](const NotGranted& why) {
-                       return Response{
-                           409, wire::to_json(wire::NotGranted{no_resource, why.rank, why.queue, why.in_use,
-                                                               why.count, in_seconds(why.eta)})};
-                   },
-                   [&](const std::shared_ptr<const PoolView>& view) {
-                       return Response{200, wire::to_json(pool_view(pool, *view))};
-                   },
-                   [](const PoolsListed& listed) {
-                       return Response{200, {}, {}, listed.json};
-                   },
-                   [](Refusal refusal) { return refusal_response(refusal); }},
+        Overloaded{
+            [&](const LeaseGranted& granted) {
+                wire::LeaseGrant grant = lease_grant(granted.lease, granted.remaining);
+                if (granted.is_extended) grant.details = details(granted, clock_);
+                return Response{200, wire::to_json(grant)};
+            },
+            [&](const PoolCounts& counts) {
+                return Response{
+                    200, wire::to_json(wire::PoolState{pool, counts.count, counts.in_use, counts.available})};
+            },
+            [](const LeaseReturned& answered) {
+                return Response{200, wire::to_json(wire::Returned{answered.returned})};
+            },
+            [](const PoolDeleted& answered) {
+                return Response{200, wire::to_json(wire::Deleted{answered.deleted})};
+            },
+            [&](const LeaseRenewed& renewed) {
+                wire::Renewed body;
+                if (renewed.lease) body.lease = lease_grant(*renewed.lease, renewed.remaining);
+                return Response{200, wire::to_json(body)};
+            },
+            [](const LeaseRevoked& answered) {
+                return Response{200, wire::to_json(wire::Revoked{answered.revoked})};
+            },
+            [](const BorrowCancelled& answered) {
+                return Response{200, wire::to_json(wire::Cancelled{answered.cancelled})};
+            },
+            [](const NotGranted& why) {
+                return Response{
+                    409, wire::to_json(wire::BorrowRefused{no_resource, why.rank, why.queue, why.in_use,
+                                                           why.count, in_seconds(why.eta)})};
+            },
+            [&](const std::shared_ptr<const PoolView>& view) {
+                return Response{200, wire::to_json(pool_details(pool, *view))};
+            },
+            [](const PoolsListed& listed) { return Response{.long_body = listed.json}; },
+            [](Refusal refusal) { return refusal_response(refusal); }},
         answer);
 }
 
 std::string Routes::event(const PoolId& pool, const PoolView& view) const {
     // JSON text has no line breaks.
-    return "event: state\ndata: " + wire::to_json(pool_view(pool, view)) + "\n\n";
+    return "event: state\ndata: " + wire::to_json(pool_details(pool, view)) + "\n\n";
 }
 
 std::string Routes::deleted_event() {

@@ -16,7 +16,7 @@ namespace sema::http {
 struct Response {
     int status = 200;
     /// A JSON object.
-    std::string body;
+    std::string body{};
     /// Further header lines, each with its CRLF.
     std::string headers{};
     /// Where it is set, it is the body: a long one, which is not copied.
@@ -83,7 +83,7 @@ class Routes {
     Result list_pools(const Request& request, Reply reply);
 
     wire::LeaseGrant lease_grant(const Lease& lease, Duration remaining) const;
-    wire::PoolView pool_view(const PoolId& pool, const PoolView& view) const;
+    wire::PoolDetails pool_details(const PoolId& pool, const PoolView& view) const;
 
     Service& service_;
     const Clock& clock_;

@@ -29,7 +29,7 @@ class Worker {
     void start();
     /// Any thread. What was not finished by drain() is dropped, but for answers under way.
     void stop();
-    /// Once it is stopped: brings the answers that came since then, so that leases that reach nobody are
+    /// Once it is stopped: brings the answers that came since then, so that leases that reach no client are
     /// given back.
     void hand_out_rest();
     /// Any thread: each connection finishes the call under way and closes.
@@ -49,7 +49,7 @@ class Worker {
     bool draining() const { return draining_; }
     /// The Date header's value (RFC 9110, section 6.6.1), made anew each second.
     const std::string& date();
-    /// The view as an event. All who are shown it here share the text.
+    /// The view as an event. All watchers here share the text.
     std::shared_ptr<const std::string> event(const PoolId& pool, const std::shared_ptr<const PoolView>& view);
 
   private:

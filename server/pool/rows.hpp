@@ -2,6 +2,7 @@
 
 #include "common/holder.hpp"
 #include "common/ids.hpp"
+#include "common/pool_settings.hpp"
 #include "server/time.hpp"
 
 #include <cstdint>
@@ -19,15 +20,15 @@ using Position = unsigned;
 /// One run of a server, among those that share a store. 0 names none.
 enum class ServerId : std::uint64_t {};
 
-/// One held slot. A lease has such a row for each of its slots, alike but for the position and the holder,
-/// whom the first of them names.
+/// One held slot. A lease has such a row for each of its slots. They are alike but for the position and the
+/// holder, which only the first of them names.
 struct HeldSlot {
     LeaseId lease;
     Position position = 0;
     TimePoint granted_at;
     TimePoint expires_at;
     /// What was asked for last (after clamping). A restart never gives a lease more than this. 0 for a lease
-    /// that was ended before its time, at `expires_at`: the row tells how long the slot has rested since.
+    /// that was ended before its time, at `expires_at`: then the row says since when the slot rests.
     Duration ttl{};
     /// Of the grants of one pool, a later one has the greater fence.
     std::uint64_t fence = 0;
@@ -35,11 +36,12 @@ struct HeldSlot {
     bool chosen = false;
     std::shared_ptr<const Holder> holder{};
 
-    /// What only a shared store keeps: how many answers told of the lease, but for those that are known not
-    /// to have arrived; where there were none once, when it ends if somebody asks for it; and the server that
-    /// granted it.
+    /// The rest only a shared store keeps. How many answers contained the lease, but for those that are known
+    /// not to have arrived.
     unsigned told = 1;
+    /// Where that was 0 once: when the lease ends if its borrower asks for it again.
     std::optional<TimePoint> full_end{};
+    /// The server that granted it.
     ServerId server{};
 };
 
@@ -55,37 +57,23 @@ struct KeptPlace {
     TimePoint queued_at;
     std::shared_ptr<const Holder> holder{};
 
-    /// What only a shared store keeps: whether the borrower chose the lease's id; the server that can answer
-    /// the borrower, none while it is away; and when the borrower gives up, or loses its place while it is
-    /// away.
+    /// The rest only a shared store keeps. Whether the borrower chose the lease's id.
     bool chosen = true;
+    /// The server that can answer the borrower; none while it is away.
     ServerId server{};
+    /// When the borrower gives up, or loses its place while it is away.
     TimePoint deadline{};
-    /// Somebody took the borrower out of the queue, and its server has not told it yet.
+    /// The place was cancelled through another server, and its own server has not answered the borrower yet.
     bool cancelled = false;
-};
-
-/// What a pool is told beside its count.
-struct PoolSettings {
-    /// A label for people; empty where there is none.
-    std::string name;
-    /// For how long a slot rests before it is lent again.
-    Duration cooldown{};
-    bool renewable = true;
-    /// Per position, from 0 on, the JSON text that its borrower is given. May be shorter or longer than the
-    /// count.
-    std::vector<std::string> payloads;
-
-    bool operator==(const PoolSettings&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
 /// the pool. A pool that is made again starts at a fresh random value, so that a version never recurs. A
-/// store that nobody else can have open may keep versions to itself: opened again, it tells other ones.
+/// store that only one process can have open need not keep them: opened again, it has other ones.
 using Version = std::uint64_t;
 
-/// What is known of a pool on stable storage. Leases whose time has passed may still be among `slots`:
-/// that they ended needs no write, so whoever loads them drops them.
+/// A pool as it is on stable storage. Leases whose time has passed may still be among `slots`: their end is
+/// not written, and Pool drops them when it takes the record over.
 struct PoolRecord {
     Version version = 0;
     unsigned count = 0;

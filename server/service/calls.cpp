@@ -18,12 +18,7 @@ std::shared_ptr<const PoolView> view_of(const Pool& pool, TimePoint now) {
 
 // What a PUT does not name stays.
 PoolSettings settings_after(const PoolSettings* before, const wire::RegisterRequest& request) {
-    PoolSettings settings = before ? *before : PoolSettings();
-    if (request.slots) settings.payloads = *request.slots;
-    if (request.cooldown) settings.cooldown = *request.cooldown;
-    if (request.name) settings.name = *request.name;
-    if (request.renewable) settings.renewable = *request.renewable;
-    return settings;
+    return changed(before ? *before : PoolSettings(), request.settings);
 }
 
 Claim claim_of(const wire::BorrowRequest& request, Ticket ticket, TimePoint now,

@@ -16,7 +16,7 @@ namespace sema {
 /// The changes of one pool in a batch. `base` is the version they were made from; the pool has `next`
 /// once they are committed. `next` is 0 where the pool is gone afterwards.
 ///
-/// REQUIRES: a pool that comes into being has a `count`, and a `fence` not below the one that Absent told;
+/// REQUIRES: a pool that comes into being has a `count`, and a `fence` not below that of Absent;
 /// everything but `cleared` and `fence` is set only in a pool that is there afterwards; `next` differs from
 /// `base` unless both are 0.
 struct PoolChange {
@@ -24,8 +24,8 @@ struct PoolChange {
     Version base = 0;
     Version next = 0;
     Changes changes;
-    /// How often in a row the change was Stale so far. A shared store sees to it that whoever is overtaken
-    /// again and again has its turn: then others find the pool Stale until that commit, for a second at most.
+    /// How often in a row the change was Stale so far. A shared store gives a server that is overtaken again
+    /// and again its turn: the others find the pool Stale until its next commit, for a second at most.
     unsigned overtaken = 0;
 };
 
@@ -50,7 +50,7 @@ struct ChosenLease {
 struct Committed {};
 struct Stale;
 /// The store could not do it. Nothing was applied, or everything was and it could not be confirmed:
-/// load() tells.
+/// load() shows which.
 using StoreFailure = Error;
 
 /// No such pool. If there was one with this id before, no lease of it had a fence above `fence`.
@@ -63,7 +63,7 @@ using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
 /// The pool's version was not the change's base: another server changed it, or is about to. Nothing was
 /// applied.
 struct Stale {
-    /// The pool as it is, where the store told that in the same step.
+    /// The pool as it is, where the store read that in the same step.
     std::optional<LoadResult> now{};
 };
 
@@ -83,11 +83,10 @@ class Store {
     /// The pool as last committed. Slots come in order of their position.
     virtual LoadResult load(const PoolId& pool) = 0;
 
-    /// Applies each change of the batch wholly or not at all, and tells of each, in their order. What is
-    /// `Committed` is on stable storage: it outlives a killed process and a power cut (as far as the
-    /// implementation's header promises). A pool stands at most once in a batch. A store that is one
-    /// server's applies all changes or none, and `anchor`, where given, replaces the stored one in the same
-    /// step.
+    /// Applies each change of the batch wholly or not at all, and returns a result for each, in their order.
+    /// What is `Committed` is on stable storage: it outlives a killed process and a power cut (as far as the
+    /// implementation's header promises). A pool stands at most once in a batch. A store that is one server's
+    /// applies all changes or none, and `anchor`, where given, replaces the stored one in the same step.
     virtual std::vector<CommitResult> commit(const std::vector<PoolChange>& batch,
                                              const std::optional<ClockAnchor>& anchor) = 0;
 
@@ -106,7 +105,7 @@ class Store {
     virtual Expected<std::optional<ClockAnchor>> anchor() = 0;
 };
 
-/// What a shared store tells of the other servers. Called from a thread of the store's own; must not block.
+/// What a shared store reports of the other servers. Called from a thread of the store's own; must not block.
 class StoreListener {
   public:
     virtual ~StoreListener() = default;
@@ -132,9 +131,9 @@ class SharedStore : public Store {
     /// This run of this server.
     virtual ServerId self() const = 0;
 
-    /// Tells where this run serves, in words that no other run of a server can use while this one lasts. A
-    /// run that told the same before has ended, and counts as lost at once. To be called before any pool is
-    /// loaded.
+    /// Announces where this run serves, in words that no other run of a server can use while this one lasts.
+    /// A run that announced the same before has ended, and counts as lost at once. To be called before any
+    /// pool is loaded.
     virtual Expected<void> serve_at(const std::string& place) = 0;
 
     /// Whether another server uses the store at the moment.
@@ -142,13 +141,13 @@ class SharedStore : public Store {
 
     /// From now on, until the listener is replaced by null. What was under way is over when this returns.
     virtual void listen(StoreListener* listener) = 0;
-    /// Tells the listener of each change of the pool that another server commits, until unfollow(). Messages
-    /// may be lost: whoever must know asks at least once a second.
+    /// Notifies the listener of each change of the pool that another server commits, until unfollow().
+    /// Messages may be lost: a caller that must know asks at least once a second.
     virtual void follow(const PoolId& pool) = 0;
     virtual void unfollow(const PoolId& pool) = 0;
 
-    /// True while no borrower of that server can be answered. Watches over each server that it was asked
-    /// about once, and tells the listener when one is lost.
+    /// True while no borrower of that server can be answered. From the first such call on, the store watches
+    /// over that server, and notifies the listener when it is lost.
     virtual bool is_lost(ServerId server) = 0;
 
     /// Whether it could be reached when last tried.
@@ -156,8 +155,8 @@ class SharedStore : public Store {
     /// Grows each time the store was found anew: what was read before may have been rolled back since.
     virtual std::uint64_t generation() const = 0;
 
-    /// Like load(); moreover, nothing is applied later of a commit that this handle began before and whose
-    /// outcome it was not told.
+    /// Like load(). Moreover, a commit that this handle began before and whose result is unknown is not
+    /// applied any more afterwards.
     virtual LoadResult reload(const PoolId& pool) = 0;
 
     /// The store's own time, as one timeline for all servers, which a step of its wall clock does not touch.

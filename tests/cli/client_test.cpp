@@ -20,7 +20,7 @@ Client client_of(const std::string& url) {
 }
 
 // Waits for ever.
-class Patient : public Waiter {
+class Patient : public WaitControl {
   public:
     int wake_fd() const override { return -1; }
     bool keep_waiting() override { return true; }
@@ -56,7 +56,7 @@ TEST_CASE("a borrow sends what the interface asks for") {
 
 TEST_CASE("a path in the server's URL goes before the call's") {
     ScriptedServer server({{Scene::Wait::for_request, http("200 OK", R"({"version":"1.2.3"})")}});
-    CHECK(as<wire::Version>(client_of(server.url() + "/sema/").version()).version == "1.2.3");
+    CHECK(as<wire::ServerVersion>(client_of(server.url() + "/sema/").version()).version == "1.2.3");
     CHECK_THAT(server.requests().at(0), Catch::Matchers::StartsWith("GET /sema/version HTTP/1.1\r\n"));
 }
 
@@ -88,13 +88,13 @@ TEST_CASE("only the server's own words make a pool absent or a slot missing") {
 
 TEST_CASE("trouble that may pass is told from trouble that stays") {
     const auto away = borrow_from(http("503 Service Unavailable", "", "Retry-After: 7\r\n"));
-    CHECK(as<Unavailable>(away).reason == "status 503");
-    CHECK(as<Unavailable>(away).retry_after == Duration(7s));
-    CHECK(as<Unavailable>(borrow_from(http("502 Bad Gateway", "<html>"))).reason == "status 502");
-    as<Unavailable>(borrow_from(http("504 Gateway Timeout", "")));
-    CHECK(as<Unavailable>(borrow_from("")).reason == "the connection was closed without an answer");
-    as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"));
-    as<Unavailable>(borrow_from("HTTP/1.1 200 OK\r\nConte"));
+    CHECK(as<Unreachable>(away).reason == "status 503");
+    CHECK(as<Unreachable>(away).retry_after == Duration(7s));
+    CHECK(as<Unreachable>(borrow_from(http("502 Bad Gateway", "<html>"))).reason == "status 502");
+    as<Unreachable>(borrow_from(http("504 Gateway Timeout", "")));
+    CHECK(as<Unreachable>(borrow_from("")).reason == "the connection was closed without an answer");
+    as<Unreachable>(borrow_from("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"));
+    as<Unreachable>(borrow_from("HTTP/1.1 200 OK\r\nConte"));
 
     CHECK(as<Rejected>(borrow_from(http("400 Bad Request", R"({"error":"ttl is required"})"))).reason ==
           "refused: ttl is required (status 400)");
@@ -109,7 +109,7 @@ TEST_CASE("a server that never answers is given up on soon after the wait") {
     Patient patient;
     const Moment begin = BootClock::now();
     const auto answer = client_of(server.url()).borrow(pool, {60s, 100ms}, patient);
-    CHECK(as<Unavailable>(answer).reason == "no answer came in time");
+    CHECK(as<Unreachable>(answer).reason == "no answer came in time");
     CHECK(BootClock::now() - begin < 10s);
 }
 
@@ -118,7 +118,7 @@ TEST_CASE("a socket that this user may not use is told from one behind which nob
     const std::string path = (folder.path() / "semad.sock").string();
     const auto trouble = [&] {
         const auto answer = client_of("unix:" + path).version();
-        const auto& why = std::get<Unavailable>(answer);
+        const auto& why = std::get<Unreachable>(answer);
         return why.reason + " (" + why.advice + ")";
     };
     const std::string nobody = " (is semad running there? --server names another)";
@@ -221,7 +221,7 @@ std::pair<std::vector<unsigned>, WatchEnd> watched(const std::string& answer, st
     WatchEnd end = client_of(server.url())
                        .watch(
                            pool,
-                           [&](const wire::PoolView& view) {
+                           [&](const wire::PoolDetails& view) {
                                counts.push_back(view.count);
                                return counts.size() < most;
                            },
@@ -242,7 +242,7 @@ TEST_CASE("a list of holders may be megabytes long, and no longer than that") {
         ScriptedServer server({{Scene::Wait::for_request, http("200 OK", view_body(1, all))}});
         return client_of(server.url()).holders(pool);
     };
-    CHECK(as<wire::PoolView>(listed(1000)).holders.size() == 1000);
+    CHECK(as<wire::PoolDetails>(listed(1000)).holders.size() == 1000);
     as<Rejected>(listed(10'000));
 }
 
@@ -276,13 +276,13 @@ TEST_CASE("only a semad's own words make somebody no administrator") {
     as<Rejected>(asked(http("401 Unauthorized", "", "WWW-Authenticate: Basic\r\n")));
     as<Rejected>(asked(http("200 OK", "{}")));
     as<Busy>(asked(http("503 Service Unavailable", R"({"error":"too many lists"})")));
-    as<Unavailable>(asked(""));
+    as<Unreachable>(asked(""));
 }
 
 TEST_CASE("a watch hands out each state, and tells why it ended") {
     const auto [counts, end] = watched(stream_of(":\n\n" + state_event(1) + ":\n\n" + state_event(2)));
     CHECK(counts == std::vector<unsigned>{1, 2});
-    CHECK(as<Unavailable>(end).reason == "the connection was closed");
+    CHECK(as<Unreachable>(end).reason == "the connection was closed");
 
     const std::string deleted = "event: deleted\ndata: {\"deleted\":true}\n\n";
     as<NoSuchPool>(watched(stream_of(state_event(1) + deleted)).second);
@@ -293,10 +293,10 @@ TEST_CASE("a watch hands out each state, and tells why it ended") {
     as<Rejected>(watched(stream_of("event: state\ndata: {}\n\n")).second);
     as<Rejected>(watched(stream_of("data: " + std::string(17'000'000, 'x'))).second);
     as<Busy>(watched(http("503 Service Unavailable", R"({"error":"shutting down"})")).second);
-    as<Unavailable>(watched(http("503 Service Unavailable", "")).second);
+    as<Unreachable>(watched(http("503 Service Unavailable", "")).second);
     // Once there was a state, a semad was heard.
-    as<Unavailable>(watched(stream_of(state_event(1) + "event: state\ndata: {}\n\n")).second);
-    as<Unavailable>(watched("").second);
+    as<Unreachable>(watched(stream_of(state_event(1) + "event: state\ndata: {}\n\n")).second);
+    as<Unreachable>(watched("").second);
 }
 
 TEST_CASE("an event of an unknown kind is read over") {
@@ -309,9 +309,9 @@ TEST_CASE("a stream that nothing is heard of any more is given up on") {
     Connection connection(*parse_server_address(server.url()));
     Patient patient;
     Request request{"GET", "/", ""};
-    request.waiter = &patient;
+    request.control = &patient;
     const Exchange end = connection.stream(request, 1s, [](const ServerEvent&) { return true; });
-    CHECK(as<Unavailable>(end).reason == "nothing was heard of it for 1s");
+    CHECK(as<Unreachable>(end).reason == "nothing was heard of it for 1s");
 }
 
 TEST_CASE("a watcher leaves as soon as it is told to") {
@@ -323,5 +323,5 @@ TEST_CASE("a watcher leaves as soon as it is told to") {
     Leaving leaving;
     as<Left>(client_of(server.url())
                  .watch(
-                     pool, [](const wire::PoolView&) { return true; }, leaving));
+                     pool, [](const wire::PoolDetails&) { return true; }, leaving));
 }

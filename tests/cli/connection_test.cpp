@@ -57,32 +57,32 @@ const Scene version{Scene::Wait::for_request, http("200 OK", R"({"version":"1.2.
 TEST_CASE("after a failed connect a server's name is looked up anew") {
     World world({version, version, version});
     address = World::elsewhere;
-    REQUIRE(std::holds_alternative<Unavailable>(world.client.version()));
+    REQUIRE(std::holds_alternative<Unreachable>(world.client.version()));
     address = World::here;
-    REQUIRE(std::holds_alternative<wire::Version>(world.client.version()));
-    REQUIRE(std::holds_alternative<wire::Version>(world.client.version()));
+    REQUIRE(std::holds_alternative<wire::ServerVersion>(world.client.version()));
+    REQUIRE(std::holds_alternative<wire::ServerVersion>(world.client.version()));
     // While all is well that is not needed.
     const int before = lookups;
-    REQUIRE(std::holds_alternative<wire::Version>(world.client.version()));
+    REQUIRE(std::holds_alternative<wire::ServerVersion>(world.client.version()));
     CHECK(lookups == before);
 }
 
 TEST_CASE("after an answer of something that cannot reach the server its name is looked up anew") {
     World world({version, {Scene::Wait::for_request, http("502 Bad Gateway", "<html>")}, version});
-    REQUIRE(std::holds_alternative<wire::Version>(world.client.version()));
-    REQUIRE(std::holds_alternative<Unavailable>(world.client.version()));
+    REQUIRE(std::holds_alternative<wire::ServerVersion>(world.client.version()));
+    REQUIRE(std::holds_alternative<Unreachable>(world.client.version()));
     const int before = lookups;
-    REQUIRE(std::holds_alternative<wire::Version>(world.client.version()));
+    REQUIRE(std::holds_alternative<wire::ServerVersion>(world.client.version()));
     CHECK(lookups == before + 1);
 }
 
 TEST_CASE("whether a request got to the server is told apart") {
     World world({{Scene::Wait::for_request, ""}});
     const auto cut = world.client.give_back(pool, LeaseId::random(), 5s);
-    REQUIRE(std::holds_alternative<Unavailable>(cut));
-    CHECK(std::get<Unavailable>(cut).may_be_done);
+    REQUIRE(std::holds_alternative<Unreachable>(cut));
+    CHECK(std::get<Unreachable>(cut).may_be_done);
     address = World::elsewhere;
     const auto refused = world.client.give_back(pool, LeaseId::random(), 5s);
-    REQUIRE(std::holds_alternative<Unavailable>(refused));
-    CHECK_FALSE(std::get<Unavailable>(refused).may_be_done);
+    REQUIRE(std::holds_alternative<Unreachable>(refused));
+    CHECK_FALSE(std::get<Unreachable>(refused).may_be_done);
 }

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class Patient : public Waiter {
+class Patient : public WaitControl {
   public:
     int wake_fd() const override { return -1; }
     bool keep_waiting() override { return true; }
@@ -56,8 +56,8 @@ TEST_CASE("an answer that no semad gives is final where none was heard, and pass
         CHECK(std::holds_alternative<Rejected>(borrow_after({}, answer)));
         CHECK(std::holds_alternative<Rejected>(borrow_after({answer}, answer)));
         const auto later = borrow_after({refused}, answer);
-        REQUIRE(std::holds_alternative<Unavailable>(later));
-        CHECK(std::get<Unavailable>(later).reason.rfind("it ", 0) == 0);
+        REQUIRE(std::holds_alternative<Unreachable>(later));
+        CHECK(std::get<Unreachable>(later).reason.rfind("it ", 0) == 0);
     }
 }
 
@@ -68,7 +68,7 @@ TEST_CASE("an answer that only a semad gives is final at any time") {
         CHECK(std::holds_alternative<Rejected>(borrow_after({}, answer)));
         CHECK(std::holds_alternative<Rejected>(borrow_after({refused}, answer)));
         // It is one that was heard.
-        CHECK(std::holds_alternative<Unavailable>(borrow_after({answer}, foreign.front())));
+        CHECK(std::holds_alternative<Unreachable>(borrow_after({answer}, foreign.front())));
     }
     CHECK(std::holds_alternative<NoSuchPool>(
         borrow_after({refused}, http("404 Not Found", R"({"error":"no such pool"})"))));
@@ -78,7 +78,7 @@ TEST_CASE("any failure of a proxy passes, and makes no semad heard") {
     for (const char* status :
          {"500", "502", "503", "504", "520", "521", "522", "523", "524", "525", "526", "530"}) {
         const std::string answer = http(status + std::string(" Trouble"), "<html>");
-        CHECK(std::holds_alternative<Unavailable>(borrow_after({}, answer)));
+        CHECK(std::holds_alternative<Unreachable>(borrow_after({}, answer)));
         CHECK(std::holds_alternative<Rejected>(borrow_after({answer}, foreign.front())));
     }
     CHECK(std::holds_alternative<Rejected>(borrow_after({""}, foreign.front())));
@@ -107,5 +107,5 @@ TEST_CASE("who holds a lease need not hear a semad first") {
     ScriptedServer server({{Scene::Wait::for_request, foreign.front()}});
     Client client(*parse_server_address(server.url()));
     client.expect_semad();
-    CHECK(std::holds_alternative<Unavailable>(client.give_back(pool, LeaseId::random(), 5s)));
+    CHECK(std::holds_alternative<Unreachable>(client.give_back(pool, LeaseId::random(), 5s)));
 }

@@ -60,7 +60,7 @@ TEST_CASE("a pool's UUID is taken from a variable or from a file's first line") 
     CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->id.str() == id);
     CHECK(resolve_pool("env:SEMA_TEST_POOL", {})->name == "env:SEMA_TEST_POOL");
     CHECK(resolve_pool("file:" + file, {})->id.str() == id);
-    CHECK(resolve_pool("vsim", config_with("vsim", {"file:" + file, {}, {}}))->name == "vsim");
+    CHECK(resolve_pool("vsim", config_with("vsim", {.id = "file:" + file}))->name == "vsim");
     CHECK(resolve_lease("env:SEMA_TEST_POOL")->str() == id);
     CHECK(resolve_lease("file:" + file)->str() == id);
 }
@@ -76,7 +76,7 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
     CHECK(refusal("env:SEMA_TEST_NONSENSE") == "what env:SEMA_TEST_NONSENSE holds is not a UUID");
     CHECK(refusal("file:/no/such/file") == "cannot read /no/such/file: No such file or directory");
     CHECK(refusal("file:" + empty) == "cannot read " + empty + ": it is empty");
-    CHECK(refusal("vsim", config_with("vsim", {"env:SEMA_TEST_NONE", {}, {}})) ==
+    CHECK(refusal("vsim", config_with("vsim", {.id = "env:SEMA_TEST_NONE"})) ==
           "vsim: the variable SEMA_TEST_NONE is not set");
     CHECK(refusal(id + "0") == "the pool's UUID is mistyped: it is not one");
     CHECK(refusal(id.substr(3)) == "the pool's UUID is mistyped: it is not one");
@@ -85,7 +85,7 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
 
 TEST_CASE("the pool of the environment is read as one of the command line, and its value is told nobody") {
     const std::string unset = "SEMACTL_POOL: the variable is empty, and has to name a pool";
-    const Config config = config_with("vsim", {id, Duration(10min), {}});
+    const Config config = config_with("vsim", {.id = id, .ttl = Duration(10min)});
     const auto found = [&](const std::string& value) {
         setenv("SEMACTL_POOL", value.c_str(), 1);
         return resolve_pool(pool_of_environment, config);
@@ -106,7 +106,7 @@ TEST_CASE("the pool of the environment is read as one of the command line, and i
 }
 
 TEST_CASE("an alias that may stand in a file that cannot be read is refused with the reason") {
-    Config config = config_with("gpu", {id, {}, {}});
+    Config config = config_with("gpu", {.id = id});
     config.unreadable = "cannot read it: Permission denied";
     CHECK_THAT(refusal("vsim", config), has_text("config.toml (cannot read it: Permission denied)"));
 }

@@ -21,8 +21,8 @@ std::shared_ptr<const Holder> somebody(const std::string& name, std::optional<st
 }
 
 // A pool of four, two of its slots held by one lease.
-wire::PoolView view_of(std::shared_ptr<const Holder> holder) {
-    wire::PoolView view;
+wire::PoolDetails view_of(std::shared_ptr<const Holder> holder) {
+    wire::PoolDetails view;
     view.count = 4;
     view.in_use = 2;
     view.available = 2;
@@ -37,7 +37,7 @@ std::string all(const Lines& lines) {
     return text;
 }
 
-std::string table(const wire::PoolView& view, TableLayout layout = {}, Duration age = 0s) {
+std::string table(const wire::PoolDetails& view, TableLayout layout = {}, Duration age = 0s) {
     return all(pool_table(view, "vsim", age, layout));
 }
 
@@ -52,10 +52,10 @@ std::string without_hyperlinks(std::string text) {
 
 TEST_CASE("a table tells who holds and who waits") {
     setenv("TZ", "UTC", 1);
-    wire::PoolView view = view_of(somebody("ann@build7", "https://ci.example/7"));
-    view.name = "Questa licences";
-    view.cooldown = 30s;
-    view.renewable = false;
+    wire::PoolDetails view = view_of(somebody("ann@build7", "https://ci.example/7"));
+    view.settings.name = "Questa licences";
+    view.settings.cooldown = 30s;
+    view.settings.renewable = false;
     view.eta = 240;
     view.available = 0;
     view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700, true}};
@@ -73,7 +73,7 @@ TEST_CASE("a table tells who holds and who waits") {
 }
 
 TEST_CASE("where a slot is free none is said to come") {
-    wire::PoolView view = view_of(nullptr);
+    wire::PoolDetails view = view_of(nullptr);
     view.eta = 240;
     CHECK_THAT(table(view), sema::test::has_text("2 available\n"));
     view.available = 0;
@@ -108,7 +108,7 @@ TEST_CASE("of a table of pools only long names are shortened, and control nothin
 }
 
 TEST_CASE("a pool that nobody uses has a line of its own only") {
-    wire::PoolView view;
+    wire::PoolDetails view;
     view.count = view.available = 4;
     CHECK(table(view) == "vsim: 0 of 4 in use, 4 available\n");
 }
@@ -130,8 +130,8 @@ TEST_CASE("no text of a holder or of a pool steers the terminal") {
         "a\x1b]0;title\x07\x1b[2J\r\nb\xc2\x9b"
         "31m\xe2\x80\xae"
         "c\x7f";
-    wire::PoolView view = view_of(somebody(hostile, "https://x/\x1b]8;;evil\x1b\\"));
-    view.name = hostile;
+    wire::PoolDetails view = view_of(somebody(hostile, "https://x/\x1b]8;;evil\x1b\\"));
+    view.settings.name = hostile;
     view.queue = {{1, 1, 0, somebody(hostile, "javascript:" + hostile), 5}};
     for (const auto links : {text_links, hyperlinks}) {
         for (const Lines& lines :
@@ -148,7 +148,7 @@ TEST_CASE("no text of a holder or of a pool steers the terminal") {
 }
 
 TEST_CASE("a link that can be trusted is a hyperlink on a terminal and text elsewhere") {
-    const wire::PoolView view = view_of(somebody("ann", "https://ci.example/7?a=b#c"));
+    const wire::PoolDetails view = view_of(somebody("ann", "https://ci.example/7?a=b#c"));
     const TableLayout terminal{hyperlinks, 0, 0};
     CHECK_THAT(table(view, terminal),
                sema::test::has_text("1-2       \x1b]8;;https://ci.example/7?a=b#c\x1b\\"
@@ -156,9 +156,9 @@ TEST_CASE("a link that can be trusted is a hyperlink on a terminal and text else
     CHECK_THAT(without_hyperlinks(table(view, terminal)), !sema::test::has_text("URL"));
     CHECK_THAT(table(view), sema::test::has_text("  https://ci.example/7?a=b#c\n"));
 
-    const wire::PoolView unnamed = view_of(std::make_shared<const Holder>(Holder{{}, "http://x"}));
+    const wire::PoolDetails unnamed = view_of(std::make_shared<const Holder>(Holder{{}, "http://x"}));
     CHECK_THAT(table(unnamed, terminal), sema::test::has_text("\x1b\\http://x\x1b]8;;\x1b\\"));
-    const wire::PoolView untrusted = view_of(somebody("ann", "ftp://x"));
+    const wire::PoolDetails untrusted = view_of(somebody("ann", "ftp://x"));
     CHECK_THAT(table(untrusted, terminal), sema::test::has_text("  ftp://x\n"));
 }
 
@@ -171,7 +171,7 @@ TEST_CASE("only visible web addresses are linkable") {
 }
 
 TEST_CASE("a table for a terminal is no wider and no longer than that") {
-    wire::PoolView view = view_of(somebody(std::string(200, 'n'), "https://ci.example/7"));
+    wire::PoolDetails view = view_of(somebody(std::string(200, 'n'), "https://ci.example/7"));
     for (unsigned i = 0; i < 30; ++i)
         view.queue.push_back({i + 1, 1, 0, somebody("\xe6\xbc\xa2\xe5\xad\x97 \xc3\xa9t\xc3\xa9"), 5});
     for (const std::size_t columns : {1U, 2U, 5U, 20U, 40U, 79U, 80U, 300U}) {

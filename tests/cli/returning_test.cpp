@@ -30,8 +30,8 @@ struct World {
 
     HeldLease& lease(const std::string& name) {
         Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 60s, BootClock::now(), BootClock::now()};
-        leases.push_back(std::make_unique<HeldLease>(client, console,
-                                                     PoolRef{PoolId::random(), name, name, {}, {}}, grant));
+        leases.push_back(std::make_unique<HeldLease>(
+            client, console, PoolRef{.id = PoolId::random(), .name = name, .argument = name}, grant));
         return *leases.back();
     }
     // Tries to return them all for so long. Returns what was said.

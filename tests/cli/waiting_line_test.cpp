@@ -23,7 +23,7 @@ struct Bench {
         return err.take();
     }
     static NoSlot place(std::size_t rank, unsigned count = 4, unsigned slots = 1) {
-        return {wire::NotGranted{"no resource available", rank, 7, count, count, 240}, true, slots};
+        return {wire::BorrowRefused{"no resource available", rank, 7, count, count, 240}, true, slots};
     }
 
     CapturedStderr err;
@@ -39,7 +39,7 @@ TEST_CASE("who waits without a terminal gives a sign of life every two minutes")
     CHECK(bench.until(start + 400ms).empty());
     CHECK(bench.until(start + 1s) == "semactl: waiting for vsim, up to 10m\n");
     bench.line.place(Bench::place(3));
-    bench.line.tell_place(bench.now);
+    bench.line.say_place(bench.now);
     CHECK(bench.err.take() == "semactl: waiting for vsim: 3rd of 7, ~4m \u00b7 4/4 in use\n");
     CHECK(bench.until(start + 1s + 2min - 500ms).empty());
     CHECK(bench.until(start + 1s + 2min) ==
@@ -68,7 +68,7 @@ TEST_CASE("any other line is a sign of life") {
     bench.until(start + 1s);
     for (std::size_t rank = 7; rank > 1; --rank) {
         bench.line.place(Bench::place(rank));
-        bench.line.tell_place(bench.now);
+        bench.line.say_place(bench.now);
         CHECK(bench.err.take().find("still") == std::string::npos);
         CHECK(bench.until(bench.now + 90s).empty());
     }

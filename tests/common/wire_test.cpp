@@ -173,23 +173,20 @@ TEST_CASE("an answer that is not ours is refused, not misread") {
 TEST_CASE("a registration names what is to change, and nothing else") {
     const auto plain = parse_register_request(R"({"count": 2})", 1000);
     REQUIRE(plain);
-    CHECK_FALSE(plain->slots);
-    CHECK_FALSE(plain->cooldown);
-    CHECK_FALSE(plain->name);
-    CHECK_FALSE(plain->renewable);
+    CHECK_FALSE(is_any(plain->settings));
 
     const auto full = parse_register_request(
         R"({"count": 2, "slots": ["/dev/ttyUSB0", {"host": "a"}], "cooldown": 1.5, "name": "boards", "renewable": false})",
         1000);
     REQUIRE(full);
-    CHECK(*full->slots == std::vector<Payload>{R"("/dev/ttyUSB0")", R"({"host":"a"})"});
-    CHECK(*full->cooldown == 1500ms);
-    CHECK(*full->name == "boards");
-    CHECK(*full->renewable == false);
+    CHECK(*full->settings.payloads == std::vector<Payload>{R"("/dev/ttyUSB0")", R"({"host":"a"})"});
+    CHECK(*full->settings.cooldown == 1500ms);
+    CHECK(*full->settings.name == "boards");
+    CHECK(*full->settings.renewable == false);
 }
 
 TEST_CASE("a pool's payloads are one string or object for each slot") {
-    CHECK(parse_register_request(R"({"count": 0, "slots": []})", 1000)->slots->empty());
+    CHECK(parse_register_request(R"({"count": 0, "slots": []})", 1000)->settings.payloads->empty());
     CHECK(register_reason(pool_with(R"("slots":["a"])")) == "accepted");
     CHECK(register_reason(pool_with(R"("slots":[{}])")) == "accepted");
     CHECK(register_reason(pool_with(R"("slots":[""])")) == "accepted");
@@ -225,9 +222,9 @@ TEST_CASE("a payload may be 31 objects deep, and no deeper") {
 }
 
 TEST_CASE("a cooldown is 0 seconds to 30 days") {
-    CHECK(*parse_register_request(pool_with(R"("cooldown":0)"), 1000)->cooldown == 0s);
-    CHECK(*parse_register_request(pool_with(R"("cooldown":0.001)"), 1000)->cooldown == 1ms);
-    CHECK(*parse_register_request(pool_with(R"("cooldown":2592000)"), 1000)->cooldown ==
+    CHECK(*parse_register_request(pool_with(R"("cooldown":0)"), 1000)->settings.cooldown == 0s);
+    CHECK(*parse_register_request(pool_with(R"("cooldown":0.001)"), 1000)->settings.cooldown == 1ms);
+    CHECK(*parse_register_request(pool_with(R"("cooldown":2592000)"), 1000)->settings.cooldown ==
           std::chrono::hours(24 * 30));
     const std::string too_long = "cooldown must be at most 30 days";
     CHECK(register_reason(pool_with(R"("cooldown":2592000.001)")) == too_long);
@@ -245,22 +242,22 @@ TEST_CASE("a pool's name has at most 256 characters, whatever their size") {
     const std::string reason = "name must have at most 256 characters";
     for (const std::string character : {"a", "\u00fc", "\u20ac", "\U0001f512"}) {
         CAPTURE(character);
-        CHECK(*parse_register_request(pool_with(R"("name":)" + quoted(times(256, character))), 1000)->name ==
-              times(256, character));
+        CHECK(*parse_register_request(pool_with(R"("name":)" + quoted(times(256, character))), 1000)
+                   ->settings.name == times(256, character));
         CHECK(register_reason(pool_with(R"("name":)" + quoted(times(257, character)))) == reason);
     }
     // A surrogate pair is one character.
     CHECK(register_reason(pool_with(R"("name":)" + quoted(times(256, R"(\ud83d\udd12)")))) == "accepted");
     CHECK(register_reason(pool_with(R"("name":)" + quoted(times(257, R"(\ud83d\udd12)")))) == reason);
     CHECK(register_reason(pool_with(R"("name":"\ud83d")")) == "body is not valid JSON");
-    CHECK(parse_register_request(pool_with(R"("name":"")"), 1000)->name == "");
+    CHECK(parse_register_request(pool_with(R"("name":"")"), 1000)->settings.name == "");
     CHECK(register_reason(pool_with(R"("name":null)")) == "name must be a string");
     CHECK(register_reason(pool_with(R"("name":7)")) == "name must be a string");
     CHECK(register_reason(pool_with(R"("name":["a"])")) == "name must be a string");
 }
 
 TEST_CASE("renewable is true or false") {
-    CHECK(*parse_register_request(pool_with(R"("renewable":true)"), 1000)->renewable == true);
+    CHECK(*parse_register_request(pool_with(R"("renewable":true)"), 1000)->settings.renewable == true);
     for (const char* value : {"1", "0", "null", R"("false")", "[]"}) {
         CAPTURE(value);
         CHECK(register_reason(pool_with(R"("renewable":)" + std::string(value))) ==
@@ -288,8 +285,8 @@ TEST_CASE("a borrow of the base fields is not extended, and one with any other f
 }
 
 TEST_CASE("a borrow asks for 1 slot to the largest count") {
-    CHECK(parse_borrow_request(borrow_with(R"("slots":1)"), 1000)->slots == 1);
-    CHECK(parse_borrow_request(borrow_with(R"("slots":1000)"), 1000)->slots == 1000);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":1)"), 1000)->settings.payloads == 1);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":1000)"), 1000)->settings.payloads == 1000);
     for (const char* value :
          {"0", "-1", "1001", "4294967297", "18446744073709551615", "99999999999999999999", "1e300"}) {
         CAPTURE(value);
@@ -364,12 +361,12 @@ TEST_CASE("a callback is refused rather than ignored") {
 }
 
 TEST_CASE("a field's last value counts, however deep the ones before it were") {
-    CHECK(parse_borrow_request(borrow_with(R"("slots":[[["a"]]],"slots":3)"), 1000)->slots == 3);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":[[["a"]]],"slots":3)"), 1000)->settings.payloads == 3);
     CHECK(parse_borrow_request(borrow_with(R"("holder":{"name":"a"},"holder":{"url":"b"})"), 1000)
               ->holder->name == std::nullopt);
     CHECK(borrow_reason(borrow_with(R"("slots":3,"slots":[3])")) == "slots must be an integer");
-    CHECK(*parse_register_request(pool_with(R"("slots":[{"a":1,"b":{"a":2},"a":{"c":3}}])"), 1000)->slots ==
-          std::vector<Payload>{R"({"a":{"c":3},"b":{"a":2}})"});
+    CHECK(*parse_register_request(pool_with(R"("slots":[{"a":1,"b":{"a":2},"a":{"c":3}}])"), 1000)
+               ->settings.payloads == std::vector<Payload>{R"({"a":{"c":3},"b":{"a":2}})"});
 }
 
 TEST_CASE("a keepalive names a lease and a positive ttl") {
@@ -422,8 +419,9 @@ TEST_CASE("payloads are kept as they were given, without white space") {
           R"({"n":18446744073709551615,"z":-9223372036854775808})", "{\"\U0001f512\":\"\u00fc\"}"}) {
         CAPTURE(payload);
         CHECK(parse_payload(payload).value() == payload);
-        const RegisterRequest request{1, {{payload}}};
-        CHECK(*parse_register_request(to_json(request), 1000).value().slots == std::vector<Payload>{payload});
+        const RegisterRequest request{.count = 1, .settings = {.payloads = {{payload}}}};
+        CHECK(*parse_register_request(to_json(request), 1000).value().settings.payloads ==
+              std::vector<Payload>{payload});
     }
     CHECK(parse_payload(" { \"b\" : 1 ,\n \"a\" : [ ] } ").value() == R"({"a":[],"b":1})");
     CHECK(parse_payload(R"("\u00fc")").value() == "\"\u00fc\"");
@@ -497,19 +495,19 @@ TEST_CASE("a renewal has the lease's four keys, or says that it is not held") {
 }
 
 TEST_CASE("a borrow that got nothing is told where it stands") {
-    const NotGranted answer{"no resource available", 3, 2, 4, 4, 17};
+    const BorrowRefused answer{"no resource available", 3, 2, 4, 4, 17};
     const std::string text = to_json(answer);
     CHECK(text == R"({"error":"no resource available","rank":3,"queue":2,"in_use":4,"count":4,"eta":17})");
-    const auto read = parse_not_granted(text);
+    const auto read = parse_borrow_refused(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
     CHECK(parse_error_body(text)->error == "no resource available");
 
-    const std::string unknown = to_json(NotGranted{"no resource available", 1, 0, 4, 4, std::nullopt});
+    const std::string unknown = to_json(BorrowRefused{"no resource available", 1, 0, 4, 4, std::nullopt});
     CHECK(unknown ==
           R"({"error":"no resource available","rank":1,"queue":0,"in_use":4,"count":4,"eta":null})");
-    CHECK(parse_not_granted(unknown)->eta == std::nullopt);
-    CHECK_FALSE(parse_not_granted(R"({"error":"no resource available"})"));
+    CHECK(parse_borrow_refused(unknown)->eta == std::nullopt);
+    CHECK_FALSE(parse_borrow_refused(R"({"error":"no resource available"})"));
 }
 
 TEST_CASE("what a revocation, a cancellation and a version say is read back") {
@@ -520,17 +518,22 @@ TEST_CASE("what a revocation, a cancellation and a version say is read back") {
     CHECK_FALSE(parse_revoked("{}"));
     CHECK(parse_cancelled(R"({"cancelled":true})")->cancelled);
     CHECK_FALSE(parse_cancelled(R"({"cancelled":"true"})"));
-    CHECK(parse_version(to_json(Version{"1.2"}))->version == "1.2");
+    CHECK(parse_version(to_json(ServerVersion{"1.2"}))->version == "1.2");
 }
 
 TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and read back") {
-    PoolView view{some_pool, "", 0, 0, 0, true, {}, {}, {}, {}};
+    PoolDetails view{.id = some_pool};
     CHECK(to_json(view) ==
           R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,)"
           R"("renewable":true,"cooldown":0,"holders":[],"queue":[],"eta":null})");
-    CHECK(parse_pool_view(to_json(view))->name.empty());
+    CHECK(parse_pool_details(to_json(view))->settings.name.empty());
 
-    view = {some_pool, "boards", 4, 3, 1, false, 1500ms, {}, {}, 0};
+    view = {.id = some_pool,
+            .settings = {.name = "boards", .cooldown = 1500ms, .renewable = false},
+            .count = 4,
+            .in_use = 3,
+            .available = 1,
+            .eta = 0};
     view.holders.push_back(
         {0, {0, 2}, holder("ci \U0001f512", "http://ci/7"), 1781337600, 1781337630, 29, 41});
     view.holders.push_back({1, {1}, nullptr, 1781337601, 1781337631, 30, 42});
@@ -547,11 +550,11 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
         R"({"position":1,"positions":[1],"holder":null,"granted_at_unix":1781337601,"expires_at_unix":1781337631,"expires_in":30,"fence":42}],)"
         R"("queue":[{"rank":1,"slots":2,"priority":-3,"holder":{"url":"http://ci/8"},"waiting_for":5},)"
         R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0,"away":true}],"eta":0})");
-    const auto read = parse_pool_view(text);
+    const auto read = parse_pool_details(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
     CHECK(*read->holders[0].holder == Holder{"ci \U0001f512", "http://ci/7"});
-    CHECK(read->cooldown == 1500ms);
+    CHECK(read->settings.cooldown == 1500ms);
 
     for (
         const char* body :
@@ -559,7 +562,7 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,"renewable":true,"cooldown":0,"holders":[{}],"queue":[],"eta":null})",
          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,"renewable":true,"cooldown":0,"holders":[],"queue":[7],"eta":null})"}) {
         CAPTURE(body);
-        CHECK_FALSE(parse_pool_view(body));
+        CHECK_FALSE(parse_pool_details(body));
     }
 }
 
@@ -599,14 +602,19 @@ TEST_CASE("requests with base fields alone are written as before") {
 }
 
 TEST_CASE("requests with extensions are read as they were written") {
-    const RegisterRequest pool{2, {{R"("a")", R"({"b":1})"}}, 2500ms, "boards", false};
+    const RegisterRequest pool{.count = 2,
+                               .settings = {.name = "boards",
+                                            .cooldown = 2500ms,
+                                            .renewable = false,
+                                            .payloads = {{R"("a")", R"({"b":1})"}}}};
     const auto pool_read = parse_register_request(to_json(pool), 1000);
     REQUIRE(pool_read);
     CHECK(pool_read->count == 2);
-    CHECK(pool_read->slots == pool.slots);
-    CHECK(pool_read->cooldown == pool.cooldown);
-    CHECK(pool_read->name == pool.name);
-    CHECK(pool_read->renewable == pool.renewable);
+    sema::for_each_setting([&](const auto& setting) {
+        CAPTURE(setting.field);
+        CHECK(pool_read->settings.*setting.change == pool.settings.*setting.change);
+        CHECK(pool.settings.*setting.change);
+    });
 
     const BorrowRequest borrow{1500ms, 2s, some_lease, 3, -7, holder("ci", "http://ci/7"), true};
     const auto borrow_read = parse_borrow_request(to_json(borrow), 1000);
@@ -634,6 +642,7 @@ TEST_CASE("every duration is read to the microsecond as it was written") {
     for (const auto ttl : {1us, 123us, 246us, 253us, 501us, 999'999us, 35'000'001us}) {
         CAPTURE(ttl.count());
         CHECK(parse_borrow_request(to_json(BorrowRequest{ttl, ttl}), 1000)->ttl == ttl);
-        CHECK(*parse_register_request(to_json(RegisterRequest{1, {}, ttl}), 1000)->cooldown == ttl);
+        const RegisterRequest pool{.count = 1, .settings = {.cooldown = ttl}};
+        CHECK(*parse_register_request(to_json(pool), 1000)->settings.cooldown == ttl);
     }
 }

@@ -125,6 +125,10 @@ const std::string& help_of(const std::vector<std::string>& command) {
     return help;
 }
 
+bool takes_pool(const std::string& subcommand) {
+    return help_of({SEMACTL, subcommand}).find("\n  POOL ") != std::string::npos;
+}
+
 Words all_subcommands() {
     const std::string help = help_of({SEMACTL});
     return subcommands_in(help) + subcommand_aliases_in(help);
@@ -198,6 +202,29 @@ TEST_CASE("a shell offers the values of flags") {
     check(shell, expectations);
 }
 
+TEST_CASE("the value of an option is no pool and no subcommand") {
+    const Shell shell = any_shell();
+    CAPTURE(shell.kind());
+    const Words global = value_flags_in(help_of({SEMACTL}));
+    Words all = global;
+    Expectations expectations;
+    for (const std::string& name : all_subcommands()) {
+        const Words own = value_flags_in(help_of({SEMACTL, name}));
+        all.insert(own.begin(), own.end());
+        if (!takes_pool(name)) continue;
+        for (const std::string& flag : global + own)
+            expectations.emplace_back("semactl " + name + " " + flag + " 5 ",
+                                      flag == "--config" ? references : aliases + references);
+    }
+    // The functions of these two read an option's value by the option's name, wherever it stands.
+    if (!shell.is("zsh")) {
+        for (const std::string& flag : all)
+            expectations.emplace_back("semactl " + flag + " 5 ", all_subcommands());
+    }
+    CHECK(all.size() > 20);
+    check(shell, expectations);
+}
+
 TEST_CASE("a shell offers the configuration file's aliases as pools") {
     const Words pools = aliases + references;
     Expectations expectations = {{"semactl run v", {"vsim"}},
@@ -210,10 +237,8 @@ TEST_CASE("a shell offers the configuration file's aliases as pools") {
                                  {"semactl return vsim env:X e", {}},
                                  {"semactl resize vsim ", {"+1", "-1"}},
                                  {"semactl inspect vsim g", {}}};
-    // Those whose help has the pool.
     for (const std::string& name : all_subcommands()) {
-        if (help_of({SEMACTL, name}).find("\n  POOL ") != std::string::npos)
-            expectations.emplace_back("semactl " + name + " ", pools);
+        if (takes_pool(name)) expectations.emplace_back("semactl " + name + " ", pools);
     }
     CHECK(expectations.size() > 20);
     check(any_shell(), expectations);

@@ -185,6 +185,21 @@ PoolSettings settings(Store& store, const PoolId& pool) {
     return *stored;
 }
 
+// Another value than the given one, for each type that a setting has.
+std::string another(const std::string& text) {
+    return text + "x";
+}
+bool another(bool flag) {
+    return !flag;
+}
+Duration another(Duration duration) {
+    return duration + 1500us;
+}
+std::vector<Payload> another(std::vector<Payload> payloads) {
+    payloads.push_back("{\"seat\":1}");
+    return payloads;
+}
+
 }  // namespace
 
 TEST_CASE("a new store has no pools and no anchor") {
@@ -539,20 +554,44 @@ TEST_CASE("settings are kept as they were set, and nothing is there before") {
     on_every_store([](Subject& store) {
         store.put_pool(pool_a, 1, 4);
         CHECK_FALSE(loaded(*store, pool_a).settings);
-        const PoolSettings full{"seats of \xc3\xa4 lab",
-                                90s,
-                                false,
-                                {"\"\"", "{\"url\":\"http://x/\\n\"}", "\"\xe2\x80\xa8\"", "\"a b\""}};
+        const PoolSettings full{
+            .name = "seats of \xc3\xa4 lab",
+            .cooldown = 90s,
+            .renewable = false,
+            .payloads = {"\"\"", "{\"url\":\"http://x/\\n\"}", "\"\xe2\x80\xa8\"", "\"a b\""}};
         REQUIRE(committed(store.commit({change(pool_a).from(1).to(2).set(full)})));
         CHECK(settings(*store, pool_a) == full);
         REQUIRE(committed(store.commit({change(pool_a).from(2).to(3).count(9).put(some_slot(0))})));
         store.reopen();
         CHECK(settings(*store, pool_a) == full);
-        const PoolSettings other{"", Duration::max(), true, {}};
+        const PoolSettings other{.cooldown = Duration::max()};
         const Version version = loaded(*store, pool_a).version;
         REQUIRE(committed(store.commit({change(pool_a).from(version).to(version + 1).set(other)})));
         CHECK(settings(*store, pool_a) == other);
         CHECK(loaded(*store, pool_a).slots.size() == 1);
+    });
+}
+
+TEST_CASE("each setting is kept on its own, and all of them together") {
+    PoolSettings all;
+    for_each_setting([&](const auto& setting) { all.*setting.value = another(all.*setting.value); });
+    on_every_store([&](Subject& store) {
+        store.put_pool(pool_a, 1, 4);
+        const auto check = [&](const PoolSettings& given) {
+            const Version version = loaded(*store, pool_a).version;
+            REQUIRE(committed(store.commit({change(pool_a).from(version).to(version + 1).set(given)})));
+            store.reopen();
+            CHECK(settings(*store, pool_a) == given);
+        };
+        check(PoolSettings());
+        for_each_setting([&](const auto& setting) {
+            CAPTURE(setting.field);
+            PoolSettings one;
+            one.*setting.value = all.*setting.value;
+            REQUIRE(one != PoolSettings());
+            check(one);
+        });
+        check(all);
     });
 }
 
@@ -729,8 +768,8 @@ TEST_CASE("a deleted pool leaves neither settings nor places, and one made again
         CHECK(loaded(*store, pool_a).fence == 3000);
 
         const KeptPlace fresh = some_place(2);
-        REQUIRE(committed(store.commit(
-            {change(pool_a).from(7).to(8).clear().count(1).set({"new", {}, true, {}}).queue(fresh)})));
+        REQUIRE(committed(
+            store.commit({change(pool_a).from(7).to(8).clear().count(1).set({.name = "new"}).queue(fresh)})));
         CHECK(settings(*store, pool_a).name == "new");
         CHECK(places(*store, pool_a) == std::vector{fresh});
         // Its fence outlives that, though nobody named it.
@@ -765,7 +804,7 @@ class RandomBatches {
         if (clears) next.clear();
         if (clears && draw(2) == 0) return draw(2) == 0 ? next.to(0) : next.to(0).fence(fence_ += 10);
         if (base == 0 || clears || draw(4) == 0) next.count(draw(6)).fence(fence_ += 10);
-        if (draw(6) == 0) next.set({"name", Duration(draw(9)), draw(2) == 0, {draw(9) ? "\"x\"" : "{}"}});
+        if (draw(6) == 0) next.set(some_settings());
         for (const LeaseId& lease : leases_) {
             const unsigned what = draw(6);
             if (what == 0) next.queue({lease, 0, ++arrivals_, 1 + draw(3), TimePoint(1s)});
@@ -777,6 +816,13 @@ class RandomBatches {
             if (what == 1) next.drop(position);
         }
         return next;
+    }
+
+    PoolSettings some_settings() {
+        return {.name = "name",
+                .cooldown = Duration(draw(9)),
+                .renewable = draw(2) == 0,
+                .payloads = {draw(9) ? "\"x\"" : "{}"}};
     }
 
     std::mt19937 random_;

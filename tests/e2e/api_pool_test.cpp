@@ -165,9 +165,16 @@ TEST_CASE("a registration without a proper count is refused and changes nothing"
 TEST_CASE("unknown fields are ignored") {
     const RunningServer server;
     const TestPool pool(server, id);
+    const std::string lease = R"({"lease":")" + id + R"(",)";
     CHECK(pool.put(R"({"comment":{"count":7},"count":2})").body == state_body(2, 0, 2));
-    CHECK(pool.borrow(R"({"ttl":1,"colour":"red"})").status == 200);
-    CHECK(pool.give_back(R"({"lease":")" + id + R"(","why":null})").body == R"({"returned":false})");
+    const HttpResponse granted = pool.borrow(R"({"ttl":60,"colour":"red"})");
+    CHECK(granted.status == 200);
+    CHECK(keys_of(granted.body) == "lease position expires_at_unix expires_in ");
+    CHECK(pool.borrow(R"({"ttl":60,"holder":{"name":"ann","colour":"red"}})").status == 200);
+    CHECK(pool.give_back(lease + R"("why":null})").body == R"({"returned":false})");
+    CHECK(pool.keepalive(lease + R"("ttl":5,"why":[]})").body == R"({"renewed":false})");
+    CHECK(pool.revoke(R"({"position":1,"why":"?"})").body == R"({"revoked":true})");
+    CHECK(pool.resize(R"({"by":1,"why":{}})").body == state_body(3, 1, 2));
 }
 
 TEST_CASE("pools do not know of each other") {

@@ -96,8 +96,7 @@ std::vector<std::string> uuids_of(const std::string& text) {
 ///   server's from then on, in commands too. UUIDs that were in a command before are the reader's choice.
 /// - Unix times, of which is known when they can have been.
 /// - Seconds: `expires_in` can be lower than in the document, by as much as this takes; `waiting_for` and
-/// `eta`
-///   are any number.
+///   `eta` are any number.
 ///
 /// All else is as in the document, keys and their order included.
 class Story {

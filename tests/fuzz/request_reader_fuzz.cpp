@@ -24,7 +24,7 @@ void hold(bool fact, const char* meaning) {
 
 struct Outcome {
     std::vector<Message> messages;
-    Rejected rejected;
+    BadRequest rejected;
     std::size_t continues = 0;
 };
 
@@ -66,7 +66,7 @@ Outcome read(const std::vector<std::string_view>& parts) {
             } else if (auto* message = std::get_if<Message>(&next)) {
                 outcome.messages.push_back(std::move(*message));
             } else {
-                outcome.rejected = std::get<Rejected>(std::move(next));
+                outcome.rejected = std::get<BadRequest>(std::move(next));
                 return outcome;
             }
         }

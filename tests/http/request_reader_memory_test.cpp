@@ -87,7 +87,7 @@ TEST_CASE("a reader holds no request once it refused one") {
     reader.feed(std::string(40, 'x'));
     REQUIRE(std::holds_alternative<NeedMore>(reader.next()));
     reader.feed("\r\n");
-    REQUIRE(std::holds_alternative<Rejected>(reader.next()));
+    REQUIRE(std::holds_alternative<BadRequest>(reader.next()));
     CHECK(live_allocations <= before + 1);  // the reason
     CHECK(reader.buffered() == 0);
 }

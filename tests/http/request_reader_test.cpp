@@ -21,7 +21,7 @@ string describe(const Message& message) {
            (message.authorization.empty() ? "" : " by " + message.authorization);
 }
 
-string describe(const Rejected& rejected) {
+string describe(const BadRequest& rejected) {
     return std::to_string(rejected.status) + " " + rejected.reason;
 }
 
@@ -35,7 +35,7 @@ bool drain(RequestReader& reader, Answers& answers) {
         } else if (const auto* message = std::get_if<Message>(&next)) {
             answers.push_back(describe(*message));
         } else {
-            answers.push_back(describe(std::get<Rejected>(next)));
+            answers.push_back(describe(std::get<BadRequest>(next)));
             return false;
         }
     }
@@ -218,9 +218,9 @@ TEST_CASE("what one request says does not stick to the next") {
 TEST_CASE("after a refusal nothing is read any more") {
     RequestReader reader{Limits{}};
     reader.feed("G@T / HTTP/1.1\r\n");
-    CHECK(std::get<Rejected>(reader.next()).status == 400);
+    CHECK(std::get<BadRequest>(reader.next()).status == 400);
     reader.feed(get_with(""));
-    CHECK(std::get<Rejected>(reader.next()).reason == "method is not a token");
+    CHECK(std::get<BadRequest>(reader.next()).reason == "method is not a token");
     CHECK(reader.buffered() == 0);
     CHECK_FALSE(reader.idle());
 }
@@ -269,7 +269,7 @@ TEST_CASE("a line that comes a byte at a time is looked through once") {
         REQUIRE(std::holds_alternative<NeedMore>(reader.next()));
     }
     reader.feed("x");
-    CHECK(std::get<Rejected>(reader.next()).status == 414);
+    CHECK(std::get<BadRequest>(reader.next()).status == 414);
 }
 
 TEST_CASE("request lines of the right form are accepted") {

@@ -240,7 +240,7 @@ TEST_CASE("a lease is told in the form that was asked for") {
     CHECK(bench.routes.respond(pool, granted).body ==
           base + R"(,"positions":[1,4],"fence":12,"slots":[null,null],"granted_at_unix":3599990})");
     granted.settings = std::make_shared<const PoolSettings>(
-        PoolSettings{"", {}, true, {R"("a")", R"({"n":1})", R"("c")", R"("d")"}});
+        PoolSettings{.payloads = {R"("a")", R"({"n":1})", R"("c")", R"("d")"}});
     CHECK(bench.routes.respond(pool, granted).body ==
           base + R"(,"positions":[1,4],"fence":12,"slots":[{"n":1},null],"granted_at_unix":3599990})");
 }
@@ -272,7 +272,15 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
     using namespace std::chrono_literals;
     Bench bench;
     const auto pool = *PoolId::parse(id);
-    PoolView view{5, now, nullptr, 6, 2, 4, {some_lease()}, {}, 1500ms};
+    PoolView view{.revision = 5,
+                  .at = now,
+                  .settings = nullptr,
+                  .count = 6,
+                  .in_use = 2,
+                  .available = 4,
+                  .leases = {some_lease()},
+                  .queue = {},
+                  .eta = 1500ms};
     const std::string holder = R"({"position":1,"positions":[1,4],"holder":null,"granted_at_unix":3599990,)"
                                R"("expires_at_unix":3600049,"expires_in":49,"fence":12})";
     const auto text = [&](const std::string& name, const std::string& more, const std::string& rest) {
@@ -288,7 +296,8 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
 
     view.leases.clear();
     view.eta.reset();
-    view.settings = std::make_shared<const PoolSettings>(PoolSettings{"seats\nof \"us\"", 500ms, false, {}});
+    view.settings = std::make_shared<const PoolSettings>(
+        PoolSettings{.name = "seats\nof \"us\"", .cooldown = 500ms, .renewable = false});
     Waiter waiter;
     waiter.claim.slots = 2;
     waiter.claim.priority = -5;
@@ -303,7 +312,15 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
 TEST_CASE("nothing is listed with less than no time left") {
     using namespace std::chrono_literals;
     Bench bench;
-    const PoolView view{5, now + 1h, nullptr, 6, 2, 4, {some_lease()}, {}, {}};
+    const PoolView view{.revision = 5,
+                        .at = now + 1h,
+                        .settings = nullptr,
+                        .count = 6,
+                        .in_use = 2,
+                        .available = 4,
+                        .leases = {some_lease()},
+                        .queue = {},
+                        .eta = {}};
     CHECK_THAT(bench.routes.event(*PoolId::parse(id), view), test::has_text(R"("expires_in":0)"));
 }
 

@@ -98,7 +98,7 @@ TEST_CASE("what is not held is not kept alive, and nobody learns whether there i
     bench.made(1);
     const auto unknown = bench.keep_alive(LeaseId::random(), 10s);
     CHECK_FALSE(unknown.as<LeaseRenewed>().lease);
-    bench.put(wire::RegisterRequest{1, {}, {}, {}, false});
+    bench.put({.count = 1, .settings = {.renewable = false}});
     const Lease held = bench.granted();
     CHECK(bench.keep_alive(held.id, 10s).is(Refusal::not_renewable));
 }
@@ -152,7 +152,7 @@ TEST_CASE("a revoke is told once it is stored, and undone where it could not be"
 
 TEST_CASE("an extended borrow is answered with the pool's settings, a plain one is not") {
     Bench bench;
-    bench.put(wire::RegisterRequest{2, std::vector<wire::Payload>{"\"a\"", "\"b\""}, {}, {}, {}});
+    bench.put({.count = 2, .settings = {.payloads = {{"\"a\"", "\"b\""}}}});
     const auto plain = bench.borrow();
     const auto extended = bench.borrow(LeaseId::random());
     bench.flush();
@@ -677,7 +677,9 @@ TEST_CASE("fences grow on over everything that becomes of a pool") {
 
 TEST_CASE("settings and the rest of a slot outlive a restart") {
     Bench bench;
-    bench.put(wire::RegisterRequest{1, std::vector<wire::Payload>{"{\"seat\":1}"}, 10s, "seats", false});
+    bench.put(
+        {.count = 1,
+         .settings = {.name = "seats", .cooldown = 10s, .renewable = false, .payloads = {{"{\"seat\":1}"}}}});
     const Lease held = bench.granted();
     bench.give_back(held.id);
     bench.flush();
@@ -688,7 +690,7 @@ TEST_CASE("settings and the rest of a slot outlive a restart") {
     CHECK(early.is(Refusal::no_resource));
     const auto look = bench.holders();
     CHECK(*look.as<std::shared_ptr<const PoolView>>()->settings ==
-          PoolSettings{"seats", 10s, false, {"{\"seat\":1}"}});
+          PoolSettings{.name = "seats", .cooldown = 10s, .renewable = false, .payloads = {"{\"seat\":1}"}});
     bench.clock.pass(1us);
     CHECK(bench.granted().position() == 0);
 }
@@ -716,12 +718,14 @@ TEST_CASE("who is served by a raise is served by the settings that came with it"
 
 TEST_CASE("a count alone leaves the settings, payloads beyond it too") {
     Bench bench;
-    bench.put(wire::RegisterRequest{2, std::vector<wire::Payload>{"\"a\"", "\"b\""}, 10s, "seats", false});
+    bench.put({.count = 2,
+               .settings = {
+                   .name = "seats", .cooldown = 10s, .renewable = false, .payloads = {{"\"a\"", "\"b\""}}}});
     bench.put(1);
     bench.put(2);
-    bench.put(wire::RegisterRequest{2, {}, {}, "", {}});
+    bench.put({.count = 2, .settings = {.name = ""}});
     const auto look = bench.holders();
     bench.flush();
     CHECK(*look.as<std::shared_ptr<const PoolView>>()->settings ==
-          PoolSettings{"", 10s, false, {"\"a\"", "\"b\""}});
+          PoolSettings{.cooldown = 10s, .renewable = false, .payloads = {"\"a\"", "\"b\""}});
 }

@@ -82,7 +82,7 @@ TEST_CASE("a whole number of pages is listed, and no more") {
 
 TEST_CASE("a list tells names, slots and waiters, the same before and after a pool's first use") {
     Bench bench;
-    bench.put({2, {}, 10s, "seats"});
+    bench.put({.count = 2, .settings = {.name = "seats", .cooldown = 10s}});
     bench.flush();
     bench.granted(60s);
     const Lease short_lease = bench.granted(20s);

@@ -41,7 +41,7 @@ TEST_CASE("a pool is copied with its settings, its leases and what is left of th
     live.holder = std::make_shared<const Holder>(Holder{"somebody", {}});
     HeldSlot ended = some_slot(1);
     ended.expires_at = now - 1s;
-    const PoolSettings settings{"seats", 5s, false, {"\"a\""}};
+    const PoolSettings settings{.name = "seats", .cooldown = 5s, .renewable = false, .payloads = {"\"a\""}};
     REQUIRE(committed(both.from->commit(
         {change(pool).to(1).count(4).fence(77).set(settings).put(live).put(ended)}, std::nullopt)));
     const auto done = both.migrate();

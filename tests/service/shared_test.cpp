@@ -207,7 +207,7 @@ TEST_CASE("a lease that was given back is over on every server at once, though i
     const PoolId id = PoolId::random();
     Server here(memory, id);
     Server there(memory, id);
-    here.put(wire::RegisterRequest{1, {}, 1s});
+    here.put({.count = 1, .settings = {.cooldown = 1s}});
     here.flush();
     const Lease lease = here.granted();
     there.give_back(lease.id);
@@ -225,11 +225,11 @@ TEST_CASE("a slot rests no longer once the cooldown is taken away, however doubt
     SharedMemory memory;
     memory.set_clock_error(5ms);
     Server server(memory, PoolId::random());
-    server.put(wire::RegisterRequest{1, {}, 3600s});
+    server.put({.count = 1, .settings = {.cooldown = 3600s}});
     server.flush();
     server.give_back(server.granted().id);
     server.flush();
-    server.put(wire::RegisterRequest{1, {}, 0s});
+    server.put({.count = 1, .settings = {.cooldown = 0s}});
     server.flush();
     server.granted();
 }

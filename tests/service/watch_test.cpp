@@ -52,7 +52,7 @@ TEST_CASE("who watches is shown the pool at once, and again after each change on
     CHECK(watcher.latest().revision > watcher.view(0).revision);
     bench.pass(a_while);
     CHECK(watcher.told() == 2);
-    bench.put(wire::RegisterRequest{2, {}, {}, "seats", {}});
+    bench.put({.count = 2, .settings = {.name = "seats"}});
     bench.flush();
     REQUIRE(watcher.told() == 3);
     CHECK(watcher.latest().settings->name == "seats");
@@ -145,7 +145,7 @@ TEST_CASE("an expiry is shown in its time, though nobody waits") {
 
 TEST_CASE("a slot that has rested is shown in its time") {
     Bench bench;
-    bench.put(wire::RegisterRequest{1, {}, 10s, {}, {}});
+    bench.put({.count = 1, .settings = {.cooldown = 10s}});
     bench.give_back(bench.granted().id);
     bench.flush();
     const Watcher watcher(bench);

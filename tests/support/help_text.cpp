@@ -10,6 +10,15 @@ std::string list_of_subcommands(const std::string& help) {
     return help.substr(std::min(help.find("Subcommands:"), help.size()));
 }
 
+const std::string names = "-[A-Za-z-]+(?:, *-[A-Za-z-]+)*";
+
+std::set<std::string> names_in(const std::set<std::string>& lists) {
+    std::set<std::string> all;
+    for (const std::string& list : lists)
+        all.merge(all_matches(list, "(-[A-Za-z-]+)"));
+    return all;
+}
+
 }  // namespace
 
 std::set<std::string> all_matches(const std::string& text, const std::string& pattern) {
@@ -21,10 +30,12 @@ std::set<std::string> all_matches(const std::string& text, const std::string& pa
 }
 
 std::set<std::string> flags_in(const std::string& help) {
-    std::set<std::string> all;
-    for (const std::string& names : all_matches(help, "\n +(-[A-Za-z-]+(?:, *-[A-Za-z-]+)*)"))
-        all.merge(all_matches(names, "(-[A-Za-z-]+)"));
-    return all;
+    return names_in(all_matches(help, "\n +(" + names + ")"));
+}
+
+// The value has a name in capitals, a single space behind the option's.
+std::set<std::string> value_flags_in(const std::string& help) {
+    return names_in(all_matches(help, "\n +(" + names + ") [A-Z]"));
 }
 
 std::set<std::string> subcommands_in(const std::string& help) {

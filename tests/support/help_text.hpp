@@ -11,6 +11,9 @@ std::set<std::string> all_matches(const std::string& text, const std::string& pa
 /// Every flag in a help, as they stand at the lines' beginnings: all the names that an option has.
 std::set<std::string> flags_in(const std::string& help);
 
+/// Those of them that take a value.
+std::set<std::string> value_flags_in(const std::string& help);
+
 /// The subcommands that a help lists, by their first names.
 std::set<std::string> subcommands_in(const std::string& help);
 

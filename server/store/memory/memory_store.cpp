@@ -62,7 +62,8 @@ class MemoryStore : public Store {
         const auto found = data_->pools.find(id);
         if (found == data_->pools.end()) return Absent{data_->deleted_fence};
         const MemoryPool& pool = found->second;
-        PoolRecord record{pool.version, pool.count, pool.fence, pool.settings, {}, {}};
+        PoolRecord record{
+            .version = pool.version, .count = pool.count, .fence = pool.fence, .settings = pool.settings};
         for (const auto& [position, slot] : pool.slots)
             record.slots.push_back(slot);
         for (const auto& [lease, place] : pool.places)

@@ -39,6 +39,16 @@ class RowWriter {
         if (words) return text(*words);
         return none();
     }
+    /// A setting's.
+    RowWriter& value(bool value) { return flag(value); }
+    RowWriter& value(const std::string& value) { return text(value); }
+    RowWriter& value(Duration value) { return number(value.count()); }
+    RowWriter& value(const std::vector<Payload>& value) {
+        number(value.size());
+        for (const Payload& payload : value)
+            text(payload);
+        return *this;
+    }
     RowWriter& holder(const std::shared_ptr<const Holder>& holder) {
         if (!holder) return none();
         return flag(true).optional_text(holder->name).optional_text(holder->url);
@@ -54,7 +64,7 @@ class RowWriter {
 };
 
 /// Reads what RowWriter wrote. After the first thing that is not as it should be, whatever it returns means
-/// nothing, and is_good() is false.
+/// nothing, and is_whole() is false.
 class RowReader {
   public:
     explicit RowReader(std::string_view row) : rest_(row) {}
@@ -94,6 +104,14 @@ class RowReader {
         if (is_none()) return std::nullopt;
         return text();
     }
+    /// Of a setting's type.
+    void read(bool& value) { value = flag(); }
+    void read(std::string& value) { value = text(); }
+    void read(Duration& value) { value = Duration(number<Duration::rep>()); }
+    void read(std::vector<Payload>& value) {
+        for (auto left = number<std::size_t>(); left > 0 && good_; --left)
+            value.push_back(text());
+    }
     std::shared_ptr<const Holder> holder() {
         if (is_none()) return nullptr;
         if (!flag()) good_ = false;
@@ -102,7 +120,6 @@ class RowReader {
         return std::make_shared<const Holder>(Holder{std::move(name), std::move(url)});
     }
 
-    bool is_good() const { return good_; }
     /// Nothing follows.
     bool is_whole() const { return good_ && rest_.empty(); }
 
@@ -165,14 +182,25 @@ std::optional<KeptPlace> read_place(std::string_view field, std::string_view row
     return place;
 }
 
+template <class Visit>
+void for_each_setting_in_row(Visit visit) {
+    for (unsigned place = 0; place < std::tuple_size_v<decltype(pool_settings)>; ++place) {
+        for_each_setting([&](const auto& setting) {
+            if (setting.row_place == place) visit(setting);
+        });
+    }
+}
+
+// A row of an earlier semad has no more settings than there were then.
+constexpr unsigned fewest_settings = 4;
+
 std::shared_ptr<const PoolSettings> read_settings(std::string_view row) {
     PoolSettings settings;
     RowReader reader(row);
-    settings.cooldown = Duration(reader.number<Duration::rep>());
-    settings.renewable = reader.flag();
-    settings.name = reader.text();
-    for (auto left = reader.number<std::size_t>(); left > 0 && reader.is_good(); --left)
-        settings.payloads.push_back(reader.text());
+    for_each_setting_in_row([&](const auto& setting) {
+        const bool may_be_absent = setting.row_place >= fewest_settings;
+        if (!may_be_absent || !reader.is_whole()) reader.read(settings.*setting.value);
+    });
     if (!reader.is_whole()) return nullptr;
     return std::make_shared<const PoolSettings>(std::move(settings));
 }
@@ -308,10 +336,7 @@ void write_row(const KeptPlace& place, std::string& row) {
 
 void write_row(const PoolSettings& settings, std::string& row) {
     RowWriter writer(row);
-    writer.number(settings.cooldown.count()).flag(settings.renewable).text(settings.name);
-    writer.number(settings.payloads.size());
-    for (const std::string& payload : settings.payloads)
-        writer.text(payload);
+    for_each_setting_in_row([&](const auto& setting) { writer.value(settings.*setting.value); });
 }
 
 StoredPool read_pool(const Reply& fields) {

@@ -13,7 +13,7 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 /// SQLite's handles as owned values, and its error codes as exceptions. What the database means is not
-/// known here: that is sqlite.cpp's.
+/// known here, but in sqlite_store.cpp.
 namespace sema::sqlite {
 
 /// A call that failed. what() is for people: SQLite's words, the operating system's where a file could not
@@ -114,6 +114,7 @@ class Statement {
 
     void bind(int index, std::int64_t value);
     void bind(int index, std::string_view value);
+    void bind(int index, const std::string& value) { bind(index, std::string_view(value)); }
     void bind(int index, const std::optional<std::string>& value);
     void bind(int index, const boost::uuids::uuid& value);
     bool step();

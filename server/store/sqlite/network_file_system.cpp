@@ -7,7 +7,7 @@
 namespace sema {
 namespace {
 
-// As statfs(2) tells them; few of them are in the kernel's headers.
+// As statfs(2) reports them; few of them are in the kernel's headers.
 struct FileSystem {
     std::uint32_t type;
     const char* name;

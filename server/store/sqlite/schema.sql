@@ -1,8 +1,8 @@
 -- The database of a semad: what is written here outlives the server. To look at it with the sqlite3
 -- program, stop the server first (it locks the file), or take a copy.
 --
--- Ids are UUIDs in their 16 bytes: hex(id) shows them. They are secrets: who knows a pool's id may use
--- the pool. Columns whose names end in _us are microseconds.
+-- Ids are UUIDs in their 16 bytes: hex(id) shows them. They are secrets: to know a pool's id is to have
+-- the use of the pool. Columns whose names end in _us are microseconds.
 
 -- Marks the file as a semad's ('SEMA' in ASCII), and the format that this text describes. A server
 -- refuses a file with another mark or a later format.
@@ -24,8 +24,8 @@ CREATE TABLE deleted_fence (
     fence INTEGER NOT NULL
 ) STRICT;
 
--- What pools were told beside their count, for those that were told anything. `payloads` has a
--- line per position, each of which is the JSON text of a string or an object.
+-- What pools have beside their count, for those where anything was ever set (common/pool_settings.hpp).
+-- `payloads` has a line per position, each of which is the JSON text of a string or an object.
 CREATE TABLE settings (
     pool BLOB NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE settings (
 -- granted_at_us and expires_at_us are points on the server's own timeline, which clock_anchor relates to
 -- the time of day. ttl_us is how long the lease was asked for; 0 says that it was ended at expires_at_us, and
 -- that the slot rests since. `chosen` is 1 where the borrower chose the lease's id. The first slot of a lease
--- tells its holder.
+-- names its holder.
 CREATE TABLE leases (
     pool BLOB NOT NULL,
     position INTEGER NOT NULL,

@@ -23,10 +23,11 @@ using sqlite::Database;
 using sqlite::Row;
 using sqlite::Transaction;
 
-// As schema.sql sets them.
+// As schema.sql sets it.
 constexpr std::int64_t application_id = 0x53454D41;
-constexpr std::int64_t format_version = 2;
 constexpr std::int64_t oldest_format = 1;
+// The one that schema.sql sets: each migration leads to the next.
+constexpr std::int64_t format_version = oldest_format + std::int64_t{std::size(migrations)};
 
 // Of a pool that this handle has not committed to yet. Any but 0 would do.
 constexpr Version first_version = 1;
@@ -43,20 +44,61 @@ std::int64_t to_sql(std::uint64_t number) {
     return static_cast<std::int64_t>(number);
 }
 
-// Payloads are JSON texts, which have no line breaks.
-std::string to_lines(const std::vector<std::string>& texts) {
+// A setting, as its column has it.
+std::string_view to_column(const std::string& text) {
+    return text;
+}
+
+std::int64_t to_column(bool flag) {
+    return flag;
+}
+
+std::int64_t to_column(Duration duration) {
+    return duration.count();
+}
+
+// A line each. Payloads are JSON texts, which have no line breaks.
+std::string to_column(const std::vector<Payload>& payloads) {
     std::string lines;
-    for (const std::string& text : texts)
-        lines += text + '\n';
+    for (const Payload& payload : payloads)
+        lines += payload + '\n';
     return lines;
 }
 
-std::vector<std::string> from_lines(const std::string& lines) {
-    std::vector<std::string> texts;
-    std::istringstream stream(lines);
+void from_column(const Row& row, int column, std::string& text) {
+    text = row.text(column);
+}
+
+void from_column(const Row& row, int column, bool& flag) {
+    flag = row.integer(column) != 0;
+}
+
+void from_column(const Row& row, int column, Duration& duration) {
+    duration = Duration(row.integer(column));
+}
+
+void from_column(const Row& row, int column, std::vector<Payload>& payloads) {
+    std::istringstream stream(row.text(column));
     for (std::string line; std::getline(stream, line);)
-        texts.push_back(line);
-    return texts;
+        payloads.push_back(line);
+}
+
+std::string select_settings_sql() {
+    std::string columns;
+    for_each_setting(
+        [&](const auto& setting) { columns += (columns.empty() ? "" : ", ") + std::string(setting.column); });
+    return "SELECT " + columns + " FROM settings WHERE pool = ?1";
+}
+
+std::string put_settings_sql() {
+    std::string columns = "pool";
+    std::string values = "?1";
+    int number = 1;
+    for_each_setting([&](const auto& setting) {
+        columns += std::string(", ") + setting.column;
+        values += ", ?" + std::to_string(++number);
+    });
+    return "REPLACE INTO settings (" + columns + ") VALUES (" + values + ")";
 }
 
 constexpr const char* no_database = "it is not an SQLite database: name another file";
@@ -122,8 +164,9 @@ class SqliteStore : public Store {
             std::optional<PoolRecord> record;
             select_pool_.query(
                 [&](const Row& row) {
-                    record = PoolRecord{versions_.try_emplace(pool, first_version).first->second,
-                                        row.number(0), static_cast<std::uint64_t>(row.integer(1))};
+                    record = PoolRecord{.version = versions_.try_emplace(pool, first_version).first->second,
+                                        .count = row.number(0),
+                                        .fence = static_cast<std::uint64_t>(row.integer(1))};
                 },
                 pool.uuid());
             if (!record) return Absent{deleted_fence()};
@@ -188,8 +231,10 @@ class SqliteStore : public Store {
         try {
             std::optional<ClockAnchor> anchor;
             select_anchor_.query([&](const Row& row) {
-                anchor = ClockAnchor{row.text(0), Duration(row.integer(1)), Duration(row.integer(2)),
-                                     time_point(row.integer(3))};
+                anchor = ClockAnchor{.boot_id = row.text(0),
+                                     .boot_time = Duration(row.integer(1)),
+                                     .wall_time = Duration(row.integer(2)),
+                                     .timeline = time_point(row.integer(3))};
             });
             return anchor;
         } catch (const sqlite::Failure& error) {
@@ -239,24 +284,30 @@ class SqliteStore : public Store {
     }
 
     static HeldSlot held_slot(const Row& row) {
-        return {LeaseId(row.uuid(1)),       row.number(0),
-                time_point(row.integer(2)), time_point(row.integer(3)),
-                Duration(row.integer(4)),   static_cast<std::uint64_t>(row.integer(5)),
-                row.integer(6) != 0,        holder(row, 7)};
+        return {.lease = LeaseId(row.uuid(1)),
+                .position = row.number(0),
+                .granted_at = time_point(row.integer(2)),
+                .expires_at = time_point(row.integer(3)),
+                .ttl = Duration(row.integer(4)),
+                .fence = static_cast<std::uint64_t>(row.integer(5)),
+                .chosen = row.integer(6) != 0,
+                .holder = holder(row, 7)};
     }
 
     static KeptPlace place(const Row& row) {
-        return {LeaseId(row.uuid(0)),
-                static_cast<int>(row.integer(1)),
-                static_cast<std::uint64_t>(row.integer(2)),
-                row.number(3),
-                time_point(row.integer(4)),
-                holder(row, 5)};
+        return {.lease = LeaseId(row.uuid(0)),
+                .priority = static_cast<int>(row.integer(1)),
+                .arrival = static_cast<std::uint64_t>(row.integer(2)),
+                .slots = row.number(3),
+                .queued_at = time_point(row.integer(4)),
+                .holder = holder(row, 5)};
     }
 
     static std::shared_ptr<const PoolSettings> settings(const Row& row) {
-        return std::make_shared<const PoolSettings>(PoolSettings{
-            row.text(0), Duration(row.integer(1)), row.integer(2) != 0, from_lines(row.text(3))});
+        PoolSettings settings;
+        int column = 0;
+        for_each_setting([&](const auto& setting) { from_column(row, column++, settings.*setting.value); });
+        return std::make_shared<const PoolSettings>(std::move(settings));
     }
 
     std::uint64_t deleted_fence() {
@@ -291,9 +342,11 @@ class SqliteStore : public Store {
             if (fence && update_fence_.run(id, to_sql(*fence)) != 1) return false;
         }
         if (settings) {
-            const std::string payloads = to_lines(settings->payloads);
-            put_settings_.run(id, std::string_view(settings->name), std::int64_t{settings->cooldown.count()},
-                              std::int64_t{settings->renewable}, std::string_view(payloads));
+            // A structured binding is not captured.
+            const PoolSettings& values = *settings;
+            std::apply(
+                [&](const auto&... setting) { put_settings_.run(id, to_column(values.*setting.value)...); },
+                pool_settings);
         }
         return true;
     }
@@ -352,8 +405,8 @@ class SqliteStore : public Store {
     std::optional<FileIdentity> file_;
     /// Known once something was written to it.
     std::optional<FileIdentity> log_;
-    /// Of the pools loaded or committed so far. Nobody else has the file open, so versions need not be in it:
-    /// a commit that changes one lease then writes one page of it, and not two.
+    /// Of the pools loaded or committed so far. No other process has the file open, so versions need not be
+    /// in it: a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;
 
     sqlite::Statement select_pool_{database_, "SELECT count, fence FROM pools WHERE id = ?1"};
@@ -373,11 +426,8 @@ class SqliteStore : public Store {
         "INSERT INTO deleted_fence (id, fence) SELECT 1, fence FROM pools WHERE id = ?1"
         " ON CONFLICT (id) DO UPDATE SET fence = max(fence, excluded.fence)"};
 
-    sqlite::Statement select_settings_{
-        database_, "SELECT name, cooldown_us, renewable, payloads FROM settings WHERE pool = ?1"};
-    sqlite::Statement put_settings_{
-        database_,
-        "REPLACE INTO settings (pool, name, cooldown_us, renewable, payloads) VALUES (?1, ?2, ?3, ?4, ?5)"};
+    sqlite::Statement select_settings_{database_, select_settings_sql().c_str()};
+    sqlite::Statement put_settings_{database_, put_settings_sql().c_str()};
     sqlite::Statement clear_settings_{database_, "DELETE FROM settings WHERE pool = ?1"};
 
     sqlite::Statement select_leases_{
@@ -417,16 +467,14 @@ class SqliteStore : public Store {
 // longer, and its fdatasync has to store the new length too, which takes twice as long.
 constexpr const char* tuning = "PRAGMA cache_size = -65536";
 
-enum class Content { nothing, earlier_store, store };
-
 std::int64_t ask_number(const Database& database, const char* query) {
     std::int64_t number = 0;
     sqlite::Statement(database, query).query([&](const Row& row) { number = row.integer(0); });
     return number;
 }
 
-// What the database holds, or why it is not for us.
-Expected<Content> inspect(const Database& database) {
+// The format of the store in the database, 0 where it is empty, or why it is not for us.
+Expected<std::int64_t> format_of(const Database& database) {
     const std::int64_t mark = ask_number(database, "PRAGMA application_id");
     const std::int64_t format = ask_number(database, "PRAGMA user_version");
     if (mark == application_id) {
@@ -439,10 +487,10 @@ Expected<Content> inspect(const Database& database) {
             "SELECT count(*) FROM sqlite_schema WHERE name IN ('pools', 'leases', 'clock_anchor')";
         if (ask_number(database, tables) != 3)
             return failure("it is damaged: restore it from a backup or name another file");
-        return format == format_version ? Content::store : Content::earlier_store;
+        return format;
     }
     const std::int64_t tables = ask_number(database, "SELECT count(*) FROM sqlite_schema");
-    if (mark == 0 && format == 0 && tables == 0) return Content::nothing;
+    if (mark == 0 && format == 0 && tables == 0) return 0;
     return failure("it is another program's database: name another file");
 }
 
@@ -479,7 +527,7 @@ void make_private_file(const fs::path& path) {
     }
 }
 
-// Why the file at `path`, which exists, cannot be a store, as far as can be told without touching it.
+// Why the file at `path`, which exists, cannot be a store, as far as can be seen without touching it.
 //
 // Only SQLite may open the file: to close a descriptor of it drops the locks that this process holds on
 // it (POSIX takes them from the process), those of another store open on the same file included.
@@ -488,8 +536,8 @@ std::optional<Error> objection_to(const fs::path& path, fs::file_type type) {
     if (type != fs::file_type::regular) return Error{"it is not a regular file: name another file"};
     // SQLite takes a single byte for an empty file.
     if (fs::file_size(path) == 1) return Error{no_database};
-    const auto content = inspect(Database::peek(path));
-    if (!content) return content.error();
+    const auto format = format_of(Database::peek(path));
+    if (!format) return format.error();
     return std::nullopt;
 }
 
@@ -500,17 +548,18 @@ std::optional<Error> take_over(Database& database, const fs::path& path) {
     // first: then the log's index lives in memory, and no -shm file is made.
     database.execute("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL");
     Transaction transaction(database, Transaction::Lock::exclusive);
-    const auto content = inspect(database);
-    if (!content) {
+    const auto format = format_of(database);
+    if (!format) {
         database.keep_log_on_close();
-        return content.error();
+        return format.error();
     }
-    if (*content == Content::nothing) {
+    if (*format == 0) {
         // For an empty file that was there already. Ours are private from the first moment on.
         fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
         database.execute(schema_sql);
-    } else if (*content == Content::earlier_store) {
-        database.execute(migrate_1_to_2_sql);
+    } else {
+        for (std::int64_t next = *format; next < format_version; ++next)
+            database.execute(migrations[next - oldest_format]);
     }
     transaction.commit();
     return std::nullopt;

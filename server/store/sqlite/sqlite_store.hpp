@@ -10,7 +10,7 @@ namespace sema {
 
 /// What becomes of a path whose folder is not there.
 enum class MissingFolder {
-    /// Somebody wrote it, and is likely to have mistyped it.
+    /// The user gave the path, and is likely to have mistyped it.
     refuse,
     /// It is made, and those above it, with mode 0700.
     make
@@ -26,7 +26,7 @@ enum class MissingFolder {
 /// folder is not there, or cannot be written. The file is left as it was in all these cases.
 ///
 /// A commit that failed (the disk is full, or reports an error) leaves the store usable: it did not
-/// happen, as load() will tell, and later ones succeed once the cause is gone. One case is open: where it
+/// happen, as load() will show, and later ones succeed once the cause is gone. One case is open: where it
 /// was the final fsync that failed, and the process is killed before a later commit succeeds, the failed
 /// batch may be there, whole, when the file is next opened.
 Expected<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path,

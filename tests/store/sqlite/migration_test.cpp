@@ -165,7 +165,7 @@ TEST_CASE("all that is new can be stored in a migrated database") {
     slot.fence = 9;
     slot.chosen = true;
     slot.holder = std::make_shared<const Holder>(Holder{"somebody", "http://x/"});
-    const PoolSettings settings{"seats", 5s, false, {"\"a\""}};
+    const PoolSettings settings{.name = "seats", .cooldown = 5s, .renewable = false, .payloads = {"\"a\""}};
     {
         const auto store = old.open();
         const Version version = loaded(*store, pool).version;

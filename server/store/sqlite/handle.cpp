@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 #include <utility>
+#include <vector>
 
 namespace sema::sqlite {
 namespace {
@@ -119,6 +120,29 @@ bool Database::read_only() const {
 
 void Database::keep_log_on_close() {
     check(sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr), handle_);
+}
+
+// Zeros are no frames of a log: to SQLite, whose checksums and salts they lack, the log ends before them.
+void Database::lengthen_log(std::int64_t pages) {
+    // SQLite opens the log when it first reads after the change of the journal mode.
+    execute("PRAGMA schema_version");
+    sqlite3_file* log = nullptr;
+    sqlite3_file_control(handle_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log == nullptr || log->pMethods == nullptr) return;
+    std::int64_t page_size = 0;
+    Statement(*this, "PRAGMA page_size").query([&](const Row& row) { page_size = row.integer(0); });
+    constexpr std::int64_t log_header = 32;
+    constexpr std::int64_t frame_header = 24;
+    const sqlite3_int64 length = log_header + pages * (frame_header + page_size);
+    const std::vector<char> zeros(64 * 1024);
+    sqlite3_int64 end = 0;
+    if (log->pMethods->xFileSize(log, &end) != SQLITE_OK) return;
+    while (end < length) {
+        const auto size = std::min<sqlite3_int64>(length - end, static_cast<sqlite3_int64>(zeros.size()));
+        if (log->pMethods->xWrite(log, zeros.data(), static_cast<int>(size), end) != SQLITE_OK) break;
+        end += size;
+    }
+    log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
 }
 
 std::int64_t Row::integer(int column) const {

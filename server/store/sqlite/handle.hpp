@@ -56,6 +56,11 @@ class Database {
     /// Leaves the write-ahead log as it is when the database is closed, for a file that is not ours.
     void keep_log_on_close();
 
+    /// Makes the file of the write-ahead log so long at once that it holds `pages` pages, unless it does
+    /// already. What is in it stays as it is. Best effort: where there is no room the log is as long as could
+    /// be. REQUIRES: the journal mode is WAL.
+    void lengthen_log(std::int64_t pages);
+
     sqlite3* raw() const { return handle_; }
 
   private:

@@ -412,10 +412,13 @@ class SqliteStore : public Store {
         database_, "SELECT boot_id, boot_time_us, wall_time_us, timeline_us FROM clock_anchor"};
 };
 
-// 64 MiB hold a million leases, and are only taken up as needed. The log is left to be copied into the
-// database every 1000 pages, SQLite's own value: until it has that length once, each commit makes the file
-// longer, and its fdatasync has to store the new length too, which takes twice as long.
+// 64 MiB hold a million leases, and are only taken up as needed.
 constexpr const char* tuning = "PRAGMA cache_size = -65536";
+
+// The log is copied into the database, and begun anew, once it has 1000 pages (SQLite's own value) or what
+// the commit that comes to them adds. While a commit makes the file longer, its fdatasync has to store the
+// new length too, and takes twice as long: so the file has that length from the start.
+constexpr std::int64_t log_pages = 1000 + 100;
 
 enum class Content { nothing, earlier_store, store };
 
@@ -534,6 +537,7 @@ Expected<Database> open_database(const fs::path& path, MissingFolder missing) {
     if (auto objection = take_over(database, path)) return tl::unexpected(*std::move(objection));
     database.execute("PRAGMA journal_mode = WAL");
     database.execute(tuning);
+    database.lengthen_log(log_pages);
     return database;
 }
 

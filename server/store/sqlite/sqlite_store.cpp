@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <sstream>
 #include <system_error>
 #include <unordered_map>
@@ -107,6 +108,10 @@ std::optional<FileIdentity> identity_of(const fs::path& path) {
     if (stat(path.c_str(), &status) != 0) return std::nullopt;
     return FileIdentity{status.st_dev, status.st_ino};
 }
+
+// A commit to a file that was removed is lost when the process ends. To look at each commit whether the files
+// are still there would take longer than many a small commit takes the processor.
+constexpr std::chrono::seconds look_interval(1);
 
 class SqliteStore : public Store {
   public:
@@ -210,8 +215,7 @@ class SqliteStore : public Store {
     // same base, since nothing else was committed in between.
     CommitResult commit_all(const std::vector<PoolChange>& batch, const std::optional<ClockAnchor>& anchor) {
         if (batch.empty() && !anchor) return Committed{};
-        // What goes into a file that was removed is lost when the server ends.
-        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) {
+        if (!files_are_in_place()) {
             return StoreFailure{"the store " + path_.string() +
                                 " was removed or replaced: put its files back, or start semad anew"};
         }
@@ -231,6 +235,15 @@ class SqliteStore : public Store {
         } catch (const sqlite::Failure& error) {
             return failed_to("commit", error);
         }
+    }
+
+    // Looks at the names once a second. Where they lead to other files, each call looks, until they are back.
+    bool files_are_in_place() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now < next_look_) return true;
+        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) return false;
+        next_look_ = now + look_interval;
+        return true;
     }
 
     static std::shared_ptr<const Holder> holder(const Row& row, int column) {
@@ -352,6 +365,7 @@ class SqliteStore : public Store {
     std::optional<FileIdentity> file_;
     /// Known once something was written to it.
     std::optional<FileIdentity> log_;
+    std::chrono::steady_clock::time_point next_look_;
     /// Of the pools loaded or committed so far. Nobody else has the file open, so versions need not be in it:
     /// a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;

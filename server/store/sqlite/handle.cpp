@@ -218,8 +218,17 @@ int Statement::changed_rows() const {
     return sqlite3_changes(database_);
 }
 
-Transaction::Transaction(Database& database, Lock lock) : database_(database) {
-    database.execute(lock == Lock::exclusive ? "BEGIN EXCLUSIVE" : "BEGIN IMMEDIATE");
+Transaction::Statements Transaction::for_writing(const Database& database) {
+    return {{database, "BEGIN IMMEDIATE"}, {database, "COMMIT"}};
+}
+
+Transaction::Statements Transaction::exclusive(const Database& database) {
+    return {{database, "BEGIN EXCLUSIVE"}, {database, "COMMIT"}};
+}
+
+Transaction::Transaction(Database& database, Statements& statements)
+    : database_(database), statements_(statements) {
+    statements_.begin.run();
 }
 
 // SQLite itself has rolled back already after some errors (a full disk, a failed write), and then a
@@ -230,7 +239,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-    database_.execute("COMMIT");
+    statements_.commit.run();
 }
 
 }  // namespace sema::sqlite

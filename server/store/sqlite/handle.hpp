@@ -132,14 +132,17 @@ class Statement {
 /// usable whatever failed within it.
 class Transaction {
   public:
-    enum class Lock {
-        /// No other connection may write.
-        write,
-        /// No other connection may do anything.
-        exclusive
+    /// Its statements, prepared once for many transactions.
+    struct Statements {
+        Statement begin;
+        Statement commit;
     };
+    /// No other connection may write.
+    static Statements for_writing(const Database& database);
+    /// No other connection may do anything.
+    static Statements exclusive(const Database& database);
 
-    explicit Transaction(Database& database, Lock lock = Lock::write);
+    Transaction(Database& database, Statements& statements);
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;
     ~Transaction();
@@ -148,6 +151,7 @@ class Transaction {
 
   private:
     Database& database_;
+    Statements& statements_;
 };
 
 }  // namespace sema::sqlite

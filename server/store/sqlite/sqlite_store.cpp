@@ -220,7 +220,7 @@ class SqliteStore : public Store {
                                 " was removed or replaced: put its files back, or start semad anew"};
         }
         try {
-            Transaction transaction(database_);
+            Transaction transaction(database_, transaction_);
             for (const PoolChange& change : batch) {
                 if (!apply_to_pool(change)) return Stale{};
                 apply_to_leases(change);
@@ -370,6 +370,8 @@ class SqliteStore : public Store {
     /// a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;
 
+    Transaction::Statements transaction_ = Transaction::for_writing(database_);
+
     sqlite::Statement select_pool_{database_, "SELECT count, fence FROM pools WHERE id = ?1"};
     sqlite::Statement insert_pool_{
         database_, "INSERT INTO pools (id, count, fence) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING"};
@@ -516,7 +518,8 @@ std::optional<Error> take_over(Database& database, const fs::path& path) {
     // The first transaction takes the lock, and the exclusive mode keeps it to the end. It has to be set
     // first: then the log's index lives in memory, and no -shm file is made.
     database.execute("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL");
-    Transaction transaction(database, Transaction::Lock::exclusive);
+    auto statements = Transaction::exclusive(database);
+    Transaction transaction(database, statements);
     const auto content = inspect(database);
     if (!content) {
         database.keep_log_on_close();

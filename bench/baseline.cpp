@@ -20,6 +20,8 @@
 namespace sema::bench {
 namespace {
 
+using boost::asio::ip::tcp;
+
 [[noreturn]] void fail(int error, const std::string& what) {
     throw std::system_error(error, std::generic_category(), what);
 }
@@ -67,65 +69,134 @@ void run_and_wait(Command& command, const posix_spawn_file_actions_t& actions) {
     if (status != 0) throw std::runtime_error(command.name + " did not end with status 0");
 }
 
+/// A file in which one block after the other is written, and is on the disk then. As a log does, it goes over
+/// the same blocks again and again, so that its length never changes.
+class DurableBlocks {
+  public:
+    explicit DurableBlocks(const std::string& folder) : path_(folder + "/fdatasync") {
+        file_ = open(path_.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+        check(file_ >= 0, path_);
+        for (next_ = 0; next_ < count; ++next_)
+            write_block();
+        check(fsync(file_) == 0, path_);
+    }
+    DurableBlocks(const DurableBlocks&) = delete;
+    DurableBlocks& operator=(const DurableBlocks&) = delete;
+    ~DurableBlocks() {
+        close(file_);
+        unlink(path_.c_str());
+    }
+
+    void write_one() {
+        next_ = (next_ + 1) % count;
+        write_block();
+        check(fdatasync(file_) == 0, path_);
+    }
+
+  private:
+    static constexpr int count = 256;
+
+    void write_block() {
+        constexpr std::array<char, 4096> block{};
+        const auto offset = static_cast<off_t>(block.size()) * next_;
+        check(pwrite(file_, block.data(), block.size(), offset) == static_cast<ssize_t>(block.size()), path_);
+    }
+
+    std::string path_;
+    int file_ = -1;
+    int next_ = 0;
+};
+
+/// One end of a TCP connection over which messages of 200 bytes go.
+class MessageSocket {
+  public:
+    explicit MessageSocket(boost::asio::io_context& io) : socket(io) {}
+
+    void send() { boost::asio::write(socket, boost::asio::buffer(message_)); }
+    /// False when the other end has closed.
+    bool receive() {
+        boost::system::error_code closed;
+        return boost::asio::read(socket, boost::asio::buffer(message_), closed) == message_.size();
+    }
+    void close() { socket.close(); }
+
+    tcp::socket socket;
+
+  private:
+    std::array<char, 200> message_{};
+};
+
+/// Both ends of a connection on the loopback interface.
+struct LoopbackPair {
+    explicit LoopbackPair(boost::asio::io_context& io) : here(io), there(io) {
+        tcp::acceptor acceptor(io, {boost::asio::ip::address_v4::loopback(), 0});
+        here.socket.connect(acceptor.local_endpoint());
+        there.socket = acceptor.accept();
+        here.socket.set_option(tcp::no_delay(true));
+        there.socket.set_option(tcp::no_delay(true));
+    }
+
+    MessageSocket here;
+    MessageSocket there;
+};
+
 }  // namespace
 
 void measure_disk(const std::string& folder, int rounds) {
-    constexpr int blocks = 256;  // as a log does, go over the same blocks again and again
-    const std::string path = folder + "/fdatasync";
-    const std::array<char, 4096> block{};
-    const int file = open(path.c_str(), O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-    check(file >= 0, path);
-    const auto write_block = [&](int number) {
-        const auto offset = static_cast<off_t>(block.size()) * number;
-        check(pwrite(file, block.data(), block.size(), offset) == static_cast<ssize_t>(block.size()), path);
-    };
-    for (int i = 0; i < blocks; ++i)
-        write_block(i);
-    check(fsync(file) == 0, path);
+    DurableBlocks blocks(folder);
     Samples samples;
     for (int i = 0; i < rounds; ++i) {
         const auto start = Clock::now();
-        write_block(i % blocks);
-        check(fdatasync(file) == 0, path);
+        blocks.write_one();
         samples.add(Clock::now() - start);
     }
-    close(file);
-    unlink(path.c_str());
     report("fdatasync", samples);
 }
 
 void measure_loopback(int rounds) {
-    using boost::asio::ip::tcp;
     boost::asio::io_context io;
-    tcp::acceptor acceptor(io, {boost::asio::ip::address_v4::loopback(), 0});
-    std::array<char, 200> message{};
-    std::thread peer([&acceptor, size = message.size()] {
-        tcp::socket socket = acceptor.accept();
-        socket.set_option(tcp::no_delay(true));
-        std::vector<char> echo(size);
-        boost::system::error_code closed;
-        while (boost::asio::read(socket, boost::asio::buffer(echo), closed) == size) {
-            boost::asio::write(socket, boost::asio::buffer(echo));
-        }
+    LoopbackPair connection(io);
+    std::thread peer([&connection] {
+        while (connection.there.receive())
+            connection.there.send();
     });
     Samples samples;
-    {
-        tcp::socket socket(io);
-        socket.connect(acceptor.local_endpoint());
-        socket.set_option(tcp::no_delay(true));
-        for (int i = 0; i < rounds; ++i) {
-            const auto start = Clock::now();
-            boost::asio::write(socket, boost::asio::buffer(message));
-            boost::asio::read(socket, boost::asio::buffer(message));
-            samples.add(Clock::now() - start);
-        }
+    for (int i = 0; i < rounds; ++i) {
+        const auto start = Clock::now();
+        connection.here.send();
+        connection.here.receive();
+        samples.add(Clock::now() - start);
     }
+    connection.here.close();
     peer.join();
     report("loopback", samples);
 }
 
+void measure_hand_off(const std::string& folder, int rounds) {
+    boost::asio::io_context io;
+    DurableBlocks blocks(folder);
+    LoopbackPair holder(io);
+    LoopbackPair waiter(io);
+    std::thread peer([&] {
+        while (holder.there.receive()) {
+            blocks.write_one();
+            waiter.there.send();
+        }
+    });
+    Samples samples;
+    for (int i = 0; i < rounds; ++i) {
+        std::this_thread::sleep_for(rest_before_hand_off);
+        const auto start = Clock::now();
+        holder.here.send();
+        waiter.here.receive();
+        samples.add(Clock::now() - start);
+    }
+    holder.here.close();
+    peer.join();
+    report("wake", samples);
+}
+
 void measure_redis(unsigned short port, int rounds) {
-    using boost::asio::ip::tcp;
     boost::asio::io_context io;
     tcp::socket socket(io);
     socket.connect({boost::asio::ip::address_v4::loopback(), port});
@@ -134,6 +205,7 @@ void measure_redis(unsigned short port, int rounds) {
     std::array<char, 5> answer{};
     Samples samples;
     for (int i = 0; i < rounds; ++i) {
+        std::this_thread::sleep_for(rest_before_hand_off);
         const auto start = Clock::now();
         boost::asio::write(socket, boost::asio::buffer(command));
         boost::asio::read(socket, boost::asio::buffer(answer));

@@ -162,8 +162,8 @@ class Wake {
                 waiter_.give_back([this] { part_done(); });
             },
             taken);
-        // Long enough for the request to be in the queue, on whatever store.
-        timer_.expires_after(10ms);
+        // The rest is long enough for the request to be in the queue, on whatever store.
+        timer_.expires_after(rest_before_hand_off);
         timer_.async_wait([this](const boost::system::error_code&) {
             returned_ = Clock::now();
             holder_.give_back([this] { part_done(); });
@@ -397,6 +397,11 @@ int run(int argc, char** argv) {
     disk->callback([&] { measure_disk(folder, 300); });
 
     app.add_subcommand("loopback", "a round trip over TCP")->callback([] { measure_loopback(10'000); });
+
+    auto* hand_off = app.add_subcommand("hand-off", "what a return to the waiter's answer takes at least");
+    hand_off->add_option("folder", folder)->required();
+    hand_off->add_option("--count", count, "how many rounds")->required();
+    hand_off->callback([&] { measure_hand_off(folder, count); });
 
     auto* redis = app.add_subcommand("redis", "a lone write to a Redis");
     redis->add_option("--port", target.ports)->required()->expected(1);

@@ -164,16 +164,14 @@ void Connection::handle(const Message& message) {
     http_1_0_ = message.http_1_0;
     head_only_ = message.method() == "HEAD";
     if (!Engine::knows(message.method())) return respond(error_response(501, "method not implemented"));
-    const bool handled = worker_.engine().dispatch(message.request_line, message.body, [&](Request request) {
-        request.authorization = message.authorization;
-        auto result = worker_.routes().handle(request, [self = shared_from_this()](const Answer& answer) {
-            self->worker_.deliver(self, answer);
-        });
-        if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
-        call_ = std::get<Pending>(result);
-        state_ = State::waiting;
-    });
-    if (!handled) respond(error_response(400, "request not understood"));
+    const Engine::Target* target = worker_.engine().parse(message.request_line);
+    if (target == nullptr) return respond(error_response(400, "request not understood"));
+    const Request request{target->method, target->path, message.body, message.authorization};
+    auto result = worker_.routes().handle(
+        request, [self = shared_from_this()](const Answer& answer) { self->worker_.deliver(self, answer); });
+    if (const auto* response = std::get_if<Response>(&result)) return respond(*response);
+    call_ = std::get<Pending>(result);
+    state_ = State::waiting;
 }
 
 void Connection::answered(const Answer& answer) {

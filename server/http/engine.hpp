@@ -1,8 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace sema::http {
 
@@ -20,22 +21,35 @@ struct Request {
 /// library, and on which of its versions, is in engine.cpp. One thread at a time may use an engine.
 class Engine {
   public:
+    struct Target {
+        std::string method;
+        /// Decoded, without the query.
+        std::string path;
+    };
+
     Engine();
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Parses `request_line` (well-formed, without its CRLF) and calls `handle` with what it says, once.
-    /// False: the library refused it, and `handle` was not called.
-    [[nodiscard]] bool dispatch(std::string_view request_line, std::string_view body,
-                                const std::function<void(const Request&)>& handle);
+    /// What `request_line` (well-formed, without its CRLF) asks for, until the next call. Nothing: the
+    /// library refused it. Lines that came lately are not parsed again.
+    [[nodiscard]] const Target* parse(std::string_view request_line);
 
     /// Whether the library takes requests with this method at all.
     static bool knows(std::string_view method);
 
   private:
-    class Server;
-    std::unique_ptr<Server> server_;
+    class Parser;
+    struct Known {
+        std::string request_line;
+        Target target;
+    };
+
+    std::unique_ptr<Parser> parser_;
+    /// Each line has one place, by its hash. What comes to a place later takes it over.
+    std::vector<Known> known_;
+    Target unknown_;
 };
 
 }  // namespace sema::http

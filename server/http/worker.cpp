@@ -68,7 +68,9 @@ void Worker::run() {
         }
         hand_out_own();
         more = routes_.settle();
-        if (hand_out_own()) more = true;
+        // After the answers there is more only where a request that came in one go with an answered one was
+        // handled.
+        if (hand_out_own() && (routes_.settle() || !own_.empty())) more = true;
     }
 }
 

@@ -143,8 +143,8 @@ class TestPool {
     std::string id_;
 };
 
-/// While this lives, the server cannot make a file of its store any larger, as if its disk were full.
-/// REQUIRES: its store is SQLite, and something was stored.
+/// While this lives, the server can store nothing, as if its disk were full and its store's files had to
+/// become larger. REQUIRES: its store is SQLite.
 class FullDisk {
   public:
     explicit FullDisk(const RunningServer& server);

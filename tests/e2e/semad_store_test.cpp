@@ -241,11 +241,20 @@ TEST_CASE(
     "nothing is stored in a file that was removed, and what was stored before is safe once it is back") {
     RunningServer server;
     const TestPool pool(server, 2);
+    const TestPool probe(server, 1);
+    int probe_count = 1;
     const Slot held = pool.take();
     for (const std::string suffix : {"", "-wal"}) {
         const std::filesystem::path file = server.store().string() + suffix;
         const std::filesystem::path elsewhere = file.string() + ".moved";
         std::filesystem::rename(file, elsewhere);
+        // Semad looks for its files once a second. What it stores until then is in the moved file.
+        REQUIRE(eventually([&] {
+            const std::string body = R"({"count":)" + std::to_string(probe_count + 1) + "}";
+            const bool stored = probe.put(body).status == 200;
+            if (stored) ++probe_count;
+            return !stored;
+        }));
         const HttpResponse response = pool.borrow(R"({"ttl":60})");
         CHECK(response.status == 502);
         CHECK(response.body == error_body("database command failed"));
@@ -257,4 +266,8 @@ TEST_CASE(
     }
     CHECK(pool.returns(held));
     CHECK_THAT(server.log(), has_text("was removed or replaced"));
+    server.kill9();
+    server.start();
+    CHECK(pool.in_use() == 0);
+    CHECK(probe.count() == probe_count);
 }

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 #include <utility>
+#include <vector>
 
 namespace sema::sqlite {
 namespace {
@@ -121,6 +122,29 @@ void Database::keep_log_on_close() {
     check(sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr), handle_);
 }
 
+// Zeros are no frames of a log: to SQLite, whose checksums and salts they lack, the log ends before them.
+void Database::lengthen_log(std::int64_t pages) {
+    // SQLite opens the log when it first reads after the change of the journal mode.
+    execute("PRAGMA schema_version");
+    sqlite3_file* log = nullptr;
+    sqlite3_file_control(handle_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log == nullptr || log->pMethods == nullptr) return;
+    std::int64_t page_size = 0;
+    Statement(*this, "PRAGMA page_size").query([&](const Row& row) { page_size = row.integer(0); });
+    constexpr std::int64_t log_header = 32;
+    constexpr std::int64_t frame_header = 24;
+    const sqlite3_int64 length = log_header + pages * (frame_header + page_size);
+    const std::vector<char> zeros(64 * 1024);
+    sqlite3_int64 end = 0;
+    if (log->pMethods->xFileSize(log, &end) != SQLITE_OK) return;
+    while (end < length) {
+        const auto size = std::min<sqlite3_int64>(length - end, static_cast<sqlite3_int64>(zeros.size()));
+        if (log->pMethods->xWrite(log, zeros.data(), static_cast<int>(size), end) != SQLITE_OK) break;
+        end += size;
+    }
+    log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
 std::int64_t Row::integer(int column) const {
     if (sqlite3_column_type(statement_, column) != SQLITE_INTEGER) fail_on_column(column);
     return sqlite3_column_int64(statement_, column);
@@ -194,8 +218,17 @@ int Statement::changed_rows() const {
     return sqlite3_changes(database_);
 }
 
-Transaction::Transaction(Database& database, Lock lock) : database_(database) {
-    database.execute(lock == Lock::exclusive ? "BEGIN EXCLUSIVE" : "BEGIN IMMEDIATE");
+Transaction::Statements Transaction::for_writing(const Database& database) {
+    return {{database, "BEGIN IMMEDIATE"}, {database, "COMMIT"}};
+}
+
+Transaction::Statements Transaction::exclusive(const Database& database) {
+    return {{database, "BEGIN EXCLUSIVE"}, {database, "COMMIT"}};
+}
+
+Transaction::Transaction(Database& database, Statements& statements)
+    : database_(database), statements_(statements) {
+    statements_.begin.run();
 }
 
 // SQLite itself has rolled back already after some errors (a full disk, a failed write), and then a
@@ -206,7 +239,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-    database_.execute("COMMIT");
+    statements_.commit.run();
 }
 
 }  // namespace sema::sqlite

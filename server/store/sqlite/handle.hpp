@@ -56,6 +56,11 @@ class Database {
     /// Leaves the write-ahead log as it is when the database is closed, for a file that is not ours.
     void keep_log_on_close();
 
+    /// Makes the file of the write-ahead log so long at once that it holds `pages` pages, unless it does
+    /// already. What is in it stays as it is. Best effort: where there is no room the log is as long as could
+    /// be. REQUIRES: the journal mode is WAL.
+    void lengthen_log(std::int64_t pages);
+
     sqlite3* raw() const { return handle_; }
 
   private:
@@ -128,14 +133,17 @@ class Statement {
 /// usable whatever failed within it.
 class Transaction {
   public:
-    enum class Lock {
-        /// No other connection may write.
-        write,
-        /// No other connection may do anything.
-        exclusive
+    /// Its statements, prepared once for many transactions.
+    struct Statements {
+        Statement begin;
+        Statement commit;
     };
+    /// No other connection may write.
+    static Statements for_writing(const Database& database);
+    /// No other connection may do anything.
+    static Statements exclusive(const Database& database);
 
-    explicit Transaction(Database& database, Lock lock = Lock::write);
+    Transaction(Database& database, Statements& statements);
     Transaction(const Transaction&) = delete;
     Transaction& operator=(const Transaction&) = delete;
     ~Transaction();
@@ -144,6 +152,7 @@ class Transaction {
 
   private:
     Database& database_;
+    Statements& statements_;
 };
 
 }  // namespace sema::sqlite

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <sstream>
 #include <system_error>
 #include <unordered_map>
@@ -150,6 +151,10 @@ std::optional<FileIdentity> identity_of(const fs::path& path) {
     return FileIdentity{status.st_dev, status.st_ino};
 }
 
+// A commit to a file that was removed is lost when the process ends. To look at each commit whether the files
+// are still there would take longer than many a small commit takes the processor.
+constexpr std::chrono::seconds look_interval(1);
+
 class SqliteStore : public Store {
   public:
     /// REQUIRES: `database` holds the schema, and its lock.
@@ -255,13 +260,12 @@ class SqliteStore : public Store {
     // same base, since nothing else was committed in between.
     CommitResult commit_all(const std::vector<PoolChange>& batch, const std::optional<ClockAnchor>& anchor) {
         if (batch.empty() && !anchor) return Committed{};
-        // What goes into a file that was removed is lost when the server ends.
-        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) {
+        if (!files_are_in_place()) {
             return StoreFailure{"the store " + path_.string() +
                                 " was removed or replaced: put its files back, or start semad anew"};
         }
         try {
-            Transaction transaction(database_);
+            Transaction transaction(database_, transaction_);
             for (const PoolChange& change : batch) {
                 if (!apply_to_pool(change)) return Stale{};
                 apply_to_leases(change);
@@ -276,6 +280,15 @@ class SqliteStore : public Store {
         } catch (const sqlite::Failure& error) {
             return failed_to("commit", error);
         }
+    }
+
+    // Looks at the names once a second. Where they lead to other files, each call looks, until they are back.
+    bool files_are_in_place() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now < next_look_) return true;
+        if (identity_of(path_) != file_ || (log_ && identity_of(log_path_) != log_)) return false;
+        next_look_ = now + look_interval;
+        return true;
     }
 
     static std::shared_ptr<const Holder> holder(const Row& row, int column) {
@@ -405,9 +418,12 @@ class SqliteStore : public Store {
     std::optional<FileIdentity> file_;
     /// Known once something was written to it.
     std::optional<FileIdentity> log_;
+    std::chrono::steady_clock::time_point next_look_;
     /// Of the pools loaded or committed so far. No other process has the file open, so versions need not be
     /// in it: a commit that changes one lease then writes one page of it, and not two.
     std::unordered_map<PoolId, Version> versions_;
+
+    Transaction::Statements transaction_ = Transaction::for_writing(database_);
 
     sqlite::Statement select_pool_{database_, "SELECT count, fence FROM pools WHERE id = ?1"};
     sqlite::Statement insert_pool_{
@@ -462,10 +478,13 @@ class SqliteStore : public Store {
         database_, "SELECT boot_id, boot_time_us, wall_time_us, timeline_us FROM clock_anchor"};
 };
 
-// 64 MiB hold a million leases, and are only taken up as needed. The log is left to be copied into the
-// database every 1000 pages, SQLite's own value: until it has that length once, each commit makes the file
-// longer, and its fdatasync has to store the new length too, which takes twice as long.
+// 64 MiB hold a million leases, and are only taken up as needed.
 constexpr const char* tuning = "PRAGMA cache_size = -65536";
+
+// The log is copied into the database, and begun anew, once it has 1000 pages (SQLite's own value) or what
+// the commit that comes to them adds. While a commit makes the file longer, its fdatasync has to store the
+// new length too, and takes twice as long: so the file has that length from the start.
+constexpr std::int64_t log_pages = 1000 + 100;
 
 std::int64_t ask_number(const Database& database, const char* query) {
     std::int64_t number = 0;
@@ -547,7 +566,8 @@ std::optional<Error> take_over(Database& database, const fs::path& path) {
     // The first transaction takes the lock, and the exclusive mode keeps it to the end. It has to be set
     // first: then the log's index lives in memory, and no -shm file is made.
     database.execute("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL");
-    Transaction transaction(database, Transaction::Lock::exclusive);
+    auto statements = Transaction::exclusive(database);
+    Transaction transaction(database, statements);
     const auto format = format_of(database);
     if (!format) {
         database.keep_log_on_close();
@@ -583,6 +603,7 @@ Expected<Database> open_database(const fs::path& path, MissingFolder missing) {
     if (auto objection = take_over(database, path)) return tl::unexpected(*std::move(objection));
     database.execute("PRAGMA journal_mode = WAL");
     database.execute(tuning);
+    database.lengthen_log(log_pages);
     return database;
 }
 

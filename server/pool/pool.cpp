@@ -490,7 +490,8 @@ std::optional<Duration> Pool::eta(const Forecast& forecast, std::size_t rank, un
 void Pool::take_rows(const PoolRecord& record, TimePoint now, Outcome& outcome) {
     count_ = record.count;
     settings_ = record.settings;
-    fence_ = reserved_fence_ = record.fence;
+    // A store that went back to an earlier moment has forgotten some that were given.
+    fence_ = reserved_fence_ = std::max(fence_, record.fence);
     for (const HeldSlot& row : record.slots)
         take_slot(row, now);
     count_busy();

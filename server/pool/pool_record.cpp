@@ -163,7 +163,8 @@ void Pool::answer_restored(TimePoint now, Effects& effects) {
 void Pool::take_rows(const PoolRecord& record, TimePoint now, Effects& effects) {
     count_ = record.count;
     settings_ = record.settings;
-    fence_ = reserved_fence_ = record.fence;
+    // A store that went back to an earlier moment has forgotten some that were given.
+    fence_ = reserved_fence_ = std::max(fence_, record.fence);
     for (const HeldSlot& row : record.slots)
         take_slot(row, now);
     count_busy();

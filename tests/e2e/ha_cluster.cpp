@@ -2,6 +2,7 @@
 
 #include "tests/support/raw_client.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -19,8 +20,7 @@ int port_of(const std::string& url) {
 
 }  // namespace
 
-Cluster::Cluster(StoreKind kind, const std::string& engine, unsigned wait_replicas)
-    : kind_(kind), wait_replicas_(wait_replicas) {
+Cluster::Cluster(ClusterOptions cluster_options) : options_(std::move(cluster_options)) {
     std::string why_not;
     network_ = Network::make(why_not);
     description_ = network_ ? "each machine in a network namespace"
@@ -32,18 +32,19 @@ Cluster::Cluster(StoreKind kind, const std::string& engine, unsigned wait_replic
         if (network_) store_machines_.push_back(network_->add());
     }
 
-    if (kind_ == StoreKind::single) {
+    if (options_.kind == StoreKind::single) {
         RedisOptions options;
-        options.engine = engine;
+        options.engine = options_.engine;
         if (network_) {
             options.address = network_->address(store_machines_[0]);
             options.program = network_->on(store_machines_[0]);
             options.port = store_port;
         }
+        options.program.environment = options_.store_environment;
         redis_ = std::make_unique<RedisServer>(std::move(options));
     } else {
         SentinelOptions options;
-        options.engine = engine;
+        options.engine = options_.engine;
         options.failover_timeout = 2s;
         for (std::size_t i = 0; network_ && i < machines(); ++i)
             options.machines[i] = {network_->address(store_machines_[i]), network_->on(store_machines_[i])};
@@ -84,7 +85,9 @@ std::vector<std::string> Cluster::command_of(std::size_t server) const {
     else
         store = "redis://127.0.0.1:" + std::to_string(port_of(store_proxies_[server]->url())) + "/0";
     std::vector<std::string> command = {SEMAD, "--listen", listen, "--store", store};
-    if (set_) command.insert(command.end(), {"--redis-wait-replicas", std::to_string(wait_replicas_)});
+    if (set_)
+        command.insert(command.end(), {"--redis-wait-replicas", std::to_string(options_.wait_replicas)});
+    command.insert(command.end(), options_.semad_options.begin(), options_.semad_options.end());
     return command;
 }
 
@@ -139,20 +142,29 @@ void Cluster::resume(std::size_t server) {
     end(it.unanswering[it.halted]);
 }
 
-void Cluster::cut_off(std::size_t server, std::vector<std::size_t> machines) {
+void Cluster::cut_off(std::size_t server, const std::vector<std::size_t>& machines, Cut cut) {
     Server& it = servers_[server];
     it.without_store = begin(it.cut_off);
-    if (!network_) return store_proxies_[server]->become(Proxy::State::silent);
-    for (const std::size_t machine : machines)
-        network_->separate(server_machines_[server], store_machines_[machine]);
-    it.separated = std::move(machines);
+    if (!network_) {
+        return store_proxies_[server]->become(cut == Cut::questions ? Proxy::State::deaf
+                                              : cut == Cut::answers ? Proxy::State::mute
+                                                                    : Proxy::State::silent);
+    }
+    for (const std::size_t machine : machines) {
+        const std::size_t semad = server_machines_[server];
+        const std::size_t store = store_machines_[machine];
+        if (cut != Cut::answers) it.cuts.emplace_back(semad, store);
+        if (cut != Cut::questions) it.cuts.emplace_back(store, semad);
+    }
+    for (const auto& [from, to] : it.cuts)
+        network_->cut(from, to);
 }
 
 void Cluster::mend(std::size_t server) {
     Server& it = servers_[server];
     if (!network_) store_proxies_[server]->become(Proxy::State::open);
-    for (const std::size_t machine : std::exchange(it.separated, {}))
-        network_->join(server_machines_[server], store_machines_[machine]);
+    for (const auto& [from, to] : std::exchange(it.cuts, {}))
+        network_->mend(from, to);
     end_late(it.cut_off[it.without_store]);
 }
 
@@ -177,6 +189,15 @@ void Cluster::rejoin(std::size_t server) {
     ++it.incarnation;
     end_late(it.unanswering[it.isolated]);
     end_late(it.cut_off[it.without_store]);
+}
+
+bool Cluster::is_well(std::size_t server, Moment for_long) const {
+    const Server& it = servers_[server];
+    const Moment now = boot_time();
+    const auto is_over = [&](const Fault& fault) { return fault.until <= now; };
+    return it.is_wanted && it.was_up && now - it.started >= for_long &&
+           std::all_of(it.unanswering.begin(), it.unanswering.end(), is_over) &&
+           std::all_of(it.cut_off.begin(), it.cut_off.end(), is_over);
 }
 
 std::size_t Cluster::primary() const {
@@ -247,6 +268,13 @@ void Cluster::rejoin_store(std::size_t machine) {
             proxy->become(Proxy::State::open);
     }
     store_fault_ends(end_late);
+}
+
+void Cluster::step_store_clock(const WrongClock& clock, std::chrono::seconds to) {
+    clock.step(to);
+    // Until it was taken back nobody can change anything, nor for a moment after it.
+    begin(store_away_);
+    store_away_.back().until = boot_time() + 2s;
 }
 
 bool Cluster::is_store_whole() const {

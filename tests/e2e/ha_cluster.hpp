@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tests/e2e/waits.hpp"
+#include "tests/e2e/wrong_clock.hpp"
 #include "tests/support/network.hpp"
 #include "tests/support/proxy.hpp"
 #include "tests/support/redis_server.hpp"
@@ -8,9 +9,11 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sema::test {
@@ -20,6 +23,20 @@ enum class StoreKind {
     single,    ///< one server, with every write on its disk before it is answered
     sentinel,  ///< one and two replicas, of which a write reaches one before it is answered, and three
                ///< sentinels
+};
+
+/// In which directions something is cut: what a semad asks, what the store answers, or both.
+enum class Cut { both, questions, answers };
+
+struct ClusterOptions {
+    StoreKind kind = StoreKind::single;
+    std::string engine = "redis";
+    /// On how many replicas a write is before it is answered, under Sentinel.
+    unsigned wait_replicas = 0;
+    /// Added to each semad's command line.
+    std::vector<std::string> semad_options{};
+    /// Added to the environment of a single store.
+    std::map<std::string, std::string> store_environment{};
 };
 
 /// Where a server's clients find it.
@@ -37,8 +54,7 @@ class Cluster {
   public:
     static constexpr std::size_t size = 3;
 
-    /// `wait_replicas`: on how many replicas a write is before it is answered, under Sentinel.
-    Cluster(StoreKind kind, const std::string& engine, unsigned wait_replicas = 0);
+    explicit Cluster(ClusterOptions options);
     ~Cluster();
 
     /// How the machines are kept apart, for people.
@@ -53,23 +69,28 @@ class Cluster {
     void pause(std::size_t server);
     void resume(std::size_t server);
     /// Between a semad and its store. With several machines of the store, from all or from one.
-    void cut_off(std::size_t server, std::vector<std::size_t> machines);
+    void cut_off(std::size_t server, const std::vector<std::size_t>& machines, Cut cut);
     void mend(std::size_t server);
     /// A semad from everybody.
     void isolate(std::size_t server);
     void rejoin(std::size_t server);
 
-    std::size_t machines() const { return kind_ == StoreKind::single ? 1 : 3; }
+    /// Whether the semad runs since that long, and nothing is wrong with it.
+    bool is_well(std::size_t server, Moment for_long) const;
+
+    std::size_t machines() const { return options_.kind == StoreKind::single ? 1 : 3; }
     /// The machine that has the store's primary; 0 where nobody knows.
     std::size_t primary() const;
     void kill_store(std::size_t machine);
     void start_store(std::size_t machine);
     void pause_store(std::size_t machine);
     void resume_store(std::size_t machine);
-    bool can_isolate_store() const { return network_ != nullptr || kind_ == StoreKind::single; }
+    bool can_isolate_store() const { return network_ != nullptr || options_.kind == StoreKind::single; }
     bool can_cut_off() const { return can_isolate_store(); }
     void isolate_store(std::size_t machine);
     void rejoin_store(std::size_t machine);
+    /// A step of the store's wall clock, which is `clock`.
+    void step_store_clock(const WrongClock& clock, std::chrono::seconds to);
     /// Whether the store is whole: all of its machines take part.
     bool is_store_whole() const;
 
@@ -99,7 +120,8 @@ class Cluster {
         std::size_t halted = 0;
         std::size_t isolated = 0;
         std::size_t without_store = 0;
-        std::vector<std::size_t> separated;
+        /// From which machine of the network to which nothing arrives.
+        std::vector<std::pair<std::size_t, std::size_t>> cuts;
     };
 
     void launch(Server& server);
@@ -112,8 +134,7 @@ class Cluster {
     void store_fault_begins();
     void store_fault_ends(void (*as)(Fault&));
 
-    StoreKind kind_;
-    unsigned wait_replicas_;
+    ClusterOptions options_;
     std::string description_;
     std::unique_ptr<Network> network_;
     std::unique_ptr<RedisServer> redis_;

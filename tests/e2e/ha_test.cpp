@@ -1,12 +1,10 @@
-#include "tests/e2e/semad.hpp"
-#include "tests/support/catch.hpp"
+#include "tests/e2e/ha_pair.hpp"
+#include "tests/e2e/wrong_clock.hpp"
 #include "tests/support/proxy.hpp"
-#include "tests/support/redis_server.hpp"
 #include "tests/support/sentinel_set.hpp"
 
 #include <atomic>
 #include <ctime>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,99 +12,6 @@
 
 using namespace sema::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-/// What it takes at most until a server that died has no borrowers any more, and a busy machine's share.
-constexpr auto taken_out_within = 3s + promptly;
-/// What a call takes at most while the store is away, and a busy machine's share.
-constexpr auto told_of_failure_within = 1s + promptly;
-/// By this time after the store is back, all is as it should be.
-constexpr std::chrono::milliseconds recovered_within = 5s;
-
-RedisOptions store_options() {
-    const char* wanted = std::getenv("SEMA_TEST_STORE");
-    RedisOptions options;
-    if (wanted != nullptr && *wanted != '\0') options.engine = wanted;
-    return options;
-}
-
-std::vector<std::string> with_store(const std::string& url, std::vector<std::string> options = {}) {
-    options.insert(options.end(), {"--store", url});
-    return options;
-}
-
-/// Two semads over one Redis.
-struct Pair {
-    explicit Pair(std::vector<std::string> options = {}, RedisOptions store = store_options())
-        : redis(std::move(store)),
-          one(with_store(redis.url(), options)),
-          other(with_store(redis.url(), options)) {}
-
-    /// The same pool, through the other server.
-    TestPool there(const TestPool& pool) const { return {other, pool.id()}; }
-
-    RedisServer redis;
-    RunningServer one;
-    RunningServer other;
-};
-
-int status_of(const RunningServer& server, const std::string& path) {
-    return call(server.port(), "GET", path).status;
-}
-
-bool is_ready(const RunningServer& server) {
-    return status_of(server, "/readyz") == 200;
-}
-
-/// How many of the pool's queue are there, as that server has it.
-bool shows_waiting(const TestPool& pool, std::size_t count) {
-    return eventually([&] { return pool.waiting() == count; });
-}
-
-/// Who waits, in their order.
-std::vector<std::string> names_in_queue(const TestPool& pool) {
-    const Json view = pool.view();
-    std::vector<std::string> names;
-    for (const Json& waiter : view.at("queue"))
-        names.push_back(waiter.at("holder").at("name"));
-    return names;
-}
-
-Json named(const std::string& name, Json more = Json::object()) {
-    more["holder"] = {{"name", name}};
-    return more;
-}
-
-/// Waits, and is seen by the other server before this returns.
-RawClient queue_up_and_be_seen(const TestPool& pool, const TestPool& from_there, const Json& fields) {
-    const std::size_t before = from_there.waiting();
-    RawClient waiter = pool.queue_up_with(fields);
-    REQUIRE(shows_waiting(from_there, before + 1));
-    return waiter;
-}
-
-/// A program's wall clock that a test sets wrong.
-class WrongClock {
-  public:
-    explicit WrongClock(std::chrono::seconds by) { step(by); }
-    void step(std::chrono::seconds by) const {
-        std::ofstream(folder_.path() / "new") << by.count();
-        std::filesystem::rename(folder_.path() / "new", folder_.path() / "seconds");
-    }
-    /// `clock`: WRONG_CLOCK, or WRONG_BOOT_CLOCK.
-    ProgramOptions options(const char* clock = "WRONG_CLOCK") const {
-        ProgramOptions options;
-        options.environment["LD_PRELOAD"] = WRONG_CLOCK_LIBRARY;
-        options.environment[clock] = (folder_.path() / "seconds").string();
-        return options;
-    }
-
-  private:
-    TempDir folder_;
-};
-
-}  // namespace
 
 TEST_CASE("what one server is told, all have") {
     Pair pair;

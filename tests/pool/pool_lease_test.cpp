@@ -114,6 +114,22 @@ TEST_CASE("a restored pool goes on above all fences that it may have given") {
     CHECK(bench.granted(start).fence == 1002);
 }
 
+TEST_CASE("a pool that is restored from what was stored a while ago gives no fence again") {
+    PoolLimits limits;
+    limits.server = ServerId{1};
+    Bench bench(PoolRecord{1, 9, 1000}, start, limits);
+    bench.granted(start);
+    const Lease lease = bench.granted(start);
+    CHECK(lease.fence == 1002);
+    bench.outcome = {};
+    bench.pool.restore(PoolRecord{1, 9, 1001}, {}, start, bench.changes, bench.outcome);
+    CHECK(bench.granted(start).fence == 1003);
+    CHECK(*bench.changes.fence >= 1003);
+    // And it goes on from what others have given.
+    bench.pool.restore(PoolRecord{1, 9, 2000}, {}, start, bench.changes, bench.outcome);
+    CHECK(bench.granted(start).fence == 2001);
+}
+
 TEST_CASE("a lease that is kept alive ends its new ttl from now, be that later or earlier") {
     Bench bench(1);
     const Lease lease = bench.granted(start, 10s);

@@ -102,9 +102,8 @@ void Network::link(std::size_t machine, const std::string& state) const {
     ip({"link", "set", "port" + std::to_string(machine), state});
 }
 
-void Network::route(const std::string& change, std::size_t one, std::size_t other) const {
-    ip({"route", change, "blackhole", address(other) + "/32"}, machines_.at(one).space);
-    ip({"route", change, "blackhole", address(one) + "/32"}, machines_.at(other).space);
+void Network::route(const std::string& change, std::size_t from, std::size_t to) const {
+    ip({"route", change, "blackhole", address(to) + "/32"}, machines_.at(from).space);
 }
 
 }  // namespace sema::test

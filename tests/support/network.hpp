@@ -29,9 +29,9 @@ class Network {
     /// As when the machine's cable is pulled out, and put in again.
     void unplug(std::size_t machine) const { link(machine, "down"); }
     void plug(std::size_t machine) const { link(machine, "up"); }
-    /// What these two send each other is lost on the way, or arrives again.
-    void separate(std::size_t one, std::size_t other) const { route("add", one, other); }
-    void join(std::size_t one, std::size_t other) const { route("del", one, other); }
+    /// What the first sends the second is lost on the way, or arrives again.
+    void cut(std::size_t from, std::size_t to) const { route("add", from, to); }
+    void mend(std::size_t from, std::size_t to) const { route("del", from, to); }
 
   private:
     struct Machine {
@@ -41,7 +41,7 @@ class Network {
 
     Network() = default;
     void link(std::size_t machine, const std::string& state) const;
-    void route(const std::string& change, std::size_t one, std::size_t other) const;
+    void route(const std::string& change, std::size_t from, std::size_t to) const;
 
     std::vector<Machine> machines_;
 };

@@ -5,6 +5,7 @@
 #include "tests/support/redis_server.hpp"
 
 #include <iostream>
+#include <utility>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -22,7 +23,7 @@ bool reaches(const std::string& address, int port) {
 
 }  // namespace
 
-TEST_CASE("machines of a network reach each other until they are separated or unplugged") {
+TEST_CASE("machines of a network reach each other until they are cut off or unplugged") {
     std::string why_not;
     const auto network = Network::make(why_not);
     if (!network) {
@@ -45,11 +46,13 @@ TEST_CASE("machines of a network reach each other until they are separated or un
     CHECK(reaches(network->address(one), server.port()));
     CHECK(other_reaches());
 
-    network->separate(one, other);
-    CHECK(reaches(network->address(one), server.port()));
-    CHECK_FALSE(other_reaches());
-    network->join(one, other);
-    CHECK(eventually(other_reaches));
+    for (const auto& [from, to] : {std::pair(one, other), std::pair(other, one)}) {
+        network->cut(from, to);
+        CHECK(reaches(network->address(one), server.port()));
+        CHECK_FALSE(other_reaches());
+        network->mend(from, to);
+        CHECK(eventually(other_reaches));
+    }
 
     network->unplug(one);
     CHECK_FALSE(reaches(network->address(one), server.port()));

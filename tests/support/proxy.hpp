@@ -34,6 +34,8 @@ class Proxy {
         holding,
         /// What servers answer does not arrive, and is dropped.
         mute,
+        /// What clients send arrives late: once the state is another. What servers say arrives.
+        deaf,
     };
 
     explicit Proxy(int server_port) : server_(loopback(server_port)) {
@@ -102,7 +104,8 @@ class Proxy {
         if (state != State::silent) {
             ready.push_back({listener_, POLLIN, 0});
             for (const Pair& pair : pairs_) {
-                ready.push_back({pair.client_sends && !pair.held ? pair.client : -1, POLLIN, 0});
+                const bool is_heard = pair.client_sends && !pair.held && state != State::deaf;
+                ready.push_back({is_heard ? pair.client : -1, POLLIN, 0});
                 ready.push_back({pair.server, POLLIN, 0});
             }
         }
@@ -112,7 +115,8 @@ class Proxy {
         for (Pair& pair : pairs_) {
             if (state == State::cutting) pair.ended = true;
             if (pair.held) continue;
-            if (!pair.ended && pair.client_sends) pair.client_sends = pass(pair.client, pair.server);
+            if (!pair.ended && pair.client_sends && state != State::deaf)
+                pair.client_sends = pass(pair.client, pair.server);
             // The end of what a client sends is told to the server, whose answer still comes through.
             if (!pair.client_sends) shutdown(pair.server, SHUT_WR);
             if (!pair.ended) pair.ended = !pass(pair.server, state == State::mute ? -1 : pair.client);

@@ -1,0 +1,57 @@
+#include "tests/e2e/ha_pair.hpp"
+
+#include <cstdlib>
+#include <utility>
+
+namespace sema::test {
+
+RedisOptions store_options() {
+    const char* wanted = std::getenv("SEMA_TEST_STORE");
+    RedisOptions options;
+    if (wanted != nullptr && *wanted != '\0') options.engine = wanted;
+    return options;
+}
+
+std::vector<std::string> with_store(const std::string& url, std::vector<std::string> options) {
+    options.insert(options.end(), {"--store", url});
+    return options;
+}
+
+Pair::Pair(std::vector<std::string> options, RedisOptions store)
+    : redis(std::move(store)),
+      one(with_store(redis.url(), options)),
+      other(with_store(redis.url(), options)) {}
+
+int status_of(const RunningServer& server, const std::string& path) {
+    return call(server.port(), "GET", path).status;
+}
+
+bool is_ready(const RunningServer& server) {
+    return status_of(server, "/readyz") == 200;
+}
+
+bool shows_waiting(const TestPool& pool, std::size_t count) {
+    return eventually([&] { return pool.waiting() == count; });
+}
+
+std::vector<std::string> names_in_queue(const TestPool& pool) {
+    const Json view = pool.view();
+    std::vector<std::string> names;
+    for (const Json& waiter : view.at("queue"))
+        names.push_back(waiter.at("holder").at("name"));
+    return names;
+}
+
+Json named(const std::string& name, Json more) {
+    more["holder"] = {{"name", name}};
+    return more;
+}
+
+RawClient queue_up_and_be_seen(const TestPool& pool, const TestPool& from_there, const Json& fields) {
+    const std::size_t before = from_there.waiting();
+    RawClient waiter = pool.queue_up_with(fields);
+    REQUIRE(shows_waiting(from_there, before + 1));
+    return waiter;
+}
+
+}  // namespace sema::test

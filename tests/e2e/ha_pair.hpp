@@ -1,0 +1,54 @@
+#pragma once
+
+#include "tests/e2e/semad.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/redis_server.hpp"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+// What tests of several semads over one store share.
+namespace sema::test {
+
+/// What it takes at most until a server that died has no borrowers any more, and a busy machine's share.
+inline constexpr auto taken_out_within = std::chrono::seconds(3) + promptly;
+/// What a call takes at most while the store is away, and a busy machine's share.
+inline constexpr auto told_of_failure_within = std::chrono::seconds(1) + promptly;
+/// By this time after the store is back, all is as it should be.
+inline constexpr std::chrono::milliseconds recovered_within = std::chrono::seconds(5);
+
+/// A store of the engine that the environment asks for.
+RedisOptions store_options();
+
+/// `options` with the store's URL.
+std::vector<std::string> with_store(const std::string& url, std::vector<std::string> options = {});
+
+/// Two semads over one Redis.
+struct Pair {
+    explicit Pair(std::vector<std::string> options = {}, RedisOptions store = store_options());
+
+    /// The same pool, through the other server.
+    TestPool there(const TestPool& pool) const { return {other, pool.id()}; }
+
+    RedisServer redis;
+    RunningServer one;
+    RunningServer other;
+};
+
+int status_of(const RunningServer& server, const std::string& path);
+bool is_ready(const RunningServer& server);
+
+/// Whether so many of the pool's queue are there soon, as that server has it.
+bool shows_waiting(const TestPool& pool, std::size_t count);
+
+/// Who waits, in their order.
+std::vector<std::string> names_in_queue(const TestPool& pool);
+
+/// These fields of a borrow, with the holder's name.
+Json named(const std::string& name, Json more = Json::object());
+
+/// Waits, and is seen by the other server before this returns.
+RawClient queue_up_and_be_seen(const TestPool& pool, const TestPool& from_there, const Json& fields);
+
+}  // namespace sema::test

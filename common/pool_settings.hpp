@@ -46,7 +46,7 @@ struct Setting {
     std::optional<Value> SettingsChange::*change;
     /// Its column in SQLite's table `settings`.
     const char* column;
-    /// Its place in the row of settings in Redis, from 0 on. A new setting gets the next one.
+    /// Its place in a shared store's row of settings, from 0 on. A new setting gets the next one.
     unsigned row_place;
     /// Whether the answer of `holders` has it among the settings (it has the name in another place).
     bool is_shown = false;

@@ -1,7 +1,9 @@
 #include "server/store/memory/memory_store.hpp"
 #include "server/store/redis/redis_store.hpp"
+#include "server/store/shared/shared_store.hpp"
 #include "server/store/sqlite/sqlite_store.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/fake_engine.hpp"
 #include "tests/support/faulty_store.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/store_changes.hpp"
@@ -62,6 +64,13 @@ Opener faulty_place() {
     };
 }
 
+// What shared stores have in common, over an engine that other tests rely on.
+Opener fake_place() {
+    return [fake = std::make_shared<FakeStore>()]() -> Expected<std::unique_ptr<Store>> {
+        return open_shared_store(std::make_unique<FakeEngine>(*fake));
+    };
+}
+
 /// One for all tests of the process, which each use it alone.
 RedisServer& redis_server(const std::string& program) {
     static std::map<std::string, std::unique_ptr<RedisServer>> servers;
@@ -91,6 +100,7 @@ std::vector<Engine> all_engines() {
         {"memory", Handles::shared, Batches::whole, memory_place},
         {"sqlite", Handles::exclusive, Batches::whole, sqlite_place},
         {"faulty, without a fault", Handles::shared, Batches::whole, faulty_place},
+        {"shared, on a fake engine", Handles::shared, Batches::single_changes, fake_place},
     };
     for (const std::string& program : engines()) {
         all.push_back({program + " over TCP", Handles::shared, Batches::single_changes,

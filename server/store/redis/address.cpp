@@ -1,6 +1,7 @@
 #include "server/store/redis/address.hpp"
 
-#include <charconv>
+#include "server/store/shared/numbers.hpp"
+
 #include <optional>
 #include <utility>
 
@@ -39,25 +40,14 @@ const Scheme& scheme_of(RedisAddress::Way way) {
     return schemes[0];
 }
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 std::optional<std::string> percent_decoded(std::string_view text) {
     std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            decoded += text[i];
-            continue;
-        }
-        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-        const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-        if (high < 0 || low < 0) return std::nullopt;
-        decoded += static_cast<char>(high * 16 + low);
-        i += 2;
+    while (!text.empty()) {
+        const bool is_code = text.front() == '%';
+        const auto code = is_code ? shared::parse_number<std::uint16_t>(text.substr(1, 2), 16) : std::nullopt;
+        if (is_code && (!code || text.size() < 3)) return std::nullopt;
+        decoded += is_code ? static_cast<char>(*code) : text.front();
+        text.remove_prefix(is_code ? 3 : 1);
     }
     return decoded;
 }
@@ -77,12 +67,12 @@ std::string percent_encoded(std::string_view text) {
     return encoded;
 }
 
-template <class Number>
-std::optional<Number> number(std::string_view text) {
-    Number value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
+// Cuts off `rest` what stands before the first of that sign; the sign itself goes too.
+std::string_view cut(std::string_view& rest, char sign) {
+    const auto at = rest.find(sign);
+    const std::string_view before = rest.substr(0, at);
+    rest = at == rest.npos ? "" : rest.substr(at + 1);
+    return before;
 }
 
 /// Reads what follows the scheme. Each step takes its part off `rest`, and returns what is wrong with it.
@@ -118,10 +108,9 @@ class Parser {
             mark = rest_.find('?', at == rest_.npos ? 0 : at);
         }
         if (mark == rest_.npos) return std::nullopt;
-        const std::string_view query = rest_.substr(mark + 1);
+        std::string_view value = rest_.substr(mark + 1);
         rest_ = rest_.substr(0, mark);
-        const std::string_view name = query.substr(0, query.find('='));
-        const std::string_view value = name.size() < query.size() ? query.substr(name.size() + 1) : "";
+        const std::string_view name = cut(value, '=');
         if (name == "db" && address_.way == RedisAddress::Way::unix_socket) return take_database(value);
         if (name == "ca" && address_.way == RedisAddress::Way::tls) {
             const auto file = percent_decoded(value);
@@ -135,11 +124,10 @@ class Parser {
     Wrong take_credentials() {
         const auto at = rest_.rfind('@');
         if (at == rest_.npos) return std::nullopt;
-        const std::string_view both = rest_.substr(0, at);
+        std::string_view after = rest_.substr(0, at);
         rest_ = rest_.substr(at + 1);
-        const auto colon = both.find(':');
-        const auto user = percent_decoded(both.substr(0, colon));
-        const auto password = percent_decoded(colon == both.npos ? "" : both.substr(colon + 1));
+        const auto user = percent_decoded(cut(after, ':'));
+        const auto password = percent_decoded(after);
         if (!user || !password) return "has a % before the @ that no two hex digits follow (write %25)";
         address_.user = *user;
         address_.password = *password;
@@ -156,24 +144,21 @@ class Parser {
     }
 
     Wrong take_hosts_and_rest() {
-        const auto slash = rest_.find('/');
-        const std::string_view hosts = rest_.substr(0, slash);
-        std::string_view after = slash == rest_.npos ? "" : rest_.substr(slash + 1);
+        std::string_view after = rest_;
+        std::string_view hosts = cut(after, '/');
         if (address_.way != RedisAddress::Way::sentinel) {
             if (auto wrong = take_host(hosts, redis_port)) return wrong;
             return after.empty() ? std::nullopt : take_database(after);
         }
-        for (std::string_view left = hosts;;) {
-            const auto comma = left.find(',');
-            if (auto wrong = take_host(left.substr(0, comma), sentinel_port)) return wrong;
-            if (comma == left.npos) break;
-            left = left.substr(comma + 1);
+        for (bool is_last = false; !is_last;) {
+            is_last = hosts.find(',') == hosts.npos;
+            if (auto wrong = take_host(cut(hosts, ','), sentinel_port)) return wrong;
         }
-        const auto master = percent_decoded(after.substr(0, after.find('/')));
+        const bool names_database = after.find('/') != after.npos;
+        const auto master = percent_decoded(cut(after, '/'));
         if (!master || master->empty()) return "does not say what the Sentinels call their master";
         address_.master = *master;
-        if (after.find('/') == after.npos) return std::nullopt;
-        return take_database(after.substr(after.find('/') + 1));
+        return names_database ? take_database(after) : std::nullopt;
     }
 
     Wrong take_host(std::string_view text, std::uint16_t default_port) {
@@ -191,7 +176,7 @@ class Parser {
         }
         if (host.empty()) return "names no host";
         if (!port.empty()) {
-            const auto value = number<std::uint16_t>(port.substr(1));
+            const auto value = shared::parse_number<std::uint16_t>(port.substr(1));
             if (port.front() != ':' || !value || *value == 0)
                 return "has no number from 1 to 65535 as a port (an IPv6 address goes into brackets)";
             place.port = *value;
@@ -202,7 +187,7 @@ class Parser {
     }
 
     Wrong take_database(std::string_view text) {
-        const auto database = number<unsigned>(text);
+        const auto database = shared::parse_number<unsigned>(text);
         if (!database) return "has no number as a database";
         address_.database = *database;
         return std::nullopt;

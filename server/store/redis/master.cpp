@@ -1,6 +1,6 @@
 #include "server/store/redis/master.hpp"
 
-#include "server/store/redis/rows.hpp"
+#include "server/store/shared/numbers.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -20,10 +20,6 @@ bool is_of_kind(std::string_view error, std::string_view word) {
     return starts_with(error, word) || error.find(std::string("-").append(word)) != error.npos;
 }
 
-Deadline from_now(std::chrono::milliseconds time) {
-    return std::chrono::steady_clock::now() + time;
-}
-
 }  // namespace
 
 Trouble explain(std::string_view error) {
@@ -31,7 +27,9 @@ Trouble explain(std::string_view error) {
     for (const char* quote : {", with args", " with args", "sema:{"})
         error = error.substr(0, error.find(quote));
     const std::string quoted = "it says \"" + std::string(error) + "\"";
-    const auto lasting = [&](const char* advice) { return Trouble{quoted + ": " + advice, true}; };
+    const auto lasting = [&](const char* advice) {
+        return Trouble{quoted + ": " + advice, Trouble::Kind::lasting};
+    };
     if (starts_with(error, "NOAUTH"))
         return lasting("give the password with --redis-password-file or SEMAD_REDIS_PASSWORD");
     if (starts_with(error, "WRONGPASS") || starts_with(error, "ERR AUTH") ||
@@ -62,26 +60,26 @@ bool is_about_server(std::string_view error) {
     return false;
 }
 
-Outcome<void> check_role(const Reply& role, unsigned replicas) {
+Result<void> check_role(const Reply& role, unsigned replicas) {
     if (const auto error = role.error()) return tl::unexpected(explain(*error));
     if (role.size() < 3 || !role[0].text()) return trouble("it did not tell its role");
     if (*role[0].text() != "master") return trouble("it is a replica at the moment, and takes no changes");
     if (role[2].size() < replicas) {
-        return tl::unexpected(Trouble{"it has " + std::to_string(role[2].size()) + " of the " +
-                                          std::to_string(replicas) +
-                                          " replicas that --redis-wait-replicas wants: start the others",
-                                      false, true});
+        return trouble("it has " + std::to_string(role[2].size()) + " of the " + std::to_string(replicas) +
+                           " replicas that --redis-wait-replicas wants: start the others",
+                       Trouble::Kind::unsafe);
     }
     return {};
 }
 
-Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint& endpoint,
-                                         const RedisStoreOptions& options,
-                                         std::initializer_list<const char*> scripts) {
+Result<std::vector<std::string>> log_in(Connection& connection, const Endpoint& endpoint,
+                                        const RedisStoreOptions& options,
+                                        std::initializer_list<const char*> scripts) {
     const Deadline deadline = from_now(connect_limit);
     const auto failed = [&](const std::string& why) {
         const bool distrusts = why.find("certificate") != why.npos;
-        return trouble("cannot connect to " + describe(endpoint) + ": " + why, distrusts);
+        return trouble("cannot connect to " + describe(endpoint) + ": " + why,
+                       distrusts ? Trouble::Kind::lasting : Trouble::Kind::away);
     };
     if (auto opened = connection.open(endpoint, deadline); !opened) return failed(opened.error().message);
     Commands commands;
@@ -103,14 +101,14 @@ Outcome<std::vector<std::string>> log_in(Connection& connection, const Endpoint&
         if (const auto error = reply.error()) {
             Trouble reason = explain(*error);
             connection.close();
-            return trouble(describe(endpoint) + ": " + reason.why, reason.lasting);
+            return trouble(describe(endpoint) + ": " + reason.why, reason.kind);
         }
         if (i >= before_scripts) names.emplace_back(reply.text().value_or(""));
     }
     return names;
 }
 
-Outcome<Endpoint> MasterFinder::find() {
+Result<Endpoint> MasterFinder::find() {
     const RedisAddress& address = options_.address;
     if (address.way != RedisAddress::Way::sentinel) {
         const HostPort place = address.hosts.empty() ? HostPort{} : address.hosts.front();
@@ -129,13 +127,13 @@ Outcome<Endpoint> MasterFinder::find() {
     return trouble("no Sentinel told where the master is: " + reasons);
 }
 
-Outcome<Endpoint> MasterFinder::ask(const HostPort& sentinel) {
+Result<Endpoint> MasterFinder::ask(const HostPort& sentinel) {
     const auto failed = [&](const std::string& why) {
         return trouble("Sentinel " + describe(sentinel) + ": " + why);
     };
     const Deadline deadline = from_now(sentinel_limit);
-    Connection connection(io_, abandoned_);
-    if (auto opened = connection.open({RedisAddress::Way::tcp, sentinel, {}, {}, {}}, deadline); !opened)
+    Connection connection(abandoned_);
+    if (auto opened = connection.open({.place = sentinel}, deadline); !opened)
         return failed(opened.error().message);
     Commands commands;
     if (!options_.sentinel_password.empty()) commands.add({"AUTH", options_.sentinel_password});
@@ -148,9 +146,10 @@ Outcome<Endpoint> MasterFinder::ask(const HostPort& sentinel) {
     const Reply& place = replies->back();
     if (place.is_nil()) return failed("it knows no master called " + options_.address.master);
     std::uint16_t port = 0;
-    if (place.size() == 2) port = parse_number<std::uint16_t>(place[1].text().value_or("")).value_or(0);
+    if (place.size() == 2)
+        port = shared::parse_number<std::uint16_t>(place[1].text().value_or("")).value_or(0);
     if (port == 0 || !place[0].text()) return failed("it gave no address");
-    return Endpoint{RedisAddress::Way::tcp, {std::string(*place[0].text()), port}, {}, {}, {}};
+    return Endpoint{.place = {std::string(*place[0].text()), port}};
 }
 
 }  // namespace sema::redis

@@ -1,7 +1,6 @@
 #include "server/store/redis/connection.hpp"
 #include "server/store/redis/master.hpp"
 #include "server/store/redis/redis_store.hpp"
-#include "server/store/redis/rows.hpp"
 
 #include <map>
 #include <optional>
@@ -71,9 +70,8 @@ std::vector<std::string> redis_store_warnings(const RedisStoreOptions& options) 
         return "what the store keeps when Redis ends could not be looked at: " + why +
                " (it should have appendonly yes, appendfsync always, maxmemory-policy noeviction)";
     };
-    boost::asio::io_context io(1);
-    redis::Connection connection(io);
-    const auto master = redis::MasterFinder(options, io).find();
+    redis::Connection connection;
+    const auto master = redis::MasterFinder(options).find();
     if (!master) return {unknown(master.error().why)};
     if (const auto in = redis::log_in(connection, *master, options, {}); !in)
         return {unknown(in.error().why)};
@@ -82,8 +80,7 @@ std::vector<std::string> redis_store_warnings(const RedisStoreOptions& options) 
     // All at once takes a pattern, since several names in one command take Redis 7.
     commands.add({"CONFIG", "GET", "append*"});
     commands.add({"CONFIG", "GET", "maxmemory*"});
-    const auto replies =
-        connection.exchange(commands, std::chrono::steady_clock::now() + options.answer_limit);
+    const auto replies = connection.exchange(commands, redis::from_now(options.answer_limit));
     if (!replies) return {unknown(replies.error().message)};
     std::vector<std::string> warnings;
     const auto disk = read_settings((*replies)[1]);

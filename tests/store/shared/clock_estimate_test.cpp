@@ -1,11 +1,11 @@
-#include "server/store/redis/clock.hpp"
+#include "server/store/shared/clock_estimate.hpp"
 
 #include "tests/support/catch.hpp"
 
 using namespace std::chrono_literals;
 using namespace sema;
-using redis::ClockEstimate;
-using redis::ClockSample;
+using shared::ClockEstimate;
+using shared::ClockSample;
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace sema::redis {
+namespace sema::shared {
 
 /// What the store's clock showed at some moment between two moments of ours.
 struct ClockSample {
@@ -81,4 +81,4 @@ class ClockEstimate {
     Duration lead_{};
 };
 
-}  // namespace sema::redis
+}  // namespace sema::shared

@@ -1,8 +1,8 @@
-#include "server/store/redis/clock.hpp"
+#include "server/store/shared/clock_estimate.hpp"
 
 #include <algorithm>
 
-namespace sema::redis {
+namespace sema::shared {
 
 std::optional<std::uint64_t> ClockEstimate::take(const ClockSample& sample) {
     const Duration timeline = sample.wall + sample.offset;
@@ -47,4 +47,4 @@ void ClockEstimate::adopt(const ClockSample& sample, const Bounds& bounds) {
     lead_ = bounds.low;
 }
 
-}  // namespace sema::redis
+}  // namespace sema::shared

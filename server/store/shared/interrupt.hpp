@@ -1,0 +1,21 @@
+#pragma once
+
+namespace sema::shared {
+
+/// Wakes whoever polls its descriptor: that can be read from raise() until lower(). Any thread may call.
+class Interrupt {
+  public:
+    Interrupt();
+    ~Interrupt();
+    Interrupt(const Interrupt&) = delete;
+    Interrupt& operator=(const Interrupt&) = delete;
+
+    int descriptor() const { return descriptor_; }
+    void raise();
+    void lower();
+
+  private:
+    const int descriptor_;
+};
+
+}  // namespace sema::shared

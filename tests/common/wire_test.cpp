@@ -285,8 +285,8 @@ TEST_CASE("a borrow of the base fields is not extended, and one with any other f
 }
 
 TEST_CASE("a borrow asks for 1 slot to the largest count") {
-    CHECK(parse_borrow_request(borrow_with(R"("slots":1)"), 1000)->settings.payloads == 1);
-    CHECK(parse_borrow_request(borrow_with(R"("slots":1000)"), 1000)->settings.payloads == 1000);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":1)"), 1000)->slots == 1);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":1000)"), 1000)->slots == 1000);
     for (const char* value :
          {"0", "-1", "1001", "4294967297", "18446744073709551615", "99999999999999999999", "1e300"}) {
         CAPTURE(value);
@@ -361,7 +361,7 @@ TEST_CASE("a callback is refused rather than ignored") {
 }
 
 TEST_CASE("a field's last value counts, however deep the ones before it were") {
-    CHECK(parse_borrow_request(borrow_with(R"("slots":[[["a"]]],"slots":3)"), 1000)->settings.payloads == 3);
+    CHECK(parse_borrow_request(borrow_with(R"("slots":[[["a"]]],"slots":3)"), 1000)->slots == 3);
     CHECK(parse_borrow_request(borrow_with(R"("holder":{"name":"a"},"holder":{"url":"b"})"), 1000)
               ->holder->name == std::nullopt);
     CHECK(borrow_reason(borrow_with(R"("slots":3,"slots":[3])")) == "slots must be an integer");

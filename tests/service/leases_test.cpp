@@ -698,16 +698,16 @@ TEST_CASE("settings and the rest of a slot outlive a restart") {
 TEST_CASE("who is served by a raise is served by the settings that came with it") {
     Bench bench;
     wire::RegisterRequest request{1};
-    request.cooldown = 100s;
-    request.slots = std::vector<wire::Payload>{wire::Payload("\"a\"")};
+    request.settings.cooldown = 100s;
+    request.settings.payloads = std::vector<std::string>{"\"a\""};
     bench.put(request);
     bench.flush();
     bench.give_back(bench.granted().id);
     const auto waiter = bench.borrow(LeaseId::random(), 60s);
     bench.flush();
     request.count = 2;
-    request.cooldown = 0s;
-    request.slots = std::vector<wire::Payload>{wire::Payload("\"c\""), wire::Payload("\"d\"")};
+    request.settings.cooldown = 0s;
+    request.settings.payloads = std::vector<std::string>{"\"c\"", "\"d\""};
     bench.put(request);
     bench.flush();
     const auto granted = waiter.as<LeaseGranted>();

@@ -62,11 +62,14 @@ TEST_CASE(
     const Slot second = there.take();
     RawClient waiter_here = queue_up_and_be_seen(pool, there, named("here"));
     RawClient waiter_there = queue_up_and_be_seen(there, pool, named("there"));
+    EventStream events(there);
+    CHECK(events.next_state().at("in_use") == 2);
     pair.redis.command({"FLUSHALL"});
     const Stopwatch since_emptied;
     CHECK(waiter_here.receive().status == 404);
     CHECK(waiter_there.receive().status == 404);
     CHECK(since_emptied.elapsed() < 1s + promptly);
+    CHECK(events.next().name == "deleted");
     CHECK_FALSE(pool.renews(first, 60));
     CHECK_FALSE(there.returns(second));
     CHECK(pool.borrow(R"({"ttl":60})").status == 404);

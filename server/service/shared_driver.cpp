@@ -1,5 +1,7 @@
 #include "server/service/shared_driver.hpp"
 
+#include "server/service/fresh_version.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -11,9 +13,9 @@ namespace {
 // To hear of changes takes effect a little after it is asked for.
 constexpr Duration first_check = std::chrono::milliseconds(50);
 
-// A version that is less than another by no more than this came before it. (A pool that is made again begins
-// with a random one.)
-constexpr Version versions_in_order = 1'000'000;
+// A version that is less than another by no more than this came before it: by millions of changes. (A pool
+// that is made again begins with a random one.)
+constexpr Version versions_in_order = greatest_step * greatest_step;
 
 bool is_reached(Version wanted, Version present) {
     return wanted <= present && present - wanted < versions_in_order;
@@ -89,7 +91,8 @@ void SharedDriver::reached() {
             SharedEntry& entry = shared(*found);
             entry.behind = Version{};
             entry.retry_at = TimePoint::min();
-            if (entry.has_duties() || entry.is_followed()) table_.mark_dirty(*shard, id, entry);
+            if (entry.has_duties() || entry.is_followed() || entry.had_waiters)
+                table_.mark_dirty(*shard, id, entry);
         }
     }
     wakeups_.wake_committer();
@@ -108,6 +111,7 @@ void SharedDriver::reply_to_waiter(Entry& entry, Ticket ticket, const Answer& an
 }
 
 void SharedDriver::wait_begun(Entry& entry, const Claim& claim) {
+    shared(entry).had_waiters = true;
     shared(entry).kept.try_emplace(claim.ticket);
     shared(entry).give_ups.emplace(claim.give_up_at, claim.ticket);
 }

@@ -84,7 +84,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void take_failure(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers);
     void take_state(const Visit& visit, std::uint64_t generation, const LoadResult& found);
     void take_record(const Visit& visit, const PoolRecord& record);
-    void take_absence(const Visit& visit);
+    void take_absence(const Visit& visit, std::uint64_t fence);
 
     SharedStore& store_;
     PoolTable& table_;

@@ -41,6 +41,8 @@ struct SharedEntry final : Entry {
     std::set<std::pair<TimePoint, Ticket>> give_ups;
     /// Waiters who left, and whose places are still in the queue.
     std::vector<Ticket> gone;
+    /// Somebody waited here once: a store that goes back to an earlier moment may have the place again.
+    bool had_waiters = false;
     std::vector<LostAnswer> lost_answers;
     /// Grants to calls which were answered that they failed.
     std::vector<Pool::Grant> orphans;

@@ -159,7 +159,7 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
     const Version next = !entry.pool             ? 0
                          : entry.changes.empty() ? base
                          : base == 0             ? fresh_version()
-                                                 : base + 1;
+                                                 : version_after(base);
     round.changes.push_back({.pool = visit.pool,
                              .base = base,
                              .next = next,
@@ -358,8 +358,7 @@ void SharedDriver::take_state(const Visit& visit, std::uint64_t generation, cons
     entry.is_loaded = true;
     entry.generation = generation;
     if (const auto* record = std::get_if<PoolRecord>(&found)) return take_record(visit, *record);
-    entry.fence = std::get<Absent>(found).fence;
-    take_absence(visit);
+    take_absence(visit, std::get<Absent>(found).fence);
 }
 
 void SharedDriver::take_record(const Visit& visit, const PoolRecord& record) {
@@ -378,10 +377,14 @@ void SharedDriver::take_record(const Visit& visit, const PoolRecord& record) {
     table_.pass_on(visit, effects);
 }
 
-/// There is no pool to wait for or to watch.
-void SharedDriver::take_absence(const Visit& visit) {
+/// There is no pool to wait for or to watch. `fence`: the greatest one that the store knows of.
+void SharedDriver::take_absence(const Visit& visit, std::uint64_t fence) {
     SharedEntry& entry = shared(visit.entry);
     entry.version = 0;
+    if (entry.pool) entry.fence = std::max(entry.fence, entry.pool->fence());
+    // A store that was emptied has forgotten it.
+    if (entry.fence > fence) entry.changes.fence = entry.fence;
+    entry.fence = std::max(entry.fence, fence);
     for (const auto& [ticket, call] : entry.waiters)
         visit.ready.add(call.reply, Refusal::no_such_pool);
     entry.waiters.clear();

@@ -82,11 +82,12 @@ TEST_CASE("a pool that is made again in a store that was emptied is lent as any 
     Pair pair(one_thread);
     const TestPool pool(pair.one, 1);
     const TestPool there = pair.there(pool);
-    const Slot lost = there.take();
+    const Grant lost = there.take_with({{"slots", 1}});
     CHECK(pool.in_use() == 1);
     pair.redis.command({"FLUSHALL"});
     there.set_count(1);
     const Grant grant = pool.take_with({{"slots", 1}});
+    CHECK(grant.fence > lost.fence);
     CHECK(there.borrow(R"({"ttl":60})").status == 409);
     CHECK_FALSE(there.renews(lost, 60));
     CHECK_FALSE(there.returns(lost));
@@ -133,6 +134,34 @@ TEST_CASE("a store that went back lends what it knows to be free, once, and serv
     // Its holder is gone, so that only its time would end it.
     CHECK(pool.returns(returned));
     CHECK(pool.take_with({{"slots", 1}}).fence > next.fence);
+}
+
+TEST_CASE("a pool that is put back beneath the servers is not lent twice") {
+    Pair pair;
+    const TestPool pool(pair.one, 1);
+    const TestPool there = pair.there(pool);
+    const std::string key = "sema:{" + pool.id() + "}";
+    pair.redis.command({"COPY", key, "backup"});
+    REQUIRE(pool.returns(pool.take()));
+    pair.redis.command({"COPY", "backup", key, "REPLACE"});
+    const Slot slot = there.take();
+    REQUIRE(there.renews(slot, 60));
+    CHECK_FALSE(pool.takes_one());
+    CHECK(there.returns(slot));
+}
+
+TEST_CASE("a waiter that is in the queue again of a store that went back keeps no slot from others") {
+    Forgetful pair;
+    const TestPool pool(pair.one, 1);
+    const TestPool there = pair.there(pool);
+    const Slot slot = pool.take();
+    RawClient left = queue_up_and_be_seen(there, pool, named("left"));
+    pair.remember();
+    left.close();
+    REQUIRE(shows_waiting(pool, 0));
+    pair.go_back();
+    CHECK(eventually([&] { return pool.returns(slot); }, recovered_within));
+    CHECK(eventually([&] { return pool.takes_one(); }, recovered_within));
 }
 
 TEST_CASE("who waits while a store goes back waits on, in the order of before") {

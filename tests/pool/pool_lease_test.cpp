@@ -121,12 +121,11 @@ TEST_CASE("a pool that is restored from what was stored a while ago gives no fen
     bench.granted(start);
     const Lease lease = bench.granted(start);
     CHECK(lease.fence == 1002);
-    bench.outcome = {};
-    bench.pool.restore(PoolRecord{1, 9, 1001}, {}, start, bench.changes, bench.outcome);
+    bench.pool.rebuild(PoolRecord{1, 9, 1001}, {}, start, bench.anew());
     CHECK(bench.granted(start).fence == 1003);
     CHECK(*bench.changes.fence >= 1003);
     // And it goes on from what others have given.
-    bench.pool.restore(PoolRecord{1, 9, 2000}, {}, start, bench.changes, bench.outcome);
+    bench.pool.rebuild(PoolRecord{1, 9, 2000}, {}, start, bench.anew());
     CHECK(bench.granted(start).fence == 2001);
 }
 

@@ -147,14 +147,14 @@ TEST_CASE("leases of format 1 live on for the time that they have left") {
     Pool restored(loaded(*store, pool), now, limits);
     CHECK(restored.in_use() == 1);
     Changes changes;
-    Outcome outcome;
+    Effects effects(changes);
     const Claim claim{Ticket{1}, LeaseId::random(), 60s, now};
-    const auto granted = restored.borrow(now, claim, changes, outcome);
+    const auto granted = restored.borrow(now, claim, effects);
     CHECK(std::get<Pool::Held>(granted).lease.position() == 0);
     CHECK(std::get<Pool::Held>(granted).lease.fence == 1);
-    restored.advance_to(TimePoint(1030s) - 1ms, changes, outcome);
+    restored.advance_to(TimePoint(1030s) - 1ms, effects);
     CHECK(restored.in_use() == 2);
-    restored.advance_to(TimePoint(1030s), changes, outcome);
+    restored.advance_to(TimePoint(1030s), effects);
     CHECK(restored.in_use() == 1);
 }
 

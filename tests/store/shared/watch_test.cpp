@@ -104,7 +104,7 @@ TEST_CASE("nobody is lost because this server could not look") {
     SECTION("it did not run") {
         other.engine->be_mute();
         here.engine->stop(30s);
-        fake.advance(1400ms);
+        fake.advance(1200ms);
         CHECK_FALSE(here.store->is_lost(other.store->self()));
         other.engine->be_mute(false);
         // It may have missed something.

@@ -11,12 +11,13 @@
 // What tests of several semads over one store share.
 namespace sema::test {
 
-/// What it takes at most until a server that died has no borrowers any more, and a busy machine's share.
-inline constexpr auto taken_out_within = std::chrono::seconds(3) + promptly;
-/// What a call takes at most while the store is away, and a busy machine's share.
-inline constexpr auto told_of_failure_within = std::chrono::seconds(1) + promptly;
-/// By this time after the store is back, all is as it should be.
-inline constexpr std::chrono::milliseconds recovered_within = std::chrono::seconds(5);
+/// What it takes at most until a server that died has no borrowers any more, and a busy machine's share: long
+/// before a place that is kept would be given up, or a lease of these tests would end.
+inline constexpr auto taken_out_within = std::chrono::seconds(3) + std::chrono::seconds(5);
+/// What a call takes at most while the store is away, and a busy machine's share: much less than it is away.
+inline constexpr auto told_of_failure_within = std::chrono::seconds(1) + std::chrono::seconds(2);
+/// By this time after the store is back, all is as it should be, on a busy machine too.
+inline constexpr std::chrono::milliseconds recovered_within = std::chrono::seconds(15);
 
 /// A store of the engine that the environment asks for.
 RedisOptions store_options();

@@ -220,9 +220,11 @@ void RedisEngine::unfollow(const PoolId& pool) {
 }
 
 bool RedisEngine::wait(Duration until, shared::Announcements& to) {
+    const Duration begun = boot_time();
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - boot_time()).count();
-        if (left <= 0) return true;
+        const Duration now = boot_time();
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
+        if (left <= 0 || now < begun) return true;
         if (subscribed_) {
             const auto message = subscriber_.receive(Deadline{});
             subscribed_ = message.has_value();

@@ -122,10 +122,10 @@ class Engine {
     /// not.
     virtual void follow(const PoolId& pool) = 0;
     virtual void unfollow(const PoolId& pool) = 0;
-    /// Waits until then (of boot_time()) or until wake(), and passes on what arrives meanwhile. False, at
-    /// once and once, where the subscription has ended: from then on nothing arrives. An announcement may be
-    /// lost without that; a connection that is dead without that is noticed within two seconds or so, if
-    /// there are beats.
+    /// Waits until then (of boot_time(), or until that goes back) or until wake(), and passes on what arrives
+    /// meanwhile. False, at once and once, where the subscription has ended: from then on nothing arrives. An
+    /// announcement may be lost without that; a connection that is dead without that is noticed within two
+    /// seconds or so, if there are beats.
     virtual bool wait(Duration until, Announcements& to) = 0;
 
     // --- The committer ---

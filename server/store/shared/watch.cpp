@@ -137,6 +137,9 @@ void Watch::run() {
 }
 
 Duration Watch::next_tick() const {
+    // A machine that goes on from a checkpoint may find an earlier time.
+    const Duration now = engine_.boot_time();
+    if (now < last_tick_) return now;
     const Duration regular = last_tick_ + tick_time;
     return std::min(regular, neighbours_.next_loss().value_or(regular));
 }

@@ -91,9 +91,22 @@ void SharedDriver::reached() {
             SharedEntry& entry = shared(*found);
             entry.behind = Version{};
             entry.retry_at = TimePoint::min();
+            entry.waits_until.reset();
             if (entry.has_duties() || entry.is_followed() || entry.had_waiters)
                 table_.mark_dirty(*shard, id, entry);
         }
+    }
+    wakeups_.wake_committer();
+}
+
+void SharedDriver::handed(const PoolId& pool, const LoadResult& state, std::uint64_t generation) {
+    {
+        Shard& shard = table_.shard_of(pool);
+        const MutexLock lock(shard.mutex);
+        const auto found = shard.entries.find(pool);
+        if (found == shard.entries.end()) return;
+        shared(*found->second).handed = SharedEntry::Handed{state, generation};
+        table_.mark_dirty(shard, pool, *found->second);
     }
     wakeups_.wake_committer();
 }
@@ -153,6 +166,11 @@ void SharedDriver::follow_up(Shard& shard, const PoolId& pool, Entry& any) {
             const auto deadline = entry.watch ? entry.pool->next_change() : entry.pool->next_deadline();
             if (deadline) is_due_at(*deadline);
         }
+    }
+    // All of that waits for this server's turn.
+    if (store_.reachable() && entry.waits_until && *entry.waits_until > now && !entry.handed) {
+        is_due = false;
+        next = entry.waits_until;
     }
     while (!entry.give_ups.empty() && !entry.waiters.contains(entry.give_ups.begin()->second))
         entry.give_ups.erase(entry.give_ups.begin());

@@ -60,6 +60,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void changed(const PoolId& pool, Version version) override;
     void lost(ServerId server) override;
     void reached() override;
+    void handed(const PoolId& pool, const LoadResult& state, std::uint64_t generation) override;
 
     static SharedEntry& shared(Entry& entry);
 
@@ -82,6 +83,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void give_answers(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers);
     void take_stale(const Visit& visit, const Stale& stale, std::uint64_t generation);
     void take_failure(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers);
+    bool take_turn(const Visit& visit, std::uint64_t generation);
     void take_state(const Visit& visit, std::uint64_t generation, const LoadResult& found);
     void take_record(const Visit& visit, const PoolRecord& record);
     void take_absence(const Visit& visit, std::uint64_t fence);

@@ -33,6 +33,12 @@ struct SharedEntry final : Entry {
         bool is_once = false;
     };
 
+    struct Handed {
+        LoadResult state;
+        /// SharedStore::generation() when it was read.
+        std::uint64_t generation = 0;
+    };
+
     /// The copy is what the store had at some time, with what was done since.
     bool is_loaded = false;
     /// Of each waiter, beside its call.
@@ -76,6 +82,12 @@ struct SharedEntry final : Entry {
     /// While the pool is followed: when the store is asked whether it has changed, should nothing else be
     /// asked before.
     std::optional<TimePoint> check_at;
+    /// It is other servers' turn, until then at the most.
+    std::optional<TimePoint> waits_until;
+    /// It is this server's turn, and the pool is like that.
+    std::optional<Handed> handed;
+    /// The turn is this server's, and has to be ended.
+    bool has_turn = false;
 
     /// Whether somebody waits for an answer to what was not done yet.
     bool is_asked() const { return !deferred.empty(); }

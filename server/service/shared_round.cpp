@@ -20,6 +20,9 @@ constexpr Duration retry_interval = std::chrono::milliseconds(200);
 // way to the store takes, however short its ttl.
 constexpr Duration slow_way = std::chrono::milliseconds(500);
 
+// The message that says whose turn it is may be lost. Less than a turn lasts, so that none passes in vain.
+constexpr Duration longest_wait = std::chrono::milliseconds(50);
+
 // What is known of how many pools there are is as old as this at most, while fewer than the limit.
 constexpr Duration count_interval = std::chrono::seconds(1);
 
@@ -98,7 +101,12 @@ void SharedDriver::begin_round(Shard& shard, Round& round) {
         if (!store_.reachable()) {
             fail_deferred(visit);
             follow_up(shard, id, entry);
+        } else if (take_turn(visit, round.generation)) {
+            do_calls(shard, visit, round);
+        } else if (entry.waits_until && *entry.waits_until > table_.now()) {
+            follow_up(shard, id, entry);
         } else if (entry.is_asked() || entry.retry_at <= table_.now()) {
+            entry.waits_until.reset();
             const bool is_current =
                 entry.is_loaded && !entry.is_behind() && entry.generation == round.generation;
             entry.behind.reset();
@@ -148,7 +156,7 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
     do_acts(visit, now);
     bound_places(visit.pool, entry);
     show(entry);
-    const bool is_check = entry.check_at && *entry.check_at <= now;
+    const bool is_check = (entry.check_at && *entry.check_at <= now) || std::exchange(entry.has_turn, false);
     const bool is_asked = !entry.calls.empty() || !entry.counted_lost.empty() || is_check;
     if (entry.changes.empty() && entry.answers.empty() && !is_asked) {
         entry.orphans.clear();
@@ -164,7 +172,7 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
                              .base = base,
                              .next = next,
                              .changes = std::exchange(entry.changes, {}),
-                             .overtaken = entry.overtaken});
+                             .attempt = entry.overtaken + 1});
     round.answers.push_back(std::exchange(entry.answers, {}));
     entry.is_in_flight = true;
     // Those who give up meanwhile are answered in time.
@@ -304,6 +312,7 @@ void SharedDriver::take_stale(const Visit& visit, const Stale& stale, std::uint6
     std::erase_if(calls, [&](const auto& call) { return entry.over.contains(call.ticket); });
     forget_queued(entry, calls);
     put_before(std::move(calls), entry.deferred);
+    if (stale.waits_for_turn) entry.waits_until = table_.now() + longest_wait;
     if (stale.now && !std::holds_alternative<StoreFailure>(*stale.now)) {
         take_state(visit, generation, *stale.now);
     } else {
@@ -349,6 +358,22 @@ void SharedDriver::take_failure(const Visit& visit, const std::vector<SharedEntr
     auto lost = std::exchange(entry.counted_lost, {});
     std::erase_if(lost, [&](const auto& answer) { return answer.is_once && entry.is_outcome_unknown; });
     put_before(std::move(lost), entry.lost_answers);
+}
+
+/// Where it is this server's turn, makes the copy what the pool is then.
+bool SharedDriver::take_turn(const Visit& visit, std::uint64_t generation) {
+    SharedEntry& entry = shared(visit.entry);
+    const auto handed = std::exchange(entry.handed, std::nullopt);
+    if (!handed || handed->generation != generation || entry.is_outcome_unknown) return false;
+    entry.waits_until.reset();
+    entry.has_turn = true;
+    // This server may have changed the pool since, having waited long enough.
+    const auto* record = std::get_if<PoolRecord>(&handed->state);
+    const bool is_current = entry.is_loaded && entry.generation == generation;
+    if (!is_current || !record || record->version > entry.version)
+        take_state(visit, generation, handed->state);
+    if (!entry.is_behind()) entry.behind.reset();
+    return true;
 }
 
 /// Makes the copy of the pool anew, from what the store has and who waits here.

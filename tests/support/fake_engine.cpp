@@ -281,8 +281,13 @@ bool FakeEngine::wait(Duration until, shared::Announcements& to) {
             messages_.pop_front();
             rests_ = false;
             lock.unlock();
-            message.pool ? to.changed(*message.pool, message.version, message.server)
-                         : to.ended(message.server);
+            if (message.state) {
+                to.handed(*message.pool, *message.state);
+            } else if (message.pool) {
+                to.changed(*message.pool, message.version, message.server);
+            } else {
+                to.ended(message.server);
+            }
             lock.lock();
         } else if (std::exchange(woken_, false) || own_time() >= until_) {
             return leave(true);
@@ -328,7 +333,7 @@ Result<LoadResult> FakeEngine::reload(const PoolId& pool, std::uint64_t step) {
 }
 
 Result<std::vector<CommitResult>> FakeEngine::commit(const std::vector<PoolChange>& batch, TimePoint now,
-                                                     Duration turn) {
+                                                     const shared::Turn& turn) {
     if (const auto act = std::exchange(before_commit_, {})) act();
     turn_ = turn;
     return call(Call::commit, [&]() -> Result<std::vector<CommitResult>> {
@@ -379,37 +384,71 @@ LoadResult FakeEngine::read(const PoolId& pool) {
 }
 
 std::vector<CommitResult> FakeEngine::apply(const std::vector<PoolChange>& batch, TimePoint now,
-                                            Duration turn) {
+                                            const shared::Turn& turn) {
     std::vector<CommitResult> results;
     for (const PoolChange& change : batch)
         results.push_back(apply(change, now, turn));
     return results;
 }
 
-CommitResult FakeEngine::apply(const PoolChange& change, TimePoint now, Duration turn) {
+CommitResult FakeEngine::apply(const PoolChange& change, TimePoint now, const shared::Turn& turn) {
     const LoadResult before = inner_->load(change.pool);
     const auto* record = std::get_if<PoolRecord>(&before);
     const auto guard = store_.guards_.find(change.pool);
     const bool is_guarded =
         !record && guard != store_.guards_.end() && guards_.of(change.pool) != guard->second;
-    const auto found = store_.turns_.find(change.pool);
-    const bool is_others_turn =
-        found != store_.turns_.end() && found->second.server != self() && found->second.ends > store_.now_;
+    const FakeStore::Turns turns = store_.turns_[change.pool];
+    const bool is_others_turn = turns.server != self() && turns.ends > store_.now_;
     const bool is_stale = (record ? record->version : 0) != change.base || is_guarded;
-    if (is_stale || is_others_turn) {
-        if (record && !is_others_turn && change.overtaken >= shared::overtaken_limit)
-            store_.turns_[change.pool] = {self(), store_.now_ + turn};
-        return Stale{read(change.pool)};
+    const bool is_question = change.next == change.base && change.base != 0;
+    if (is_stale || (is_others_turn && !is_question)) return refuse(change, record != nullptr, turn);
+    if (is_question) {
+        if (turns.server == self()) pass_on(change.pool);
+        return Committed{};
     }
-    if (found != store_.turns_.end()) store_.turns_.erase(found);
-    if (change.next == change.base && change.base != 0) return Committed{};
     const Duration timeline = store_.now_ + store_.ahead_ + store_.offset_;
     if (std::chrono::abs(timeline - now.time_since_epoch()) > std::chrono::seconds(1))
         return StoreFailure{"this server has to set its clock first"};
     CommitResult result = inner_->commit({change}, std::nullopt).front();
     guards_.forget(change.pool);
     announce({change.pool, change.next, self()});
+    if (change.next != 0) pass_on(change.pool);
     return result;
+}
+
+CommitResult FakeEngine::refuse(const PoolChange& change, bool is_there, const shared::Turn& turn) {
+    const bool asks = is_there && change.next != change.base && change.attempt > turn.after;
+    if (!asks) return Stale{read(change.pool)};
+    FakeStore::Turns& turns = store_.turns_[change.pool];
+    const auto is_mine = [&](const auto& name) { return name.first == self(); };
+    if (turns.server != self() && turns.ends > store_.now_) {
+        if (std::none_of(turns.waiting.begin(), turns.waiting.end(), is_mine))
+            turns.waiting.emplace_back(self(), turn.time);
+        return Stale{.waits_for_turn = true};
+    }
+    std::erase_if(turns.waiting, is_mine);
+    turns.server = self();
+    turns.ends = store_.now_ + turn.time;
+    return Stale{read(change.pool)};
+}
+
+// To the first who waits and can be reached.
+void FakeEngine::pass_on(const PoolId& pool) {
+    FakeStore::Turns& turns = store_.turns_[pool];
+    turns.ends = {};
+    std::erase_if(turns.waiting, [&](const auto& name) { return name.first == self(); });
+    while (!turns.waiting.empty() && turns.ends == Duration{}) {
+        const auto [server, time] = turns.waiting.front();
+        turns.waiting.erase(turns.waiting.begin());
+        for (FakeEngine* engine : store_.engines_) {
+            if (engine->self() != server || !engine->subscribed_ || engine->cut_off_) continue;
+            turns.server = server;
+            turns.ends = store_.now_ + time;
+            if (store_.announcements_lost_) continue;
+            engine->messages_.push_back({.pool = pool, .state = inner_->load(pool)});
+        }
+    }
+    store_.moved_.notify_all();
 }
 
 void FakeEngine::announce(const Message& message) {

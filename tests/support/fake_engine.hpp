@@ -48,9 +48,12 @@ class FakeStore {
     friend class FakeEngine;
     friend struct FakeServer;
 
-    struct Turn {
+    struct Turns {
+        /// Whose turn it is, if any.
         ServerId server{};
         Duration ends{};
+        /// Who waits, and how long its turn is to be.
+        std::vector<std::pair<ServerId, Duration>> waiting{};
     };
 
     std::mutex mutex_;
@@ -60,7 +63,7 @@ class FakeStore {
 
     std::shared_ptr<MemoryData> data_ = make_memory_data();
     std::map<PoolId, std::string> guards_;
-    std::map<PoolId, Turn> turns_;
+    std::map<PoolId, Turns> turns_;
     std::map<ServerId, Duration> heartbeats_;
     std::map<std::string, ServerId> places_;
     bool announcements_lost_ = false;
@@ -124,7 +127,7 @@ class FakeEngine final : public shared::Engine {
     unsigned times(Call call);
     bool follows(const PoolId& pool);
     /// That of the last commit.
-    Duration turn_asked_for() { return turn_; }
+    shared::Turn turn_asked_for() { return turn_; }
 
     // --- The engine ---
 
@@ -146,7 +149,7 @@ class FakeEngine final : public shared::Engine {
     shared::Result<std::vector<LoadResult>> load(const std::vector<PoolId>& pools) override;
     shared::Result<LoadResult> reload(const PoolId& pool, std::uint64_t step) override;
     shared::Result<std::vector<CommitResult>> commit(const std::vector<PoolChange>& batch, TimePoint now,
-                                                     Duration turn) override;
+                                                     const shared::Turn& turn) override;
     shared::Result<std::size_t> pool_count() override;
     shared::Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after,
                                                     std::size_t most) override;
@@ -168,13 +171,18 @@ class FakeEngine final : public shared::Engine {
         std::optional<PoolId> pool;
         Version version = 0;
         ServerId server{};
+        /// The pool, where the turn is this server's.
+        std::optional<LoadResult> state{};
     };
 
     template <class Act>
     auto call(Call call, const Act& act) -> decltype(act());
     LoadResult read(const PoolId& pool);
-    std::vector<CommitResult> apply(const std::vector<PoolChange>& batch, TimePoint now, Duration turn);
-    CommitResult apply(const PoolChange& change, TimePoint now, Duration turn);
+    std::vector<CommitResult> apply(const std::vector<PoolChange>& batch, TimePoint now,
+                                    const shared::Turn& turn);
+    CommitResult apply(const PoolChange& change, TimePoint now, const shared::Turn& turn);
+    CommitResult refuse(const PoolChange& change, bool is_there, const shared::Turn& turn);
+    void pass_on(const PoolId& pool);
     void announce(const Message& message);
 
     Duration own_time() const { return store_.now_ - halted_; }
@@ -209,7 +217,7 @@ class FakeEngine final : public shared::Engine {
     std::atomic<bool> hold_commit_{false};
     std::function<void()> before_commit_;
     std::optional<std::pair<std::vector<PoolChange>, TimePoint>> held_;
-    std::atomic<Duration> turn_{};
+    shared::Turn turn_;
 };
 
 /// A server's store on a FakeStore.

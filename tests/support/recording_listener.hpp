@@ -28,6 +28,16 @@ class RecordingListener final : public StoreListener {
         ++reached_;
     }
 
+    void handed(const PoolId& pool, const LoadResult& state, std::uint64_t) override {
+        const std::lock_guard lock(mutex_);
+        turns_.emplace_back(pool, std::get<PoolRecord>(state).version);
+    }
+
+    /// Of which pools, at which versions, the turn was this server's.
+    std::vector<Change> turns() const {
+        const std::lock_guard lock(mutex_);
+        return turns_;
+    }
     std::vector<Change> changes() const {
         const std::lock_guard lock(mutex_);
         return changes_;
@@ -57,6 +67,7 @@ class RecordingListener final : public StoreListener {
   private:
     mutable std::mutex mutex_;
     std::vector<Change> changes_;
+    std::vector<Change> turns_;
     std::vector<ServerId> lost_;
     unsigned reached_ = 0;
 };

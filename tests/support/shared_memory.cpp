@@ -35,6 +35,11 @@ void SharedMemory::come_back_with(const PoolId& pool, unsigned count) {
     ++generation_;
 }
 
+void SharedMemory::hand(SharedMemoryStore& handle, const PoolId& pool, bool is_old) {
+    waiting_.erase(handle.self_);
+    handle.listener_->handed(pool, record(pool), is_old ? generation_ - 1 : generation_);
+}
+
 bool SharedMemory::has(const PoolId& pool) const {
     return std::holds_alternative<PoolRecord>(make_memory_store(data_)->load(pool));
 }
@@ -75,12 +80,14 @@ CommitResult SharedMemoryStore::commit(const PoolChange& change) {
         --memory_.failing_;
         return StoreFailure{"the test made the store fail"};
     }
+    const bool is_question = change.base == change.next && change.changes.empty();
+    if (!is_question && memory_.waiting_.contains(self_)) return Stale{.waits_for_turn = true};
     CommitResult result = inner_->commit({change}, std::nullopt).front();
     if (std::holds_alternative<Stale>(result)) {
         ++memory_.stale_;
         return Stale{inner_->load(change.pool)};
     }
-    const bool is_question = change.base == change.next && change.changes.empty();
+    if (is_question) ++memory_.questions_;
     if (!is_question && !memory_.messages_lost_) {
         for (SharedMemoryStore* handle : memory_.handles_) {
             if (handle != this && handle->listener_ && handle->follows(change.pool))

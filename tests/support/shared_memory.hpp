@@ -36,6 +36,14 @@ class SharedMemory {
     /// Called within the next commit of any handle, before it is applied.
     void before_next_commit(std::function<void()> act) { before_commit_ = std::move(act); }
 
+    /// It is another server's turn whenever this one commits a change, until hand().
+    void keep_waiting(ServerId server) { waiting_.insert(server); }
+    /// It is the turn of that handle's server, with the pool as it is; or as it was read before the store was found
+    /// anew.
+    void hand(SharedMemoryStore& handle, const PoolId& pool, bool is_old = false);
+    /// How many mere questions were answered with yes.
+    unsigned questions() const { return questions_; }
+
     /// The store is found anew, with another count of the pool at the version that it had: as after a
     /// failover in which changes were lost and others made. Nobody is told.
     void come_back_with(const PoolId& pool, unsigned count);
@@ -59,6 +67,8 @@ class SharedMemory {
     std::set<SharedMemoryStore*> handles_;
     std::uint64_t servers_ = 0;
     std::set<ServerId> lost_;
+    std::set<ServerId> waiting_;
+    unsigned questions_ = 0;
     std::uint64_t generation_ = 1;
     bool away_ = false;
     bool messages_lost_ = false;

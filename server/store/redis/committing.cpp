@@ -251,7 +251,7 @@ Result<bool> RedisEngine::has_others() {
 // --- Writing ---
 
 Result<std::vector<CommitResult>> RedisEngine::commit(const std::vector<PoolChange>& batch, TimePoint now,
-                                                      Duration turn) {
+                                                      const shared::Turn& turn) {
     const bool writes = std::any_of(batch.begin(), batch.end(), [](const PoolChange& change) {
         return !change.changes.empty() || change.next != change.base;
     });
@@ -259,8 +259,8 @@ Result<std::vector<CommitResult>> RedisEngine::commit(const std::vector<PoolChan
     const auto add_all = [&] {
         for (const PoolChange& change : batch) {
             if (is_too_big(change)) continue;
-            const bool is_late = change.overtaken >= shared::overtaken_limit;
-            add(change, time, is_late ? std::to_string(turn.count()) : "0");
+            const bool asks = change.next != change.base && change.attempt > turn.after;
+            add(change, time, asks ? std::to_string(turn.time.count()) : "0");
         }
     };
     const auto replies = run_scripts(add_all, writes);
@@ -315,6 +315,7 @@ CommitResult RedisEngine::result_of(const PoolChange& change, const Reply& reply
         if (is_made(change)) guards_.forget(change.pool);
         return Committed{};
     }
+    if (reply.integer() == 2) return Stale{.waits_for_turn = true};
     if (const auto born = reply.text()) {
         gone.push_back(member_of(change.pool, *born));
         return Committed{};

@@ -45,7 +45,7 @@ class RedisEngine final : public shared::Engine {
     Result<std::vector<LoadResult>> load(const std::vector<PoolId>& pools) override;
     Result<LoadResult> reload(const PoolId& pool, std::uint64_t step) override;
     Result<std::vector<CommitResult>> commit(const std::vector<PoolChange>& batch, TimePoint now,
-                                             Duration turn) override;
+                                             const shared::Turn& turn) override;
     Result<std::size_t> pool_count() override;
     Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override;
     Result<std::optional<ServerId>> take_place(const std::string& place) override;

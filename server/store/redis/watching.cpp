@@ -1,8 +1,10 @@
 #include "server/store/redis/redis_engine.hpp"
 #include "server/store/redis/scripts.hpp"
+#include "server/store/shared/fields.hpp"
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cstdio>
 
 // What the watch does over connections of its own.
@@ -12,6 +14,7 @@ namespace {
 // A subscriber that is sent nothing for so many beats, not even the answer to a PING, is no longer connected.
 constexpr unsigned silent_beats_limit = 4;
 
+constexpr std::string_view server_key_start = "sema:server:";
 constexpr std::string_view format_key = "sema:format";
 constexpr std::string_view format = "1";
 
@@ -30,12 +33,42 @@ Result<void> check_version(const Reply& info) {
     return {};
 }
 
+// A pool as commit.lua passes it on: the hash's texts, each with its length before.
+std::optional<LoadResult> read_texts(std::string_view rest) {
+    std::vector<std::string_view> texts;
+    while (!rest.empty()) {
+        const auto colon = rest.find(':');
+        const auto size = parse_number<std::size_t>(rest.substr(0, colon));
+        if (colon == rest.npos || !size || *size > rest.size() - colon - 1) return std::nullopt;
+        texts.push_back(rest.substr(colon + 1, *size));
+        rest.remove_prefix(colon + 1 + *size);
+    }
+    shared::PoolFields fields;
+    std::optional<Version> version;
+    for (std::size_t i = 0; i + 1 < texts.size(); i += 2) {
+        if (texts[i] == "v") {
+            version = parse_number<Version>(texts[i + 1]);
+        } else if (texts[i] != "r" && texts[i] != "b" && texts[i] != "g" &&
+                   !fields.take(texts[i], texts[i + 1])) {
+            return std::nullopt;
+        }
+    }
+    if (!version) return std::nullopt;
+    return std::move(fields).result(*version);
+}
+
 void pass_on(const Reply& message, shared::Announcements& to) {
     if (message.size() != 3 || message[0].text() != "message") return;
     const std::string_view channel = message[1].text().value_or("");
     const std::string_view text = message[2].text().value_or("");
     if (channel == servers_channel) {
         if (const auto server = parse_server(text)) to.ended(*server);
+        return;
+    }
+    if (channel.starts_with(server_key_start)) {
+        const auto pool = PoolId::parse(text.substr(0, text.find(' ')));
+        const auto state = read_texts(text.substr(std::min(text.size(), text.find(' ') + 1)));
+        if (pool && state) to.handed(*pool, *state);
         return;
     }
     // A pool's key is its id between braces.
@@ -55,7 +88,7 @@ std::string key_of(const PoolId& pool) {
 }
 
 std::string key_of(ServerId server) {
-    return "sema:server:" + text_of(server);
+    return std::string(server_key_start) + text_of(server);
 }
 
 std::optional<ServerId> parse_server(std::string_view text) {
@@ -176,7 +209,7 @@ Result<void> RedisEngine::subscribe(const std::vector<PoolId>& pools) {
     const auto logged_in = log_in(subscriber_, main_.endpoint(), options_, {});
     if (!logged_in) return tl::unexpected(logged_in.error());
     Commands commands;
-    commands.begin(2 + pools.size()).word("SUBSCRIBE").word(servers_channel);
+    commands.begin(3 + pools.size()).word("SUBSCRIBE").word(servers_channel).word(key_of(self()));
     for (const PoolId& pool : pools)
         commands.word(key_of(pool));
     // Its answer, of two words, comes behind all the others.

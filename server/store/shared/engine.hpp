@@ -38,8 +38,12 @@ inline tl::unexpected<Trouble> trouble(std::string why, Trouble::Kind kind = Tro
 /// For so long a beat() shows that a server lives.
 inline constexpr std::chrono::milliseconds heartbeat_life{1000};
 
-/// A server that was overtaken so often in a row asks for a turn with its next attempt.
-inline constexpr unsigned overtaken_limit = 3;
+/// When a change that is Stale asks for a turn, and for how long at the most.
+struct Turn {
+    /// The attempts that do not ask.
+    unsigned after = 0;
+    Duration time{};
+};
 
 /// What the watch says and asks four times a second.
 struct Beat {
@@ -68,6 +72,8 @@ class Announcements {
     virtual void changed(const PoolId& pool, Version version, ServerId by) = 0;
     /// A server has ended.
     virtual void ended(ServerId server) = 0;
+    /// This server has the turn that it waits for; the pool is like that.
+    virtual void handed(const PoolId& pool, const LoadResult& state) = 0;
 
   protected:
     ~Announcements() = default;
@@ -146,10 +152,14 @@ class Engine {
     /// will be. A Stale says what the pool is now, in the same step. `now` is the time on the timeline: the
     /// store refuses changes if that is off by more than a second. What is changed is announced.
     ///
-    /// A change that was overtaken `overtaken_limit` times and is Stale again has a turn: until its server's
-    /// next commit to that pool, but no longer than `turn`, those of others are Stale.
+    /// A change (but no mere question) that is Stale has a turn, if it is a later attempt than
+    /// `turn.after`: until
+    /// its server's next commit or question to that pool, but no longer than `turn.time`, changes of others are
+    /// Stale. Those that ask for a turn meanwhile leave their server's name, once, and wait. Whoever ends its turn
+    /// by a commit or a question gives the turn to the first name, with the pool as it is then, by an announcement
+    /// to that server alone; a name that nobody answers to is passed over. Turns need not outlive anything.
     virtual Result<std::vector<CommitResult>> commit(const std::vector<PoolChange>& batch, TimePoint now,
-                                                     Duration turn) = 0;
+                                                     const Turn& turn) = 0;
     virtual Result<std::size_t> pool_count() = 0;
     virtual Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) = 0;
     /// Notes that this server serves there, and returns who did before.

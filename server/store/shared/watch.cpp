@@ -177,7 +177,7 @@ Result<void> Watch::look() {
     // Somebody's connection failed once more meanwhile.
     if (found && look_again_) found = trouble(reason_);
     if (found) {
-        ++generation_;
+        subscribed_at_ = ++generation_;
         reachable_ = true;
     } else {
         reason_ = found.error().why;
@@ -203,6 +203,7 @@ Result<void> Watch::subscribe() {
         pools.assign(followed_.begin(), followed_.end());
         unsaid_.clear();
     }
+    subscribed_at_ = generation_;
     auto done = engine_.subscribe(pools);
     subscribed_ = done.has_value();
     return done;
@@ -256,6 +257,16 @@ void Watch::changed(const PoolId& pool, Version version, ServerId by) {
         if (!followed_.contains(pool)) return;
     }
     tell([&](StoreListener& listener) { listener.changed(pool, version); });
+}
+
+void Watch::handed(const PoolId& pool, const LoadResult& state) {
+    // What it says may be older than the store as it was found last.
+    if (subscribed_at_ != generation_) {
+        subscribed_ = false;
+        engine_.wake();
+    } else {
+        tell([&](StoreListener& listener) { listener.handed(pool, state, subscribed_at_); });
+    }
 }
 
 void Watch::ended(ServerId server) {

@@ -56,6 +56,7 @@ class Watch : private Announcements {
   private:
     void changed(const PoolId& pool, Version version, ServerId by) override;
     void ended(ServerId server) override;
+    void handed(const PoolId& pool, const LoadResult& state) override;
 
     void run();
     Duration next_tick() const;
@@ -74,6 +75,8 @@ class Watch : private Announcements {
 
     // Of the thread.
     bool subscribed_ = false;
+    /// The generation when the subscription began.
+    std::uint64_t subscribed_at_ = 0;
     ClockEstimate clock_;
     bool clock_is_doubtful_ = false;
     Duration last_tick_{};

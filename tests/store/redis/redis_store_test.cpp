@@ -378,32 +378,43 @@ TEST_CASE("rows that were not written like this are a failure of that pool alone
     CHECK(loaded(*store, good).count == 2);
 }
 
-TEST_CASE(
-    "a server that was overtaken again and again has its turn, which others wait for, and not for long") {
+TEST_CASE("a server that comes too late has its turn at once, which others wait for, and not for long") {
     const RedisServer redis;
-    const auto far = open(redis.url());
-    const auto near = open(redis.url());
+    const auto late = open(redis.url());
+    const auto other = open(redis.url());
+    RecordingListener listener;
+    const Listening listening(*other, listener);
     const PoolId pool = PoolId::random();
-    const auto set_count = [&](SharedStore& store, Version base, unsigned count, unsigned overtaken) {
-        PoolChange made{pool, base, base + 1, {}, overtaken};
-        if (base == 0) made.next = 10;
-        made.changes.count = count;
-        return store.commit({made}, std::nullopt);
+    const auto set_count = [&](SharedStore& store, Version base, unsigned count) {
+        PoolChange made = change(pool).from(base).to(base == 0 ? 10 : base + 1).count(count);
+        made.attempt = 1;
+        return store.commit({made}, std::nullopt)[0];
     };
-    REQUIRE(committed(set_count(*near, 0, 1, 0)));
-    // Who was overtaken less often has no turn.
-    CHECK(std::holds_alternative<Stale>(set_count(*far, 9, 2, 2)[0]));
-    CHECK(committed(set_count(*near, 10, 2, 0)));
-    CHECK(std::holds_alternative<Stale>(set_count(*far, 10, 3, 3)[0]));
-    const auto refused = set_count(*near, 11, 4, 9)[0];
-    REQUIRE(std::holds_alternative<Stale>(refused));
-    CHECK(std::get<PoolRecord>(*std::get<Stale>(refused).now).version == 11);
-    CHECK(committed(set_count(*far, 11, 5, 4)));
-    // That was all of its turn.
-    CHECK(committed(set_count(*near, 12, 6, 0)));
+    const auto is_stale = [](const CommitResult& result, bool waits) {
+        const auto* stale = std::get_if<Stale>(&result);
+        return stale && stale->waits_for_turn == waits && stale->now.has_value() != waits;
+    };
+    REQUIRE(committed({set_count(*other, 0, 1)}));
+    // Who does not go on trying has no turn.
+    CHECK(stale(commit(*late, {change(pool).from(9).to(10).count(2)})));
+    CHECK(committed({set_count(*other, 10, 1)}));
+    CHECK(is_stale(set_count(*late, 9, 2), false));
+    CHECK(is_stale(set_count(*other, 11, 3), true));
+    // Who only asks waits for nobody.
+    CHECK(committed(commit(*other, {change(pool).from(11).to(11)})));
+    CHECK(committed({set_count(*late, 11, 4)}));
+    // That was all of its turn: now it is the other's, who hears of it.
+    CHECK(is_stale(set_count(*late, 12, 5), true));
+    using Change = RecordingListener::Change;
+    REQUIRE(eventually([&] { return listener.turns() == std::vector<Change>{{pool, 12}}; }));
+    CHECK(committed({set_count(*other, 12, 6)}));
+    CHECK(committed({set_count(*late, 13, 7)}));
     // A turn that is not taken passes.
-    CHECK(std::holds_alternative<Stale>(set_count(*far, 10, 7, 3)[0]));
-    CHECK(std::holds_alternative<Stale>(set_count(*near, 13, 8, 0)[0]));
-    CHECK(eventually([&] { return committed(set_count(*near, 13, 8, 0)); }));
-    CHECK(std::get<PoolRecord>(far->load(pool)).count == 8);
+    CHECK(is_stale(set_count(*late, 9, 8), false));
+    CHECK(is_stale(set_count(*other, 14, 9), true));
+    CHECK(eventually([&] { return committed({set_count(*other, 14, 9)}); }));
+    CHECK(loaded(*late, pool).count == 9);
+    // The log has nothing of it, nor has the pool once nobody waits.
+    CHECK(committed({set_count(*late, 15, 9)}));
+    CHECK(redis.command({"HEXISTS", "sema:{" + pool.str() + "}", "r"})[0] == "0");
 }

@@ -20,6 +20,12 @@ std::vector<CommitResult> commit(FakeServer& server, const PoolChange& change) {
     return server.store->commit({change}, std::nullopt);
 }
 
+/// A change that is tried until it succeeds.
+std::vector<CommitResult> attempt(FakeServer& server, PoolChange change) {
+    change.attempt = 1;
+    return server.store->commit({change}, std::nullopt);
+}
+
 }  // namespace
 
 TEST_CASE("a commit that failed is not applied, or was and nobody knows: the store counts as found anew") {
@@ -155,29 +161,109 @@ TEST_CASE("a connection leads to the store as it was last found") {
     CHECK(loaded(*here.store, pool).count == 4);
 }
 
-TEST_CASE("who was overtaken three times asks for a turn, of a tenth of a second where the way is short") {
+TEST_CASE(
+    "a server that comes too late has its turn at once, for which others wait, and each is called in its "
+    "order") {
     FakeStore fake;
-    FakeServer far(fake);
-    FakeServer near(fake);
-    REQUIRE(committed(commit(near, change(pool).to(1).count(1))));
-    PoolChange late = change(pool).from(9).to(10).count(2);
-    late.overtaken = 3;
-    CHECK(stale(commit(far, late)));
-    CHECK(far.engine->turn_asked_for() == 100ms);
-    CHECK(stale(commit(near, change(pool).from(1).to(2).count(3))));
-    late.base = 1;
-    CHECK(committed(commit(far, late)));
-    CHECK(committed(commit(near, change(pool).from(10).to(11).count(3))));
+    FakeServer one(fake);
+    FakeServer two(fake);
+    FakeServer three(fake);
+    RecordingListener second;
+    RecordingListener third;
+    const Listening two_listens(*two.store, second);
+    const Listening three_listens(*three.store, third);
+    REQUIRE(committed(attempt(one, change(pool).to(1).count(1))));
+    REQUIRE(stale(attempt(one, change(pool).from(9).to(10).count(2))));
+    CHECK(one.engine->turn_asked_for().time == 100ms);
+    for (FakeServer* late : {&three, &two, &three}) {
+        const auto refused = attempt(*late, change(pool).from(1).to(2).count(3));
+        REQUIRE(stale(refused));
+        CHECK(std::get<Stale>(refused[0]).waits_for_turn);
+        CHECK_FALSE(std::get<Stale>(refused[0]).now);
+    }
+    // Who only asks needs no turn.
+    CHECK(committed(attempt(two, change(pool).from(1).to(1))));
+    REQUIRE(committed(attempt(one, change(pool).from(1).to(2).count(2))));
+    fake.settle();
+    using Change = RecordingListener::Change;
+    CHECK(third.turns() == std::vector<Change>{{pool, 2}});
+    CHECK(second.turns().empty());
+    CHECK(stale(attempt(one, change(pool).from(2).to(3).count(3))));
+    REQUIRE(committed(attempt(three, change(pool).from(2).to(3).count(3))));
+    fake.settle();
+    CHECK(second.turns() == std::vector<Change>{{pool, 3}});
+    // It has nothing to change: with its question the turn is over.
+    REQUIRE(committed(attempt(two, change(pool).from(3).to(3))));
+    CHECK(committed(attempt(one, change(pool).from(3).to(4).count(4))));
+    CHECK(committed(attempt(three, change(pool).from(4).to(5).count(4))));
 }
 
-TEST_CASE("a way that is long makes a turn long, up to a second") {
+TEST_CASE("a turn that is not taken passes, and so does the name of a server that is gone") {
+    FakeStore fake;
+    FakeServer one(fake);
+    FakeServer two(fake);
+    std::optional<FakeServer> gone(fake);
+    RecordingListener second;
+    const Listening two_listens(*two.store, second);
+    REQUIRE(committed(attempt(one, change(pool).to(1).count(1))));
+    REQUIRE(stale(attempt(one, change(pool).from(9).to(10).count(2))));
+    REQUIRE(stale(attempt(*gone, change(pool).from(1).to(2).count(3))));
+    REQUIRE(stale(attempt(two, change(pool).from(1).to(2).count(3))));
+    gone.reset();
+    SECTION("the next one is called") {
+        REQUIRE(committed(attempt(one, change(pool).from(1).to(2).count(2))));
+        fake.settle();
+        CHECK(second.turns().size() == 1);
+    }
+    SECTION("its time is over") {
+        fake.advance(100ms - 1us);
+        CHECK(stale(attempt(two, change(pool).from(1).to(2).count(3))));
+        fake.advance(1us);
+        CHECK(committed(attempt(two, change(pool).from(1).to(2).count(3))));
+        CHECK(second.turns().empty());
+    }
+}
+
+TEST_CASE("what is said of the pool with a turn is not believed once the store may have been rolled back") {
+    FakeStore fake;
+    FakeServer one(fake);
+    FakeServer two(fake);
+    RecordingListener second;
+    const Listening two_listens(*two.store, second);
+    REQUIRE(committed(attempt(one, change(pool).to(1).count(1))));
+    REQUIRE(loaded(*two.store, pool).count == 1);
+    fake.advance(1s + 1us);
+    two.engine->hang_up();
+    // That its connection ended may mean that the store was started anew.
+    REQUIRE(stale(attempt(two, change(pool).from(9).to(10).count(2))));
+    REQUIRE(committed(attempt(two, change(pool).from(1).to(2).count(2))));
+    REQUIRE(stale(attempt(one, change(pool).from(1).to(2).count(3))));
+    REQUIRE(stale(attempt(two, change(pool).from(2).to(3).count(3))));
+    REQUIRE(committed(attempt(one, change(pool).from(2).to(3).count(3))));
+    fake.settle();
+    CHECK(second.turns().empty());
+    CHECK(second.times_reached() == 1);
+    // From then on it hears with certainty.
+    fake.advance(100ms);
+    REQUIRE(stale(attempt(one, change(pool).from(2).to(3).count(3))));
+    REQUIRE(stale(attempt(two, change(pool).from(3).to(4).count(3))));
+    REQUIRE(committed(attempt(one, change(pool).from(3).to(4).count(3))));
+    fake.settle();
+    CHECK(second.turns().size() == 1);
+}
+
+TEST_CASE("a server that is far away asks only where it is overtaken again and again, for up to a second") {
     FakeStore fake;
     FakeServer far(fake);
-    for (const auto& [way, turn] : {std::pair{300ms, 610ms}, std::pair{600ms, 1000ms}}) {
+    REQUIRE(committed(commit(far, change(pool).to(1).count(1))));
+    CHECK(far.engine->turn_asked_for().after == 0);
+    for (const auto& [way, turn] :
+         {std::pair{10ms, 100ms}, std::pair{300ms, 610ms}, std::pair{600ms, 1000ms}}) {
         far.engine->before_commit([&] { fake.advance(way); });
         commit(far, change(pool).from(9).to(9));
         commit(far, change(pool).from(9).to(9));
-        CHECK(far.engine->turn_asked_for() == turn);
+        CHECK(far.engine->turn_asked_for().time == turn);
+        CHECK(far.engine->turn_asked_for().after == (way == 10ms ? 0 : 3));
     }
 }
 

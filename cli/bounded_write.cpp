@@ -1,5 +1,6 @@
 #include "cli/bounded_write.hpp"
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -21,7 +22,8 @@ void do_nothing(int) {}
 
 // While it lives, each blocking call is interrupted after a tick at most, and a pipe without a reader is an
 // error and no signal. A file that polls as writable can still block the writer: another program may have
-// been quicker, or there is room for a part only.
+// been quicker, or there is room for a part only. Where the system gives no timer nothing is interrupted: a
+// pipe that polls as writable has room for PIPE_BUF bytes, unless another program was quicker.
 class Interruptions {
   public:
     Interruptions() {
@@ -84,8 +86,9 @@ std::optional<std::size_t> write_within(int fd, std::string_view text, std::chro
             continue;
         }
         const Interruptions interruptions;
-        if (!interruptions.running()) break;
-        const ssize_t written = write(fd, text.data() + done, text.size() - done);
+        const std::size_t rest = text.size() - done;
+        const std::size_t part = interruptions.running() ? rest : std::min<std::size_t>(rest, PIPE_BUF);
+        const ssize_t written = write(fd, text.data() + done, part);
         if (written > 0) {
             done += static_cast<std::size_t>(written);
         } else if (errno != EINTR && errno != EAGAIN) {

@@ -143,6 +143,15 @@ TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped 
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("where the system refuses a timer, semactl says what it has to say") {
+    const World world;
+    const Words denied = {DENIED_CALLS, "ENOSYS", "timer_create", "--"};
+    const Finished run = run_program(
+        denied + Semactl::command({"run", sema::PoolId::random().str(), "--", "true"}), world.here());
+    CHECK(run.status == 66);
+    CHECK_THAT(run.err, has_text("no such pool"));
+}
+
 TEST_CASE("without close_range the command gets no files that it would not have") {
     const World world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "close_range", "--"};

@@ -28,10 +28,11 @@ constexpr Duration longest_answer = 200ms;
 constexpr Duration between_looks = 200ms;
 
 struct Question {
-    /// The signal that is asked about; 0 for the time to wake semactl.
+    /// The signal that is asked about; 0 for whether anybody answers, and `waking` where nobody need to.
     int signal = 0;
     Duration::rep wake_at = 0;
 };
+constexpr int waking = -1;
 
 int milliseconds(Duration duration) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
@@ -62,11 +63,11 @@ void hide_command_line() {
 
 // Keeps nothing open or busy that semactl's end is to close or free.
 void let_go_of_all_but(int socket) {
-    dup2(socket, 0);
-    // Before Linux 5.9 there is no such call.
-    if (close_range(1, ~0U, 0) != 0) {
-        for (int fd = 1; fd < 1024; ++fd)
-            close(fd);
+    const auto kept = static_cast<unsigned>(socket);
+    // Before Linux 5.9 there is no such call. The lower ones are always open: the first three are.
+    if (close_range(0, kept - 1, 0) != 0 || close_range(kept + 1, ~0U, 0) != 0) {
+        for (int fd = 0; fd < 1024; ++fd)
+            if (fd != socket) close(fd);
     }
     static_cast<void>(chdir("/") + 0);
 }
@@ -84,16 +85,17 @@ void let_go_of_all_but(int socket) {
         const Moment now = BootClock::now();
         if (now >= wake_at) {
             if (getppid() == semactl) kill(semactl, SIGCONT);
-            wake_at = Moment::max();
+            // A stop that came just after the last one undid that.
+            wake_at = now + between_looks;
         }
-        pollfd readable{0, POLLIN, 0};
+        pollfd readable{socket, POLLIN, 0};
         const bool waits = wake_at == Moment::max();
         poll(&readable, 1, waits ? -1 : milliseconds(std::min<Duration>(wake_at - now, between_looks)));
         if (readable.revents == 0) continue;
 
         Question question;
-        if (read(0, &question, sizeof question) != static_cast<ssize_t>(sizeof question)) _exit(0);
-        if (question.signal == 0) {
+        if (read(socket, &question, sizeof question) != static_cast<ssize_t>(sizeof question)) _exit(0);
+        if (question.signal == waking) {
             wake_at = Moment(Duration(question.wake_at));
             continue;
         }
@@ -101,8 +103,9 @@ void let_go_of_all_but(int socket) {
         sigemptyset(&asked);
         sigaddset(&asked, question.signal);
         const timespec at_once{};
-        const char got = sigtimedwait(&asked, nullptr, &at_once) == question.signal ? 1 : 0;
-        if (write(0, &got, 1) != 1) _exit(0);
+        const char got =
+            question.signal != 0 && sigtimedwait(&asked, nullptr, &at_once) == question.signal ? 1 : 0;
+        if (write(socket, &got, 1) != 1) _exit(0);
     }
 }
 
@@ -124,6 +127,14 @@ Bystander::~Bystander() {
 }
 
 std::optional<bool> Bystander::got(int signal) {
+    return ask(signal);
+}
+
+bool Bystander::answers() {
+    return ask(0).has_value();
+}
+
+std::optional<bool> Bystander::ask(int signal) {
     if (pid_ < 0) return std::nullopt;
     const Question question{signal, 0};
     pollfd readable{socket_, POLLIN, 0};
@@ -138,7 +149,7 @@ std::optional<bool> Bystander::got(int signal) {
 
 void Bystander::wake_at(Moment moment) {
     if (pid_ < 0) return;
-    const Question question{0, moment.time_since_epoch().count()};
+    const Question question{waking, moment.time_since_epoch().count()};
     static_cast<void>(send(socket_, &question, sizeof question, MSG_NOSIGNAL) + 0);
 }
 

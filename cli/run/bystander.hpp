@@ -31,7 +31,10 @@ class Bystander {
     /// Whether it got the signal, since it was last asked for this one. None where it can't be asked.
     std::optional<bool> got(int signal);
 
-    /// Sends semactl a CONT at that moment. Moment::max() takes it back.
+    /// Whether it is there and runs.
+    bool answers();
+
+    /// Sends semactl a CONT at that moment, and again until this is taken back with Moment::max().
     void wake_at(Moment moment);
 
     void end();
@@ -39,6 +42,8 @@ class Bystander {
     void was_reaped();
 
   private:
+    std::optional<bool> ask(int signal);
+
     pid_t pid_ = -1;
     int socket_ = -1;
 };

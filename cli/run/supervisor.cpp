@@ -31,6 +31,8 @@ constexpr Duration kill_round = 10ms;
 constexpr Duration kill_patience = 1s;
 // A command that stays stopped this long was not just stopped together with semactl.
 constexpr Duration stop_settles = 100ms;
+// What semactl takes to stop, on a busy machine too: a CONT that comes before that is lost.
+constexpr Duration stopping = 250ms;
 
 std::string name_of(int signal) {
     const char* name = sigabbrev_np(signal);
@@ -165,11 +167,21 @@ void Supervisor::on_stop_request(Moment now) {
 // Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
 // the terminal. A TSTP that was sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
-    if (!reached_command_already(signal)) forward(signal.number);
-    was_stopped_ = true;
-    set_wake_up();
-    signals_.stop_self(signal.number);
-    bystander_.wake_at(Moment::max());
+    const bool reached = reached_command_already(signal);
+    const bool ends = is_ending();
+    if (!reached && !ends) forward(signal.number);
+    if (!ends && will_be_woken()) {
+        was_stopped_ = true;
+        signals_.stop_self(signal.number);
+    } else if (reached && signal.number == SIGTSTP) {
+        // What reads from the terminal in the background would be stopped by that again.
+        undo_stop();
+    }
+}
+
+// The user's shell waits for semactl, which goes on: so does all else that the key stopped.
+void Supervisor::undo_stop() {
+    kill(0, SIGCONT);
 }
 
 // A shell that continues a job continues all of its processes, so the command is running again by now,
@@ -177,7 +189,9 @@ void Supervisor::on_terminal_stop(const Signal& signal) {
 void Supervisor::on_continue(const Signal& signal) {
     const bool reached = reached_command_already(signal);
     const bool job_continued = std::exchange(was_stopped_, false);
-    if (signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
+    wake_up_.set(Moment::max());
+    bystander_.wake_at(Moment::max());
+    if (signal.from_timer || signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
     if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
         const Terminal terminal;
         if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
@@ -245,19 +259,36 @@ void Supervisor::follow_stopped_command(Moment now) {
     const pid_t foreground = Terminal().foreground();
     const pid_t group = getpgid(command_);
     if (foreground != getpgrp() && foreground != group) return;
+    if (is_ending() || !will_be_woken()) return forward(SIGCONT);
     if (group != getpgrp()) terminal_group_ = group;
     was_stopped_ = true;
-    set_wake_up();
     raise(SIGSTOP);
-    bystander_.wake_at(Moment::max());
 }
 
-// Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
-void Supervisor::set_wake_up() {
+// When the first lease demands the command's end, unless it is renewed.
+Moment Supervisor::first_end() const {
     Moment first = Moment::max();
     for (const Keeper::Kept& kept : keeper_.leases())
         first = std::min(first, kept.upkeep.terminate_at());
-    bystander_.wake_at(first);
+    return first;
+}
+
+// Whether the command's end has a time already.
+bool Supervisor::is_ending() const {
+    return lease_ending_ || kill_at_ || first_end() - BootClock::now() < stopping;
+}
+
+// Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
+// False where nobody would.
+bool Supervisor::will_be_woken() {
+    const Moment end = first_end();
+    bystander_.wake_at(end);
+    if (wake_up_.set(end) || bystander_.answers()) return true;
+    if (!std::exchange(no_stop_said_, true))
+        console_.note(pool_ +
+                      ": semactl does not stop here: the system has no way to continue it before the lease "
+                      "ends");
+    return false;
 }
 
 void Supervisor::uphold_lease(Moment now) {
@@ -275,7 +306,7 @@ void Supervisor::uphold_lease(Moment now) {
 
 // The terminal's user stopped the command, and it has not been continued since.
 void Supervisor::end_stopped_command(Moment now) {
-    if (lease_ending_) return;
+    if (lease_ending_ || !is_in_use()) return;
     lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
     ask_to_stop(now);
     // What else asks it to stop does not wake it.

@@ -7,6 +7,7 @@
 #include "cli/run/keeper.hpp"
 #include "cli/run/process_tree.hpp"
 #include "cli/run/signals.hpp"
+#include "cli/run/wake_up.hpp"
 
 #include <functional>
 #include <optional>
@@ -44,7 +45,8 @@ struct Ended {
 ///   it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
-///   Should the leases come to their end before that, the command is continued to be stopped for good.
+///   Should the leases come to their end before that, the command is continued to be stopped for good. Where
+///   nothing would continue semactl then, or the command's end has begun, semactl does not stop.
 ///
 /// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
 ///
@@ -93,7 +95,10 @@ class Supervisor {
     Moment catch_up();
     void reap();
     void follow_stopped_command(Moment now);
-    void set_wake_up();
+    bool is_ending() const;
+    bool will_be_woken();
+    void undo_stop();
+    Moment first_end() const;
     void uphold_lease(Moment now);
     void end_stopped_command(Moment now);
     void on_lost(const Keeper::Lost& lease, Moment now);
@@ -116,6 +121,7 @@ class Supervisor {
     const std::string pool_;
     Alarm alarm_;
     Bystander bystander_;
+    WakeUp wake_up_;
 
     /// 0 where there is none, or nothing is left to be done for it.
     pid_t command_ = 0;
@@ -138,6 +144,7 @@ class Supervisor {
     bool rest_named_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;
+    bool no_stop_said_ = false;
     /// The command's own group, where it had the terminal when semactl stopped.
     std::optional<pid_t> terminal_group_;
 };

@@ -226,7 +226,7 @@ void Supervisor::reap() {
         if (info.si_pid == 0) return;
         const bool has_ended = info.si_code != CLD_STOPPED && info.si_code != CLD_CONTINUED;
         if (has_ended && info.si_pid == bystander_.pid()) bystander_.was_reaped();
-        if (has_ended && asker_ && info.si_pid == asker_->process.pid) asker_.reset();
+        if (has_ended && asker_ && info.si_pid == asker_->process.pid) forget_asker();
         if (info.si_pid != command_) continue;
         switch (info.si_code) {
             case CLD_EXITED:
@@ -325,8 +325,18 @@ void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     if (!is_in_use()) return;
     lose(what + ": stopping the command");
     ask_to_stop(now);
-    kill_at_ =
-        std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, longest_grace(lease.ttl)));
+    kill_at_ = std::min(kill_at_.value_or(Moment::max()), longest_stop(now));
+}
+
+// When what is asked to stop by `now`, or does the asking, is killed at the latest. Where a lease is over
+// already, since the machine slept, the asking has its time nonetheless: what it stops may run on.
+Moment Supervisor::longest_stop(Moment now) const {
+    Moment end = now + limits_.grace;
+    for (const Keeper::Kept& kept : keeper_.leases()) {
+        end = std::min(end, now + longest_grace(kept.ttl));
+        if (kept.upkeep.kill_at() > now) end = std::min(end, kept.upkeep.kill_at());
+    }
+    return end;
 }
 
 // Said before whatever the command says to that.
@@ -338,7 +348,13 @@ void Supervisor::lose(const std::string& why) {
 void Supervisor::ask_to_stop(Moment now) {
     const auto asker = limits_.on_lost && !status_ ? limits_.on_lost(command_) : std::nullopt;
     if (!asker) return send_to_tree(SIGTERM);
-    if (const auto process = find_process(*asker)) asker_ = Asker{*process, now + limits_.grace};
+    if (const auto process = find_process(*asker)) asker_ = Asker{*process, longest_stop(now)};
+}
+
+// Its end. What it leaves is the tree's, and takes its time to be killed from now on.
+void Supervisor::forget_asker() {
+    asker_.reset();
+    killing_since_.reset();
 }
 
 /// Whether a process is there that could still use the slot, as far as it is our business.
@@ -348,7 +364,7 @@ bool Supervisor::is_in_use() const {
 
 void Supervisor::enforce_limit(Moment now) {
     if (asker_ && now >= asker_->kill_at) {
-        asker_.reset();
+        forget_asker();
         kill_at_ = std::min(kill_at_.value_or(now), now);
     }
     if (!kill_at_ || now < *kill_at_) return;

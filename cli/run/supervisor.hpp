@@ -61,7 +61,7 @@ class Supervisor {
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
         /// Starts the process that asks a command to stop when its lease is gone or about to end; that
-        /// process gets the grace too. Where there is nothing here, or no process comes of it, TERM is sent.
+        /// process gets the grace too, but not beyond the lease. Where there is nothing here, or no process comes of it, TERM is sent.
         std::function<std::optional<pid_t>(pid_t command)> on_lost{};
         bool ignore_lost = false;
         /// Look after the descendants too that a command leaves behind which ended by itself.
@@ -99,6 +99,8 @@ class Supervisor {
     bool will_be_woken();
     void undo_stop();
     Moment first_end() const;
+    Moment longest_stop(Moment now) const;
+    void forget_asker();
     void uphold_lease(Moment now);
     void end_stopped_command(Moment now);
     void on_lost(const Keeper::Lost& lease, Moment now);

@@ -189,6 +189,21 @@ TEST_CASE("what --on-lost starts has the grace, and no longer") {
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("what --on-lost starts is over before the slot is lent again, however long the grace") {
+    const World world;
+    const auto run = world.start({"--no-keepalive", "--grace", "60", "--on-lost",
+                                  "trap '' TERM; exec 9> held; flock 9; while :; do sleep 0.05 9>&-; done"},
+                                 {SIGNAL_COUNTER});
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    const Finished next =
+        world.semactl({"run", "vsim", "--wait", "1h", "--", "flock", "--nonblock", "held", "true"}, here);
+    CHECK(next.status == 0);
+    CHECK(run->wait() == 79);
+    CHECK(world.has("held"));
+    CHECK(run->err().find("cannot kill") == std::string::npos);
+}
+
 TEST_CASE("an --on-lost ignore does not keep a command beyond a lease that ends unrenewed") {
     const World world;
     const auto run = world.start({"--no-keepalive", "--on-lost", "ignore"}, {SIGNAL_COUNTER});

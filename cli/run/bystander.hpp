@@ -28,8 +28,18 @@ class Bystander {
     /// -1 where there is none.
     pid_t pid() const { return pid_; }
 
-    /// Whether it got the signal, since it was last asked for this one. None where it can't be asked.
-    std::optional<bool> got(int signal);
+    /// Whether it got the signal after `since`, beside those that it has told of, or gets it in the next
+    /// moment: one that is sent to each process of the group in turn comes to all that soon. None where it
+    /// can't be asked.
+    std::optional<bool> got(int signal, Moment since);
+
+    /// As long as a signal that is sent to several processes in turn takes to come to all.
+    static constexpr Duration in_turn = std::chrono::milliseconds(20);
+
+    /// Readable when it got a signal; -1 where there is no bystander.
+    int fd() const { return socket_; }
+    /// Whether it got any since the last call.
+    bool heard();
 
     /// Whether it is there and runs.
     bool answers();
@@ -42,7 +52,7 @@ class Bystander {
     void was_reaped();
 
   private:
-    std::optional<bool> ask(int signal);
+    std::optional<bool> ask(int signal, Moment moment);
 
     pid_t pid_ = -1;
     int socket_ = -1;

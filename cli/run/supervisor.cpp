@@ -83,6 +83,8 @@ std::variant<Ended, ExecFailed> Supervisor::run(const ChildSpec& command,
     if (const auto* failed = std::get_if<ExecFailed>(&started)) return *failed;
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
     command_ = std::get<pid_t>(started);
+    // What came before, the command has yet to get.
+    quiet_at_ = BootClock::now() + Bystander::in_turn;
     const Ended ended = look_after();
     command_ = 0;
     return ended;
@@ -97,6 +99,8 @@ Ended Supervisor::look_after() {
             on_signal(*signal);
             continue;
         }
+        quiet_at_ = std::max(quiet_at_, now);
+        if (heard_at_ && now - *heard_at_ > Bystander::in_turn) heard_at_.reset();
         if (const auto ended = finished(now)) return *ended;
         follow_stopped_command(now);
         wait(now);
@@ -106,6 +110,7 @@ Ended Supervisor::look_after() {
 // What does not wait for anything. The moment that it is good for.
 Moment Supervisor::catch_up() {
     reap();
+    if (bystander_.heard()) heard_at_ = BootClock::now();
     const Moment now = BootClock::now();
     uphold_lease(now);
     enforce_limit(now);
@@ -133,7 +138,9 @@ void Supervisor::on_signal(const Signal& signal) {
 
 void Supervisor::pass_on(const Signal& signal) {
     const bool reached = reached_command_already(signal);
-    const bool from_below = signal.sender > 0 && is_descendant(signal.sender, getpid());
+    // Nothing shows any more what a command was that has ended.
+    const bool from_below =
+        signal.sender > 0 && (signal.sender == command_ || is_descendant(signal.sender, getpid()));
     // The command's own affair.
     if (reached && (signal.from_kernel || from_below)) return;
     const Meaning meaning = meaning_of(signal.number);
@@ -187,11 +194,11 @@ void Supervisor::undo_stop() {
 // A shell that continues a job continues all of its processes, so the command is running again by now,
 // unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
-    const bool reached = reached_command_already(signal);
     const bool job_continued = std::exchange(was_stopped_, false);
     wake_up_.set(Moment::max());
     bystander_.wake_at(Moment::max());
     if (signal.from_timer || signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
+    const bool reached = reached_command_already(signal);
     if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
         const Terminal terminal;
         if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
@@ -201,8 +208,9 @@ void Supervisor::on_continue(const Signal& signal) {
 
 // Whether the command got the signal from its sender.
 bool Supervisor::reached_command_already(const Signal& signal) {
-    const bool same_group = getpgid(command_) == getpgrp();
-    if (const auto group_got_it = bystander_.got(signal.number)) return same_group && *group_got_it;
+    const bool same_group = group_ == getpgrp();
+    if (const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn))
+        return same_group && *group_got_it;
     // A key's signal goes to the group. The terminal's hang-up is signalled to the session's leader alone.
     const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
     return same_group && signal.from_kernel && !(hang_up && getsid(0) == getpid());
@@ -220,6 +228,8 @@ void Supervisor::forward(int number) {
 // ---- the tree
 
 void Supervisor::reap() {
+    // Where it has ended, that is known until its end is collected.
+    if (!status_) group_ = getpgid(command_);
     for (;;) {
         siginfo_t info{};
         if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0) return;
@@ -235,9 +245,7 @@ void Supervisor::reap() {
             case CLD_KILLED:
             case CLD_DUMPED:
                 status_ = exit_status::of_signal(info.si_status);
-                // The sender may have meant to end it all.
-                if (passed_on_.count(info.si_status) != 0 && !stop_requested_)
-                    on_stop_request(BootClock::now());
+                ended_by_ = info.si_status;
                 break;
             case CLD_STOPPED:
                 command_stopped_ = BootClock::now();
@@ -245,8 +253,6 @@ void Supervisor::reap() {
             default:
                 command_stopped_.reset();
         }
-        // There is no process left to pass signals on to.
-        if (status_) bystander_.end();
     }
 }
 
@@ -379,6 +385,7 @@ std::optional<Ended> Supervisor::finished(Moment now) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
         return Ended{own, slot_is_free, lost_, stop_requested_};
     };
+    if (status_) settle_end(now);
     // What it stops beside the command may use the slot yet.
     if (asker_) return std::nullopt;
     if (killing_since_ && now - *killing_since_ >= kill_patience) {
@@ -397,11 +404,21 @@ std::optional<Ended> Supervisor::finished(Moment now) {
     return std::nullopt;
 }
 
+// The command has ended, and all signals that came before that are dealt with: the kernel sends one to all of a
+// group before any of them can end of it.
+void Supervisor::settle_end(Moment now) {
+    // There is no process left to pass signals on to.
+    bystander_.end();
+    const auto number = std::exchange(ended_by_, std::nullopt);
+    // The sender may have meant to end it all.
+    if (number && passed_on_.count(*number) != 0 && !stop_requested_) on_stop_request(now);
+}
+
 bool Supervisor::tree_is_empty() const {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
     if (!has_children()) return true;
     // Children that were not there before are the command's, whether /proc shows them or not.
-    if (limits_.strangers.empty()) return false;
+    if (limits_.strangers.empty() && bystander_.pid() < 0) return false;
     const auto [found, complete] = tree();
     return complete && found.empty();
 }
@@ -481,8 +498,10 @@ void Supervisor::wait(Moment now) {
     if (killing_since_) next = std::min(next, now + kill_round);
     if (asker_) next = std::min(next, asker_->kill_at);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
+    if (heard_at_) next = std::min(next, *heard_at_ + Bystander::in_turn + 1ms);
 
     std::vector<int> wakes = {signals_.fd()};
+    if (bystander_.fd() >= 0) wakes.push_back(bystander_.fd());
     const Duration limit = alarm_.set(next);
     if (alarm_.fd() >= 0) wakes.push_back(alarm_.fd());
     keeper_.wait(wakes, limit);

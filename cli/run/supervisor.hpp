@@ -108,6 +108,7 @@ class Supervisor {
     void ask_to_stop(Moment now);
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
+    void settle_end(Moment now);
     bool is_in_use() const;
     bool tree_is_empty() const;
     Descendants tree() const;
@@ -132,6 +133,14 @@ class Supervisor {
     std::set<int> passed_on_;
     std::optional<Moment> stop_requested_;
     int stop_request_ = 0;
+    /// At this moment, or later, semactl had no signal.
+    Moment quiet_at_{};
+    /// When the bystander had one, as long as that may be one that semactl gets, too.
+    std::optional<Moment> heard_at_;
+    /// The signal that ended the command, until it is clear whether it was passed on.
+    std::optional<int> ended_by_;
+    /// The command's process group.
+    pid_t group_ = 0;
     std::optional<Moment> kill_at_;
     std::optional<Moment> killing_since_;
     bool lease_ending_ = false;

@@ -77,12 +77,11 @@ Supervisor::~Supervisor() {
     }
 }
 
-std::variant<Ended, ExecFailed> Supervisor::run(const ChildSpec& command,
-                                                const InheritedDescriptors& descriptors) {
-    const auto started = start_child(command, signals_, descriptors);
-    if (const auto* failed = std::get_if<ExecFailed>(&started)) return *failed;
+Ended Supervisor::run(const ChildSpec& command, const InheritedDescriptors& descriptors) {
+    descriptors_ = &descriptors;
+    start_.emplace(start_child(command, signals_, descriptors));
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
-    command_ = std::get<pid_t>(started);
+    command_ = start_->pid();
     // What came before, the command has yet to get.
     quiet_at_ = BootClock::now() + Bystander::in_turn;
     const Ended ended = look_after();
@@ -110,6 +109,7 @@ Ended Supervisor::look_after() {
 // What does not wait for anything. The moment that it is good for.
 Moment Supervisor::catch_up() {
     reap();
+    follow_execs();
     if (bystander_.heard()) heard_at_ = BootClock::now();
     const Moment now = BootClock::now();
     uphold_lease(now);
@@ -352,15 +352,37 @@ void Supervisor::lose(const std::string& why) {
 }
 
 void Supervisor::ask_to_stop(Moment now) {
-    const auto asker = limits_.on_lost && !status_ ? limits_.on_lost(command_) : std::nullopt;
-    if (!asker) return send_to_tree(SIGTERM);
-    if (const auto process = find_process(*asker)) asker_ = Asker{*process, longest_stop(now)};
+    if (limits_.on_lost && !status_ && start_asker(now)) return;
+    send_to_tree(SIGTERM);
+}
+
+bool Supervisor::start_asker(Moment now) {
+    try {
+        StartedChild start = start_child(limits_.on_lost(command_), signals_, *descriptors_);
+        // Nobody but reap() collects it, so that it is there to be found.
+        if (const auto process = find_process(start.pid()))
+            asker_.emplace(Asker{std::move(start), *process, longest_stop(now)});
+        return true;
+    } catch (const std::system_error& error) {
+        console_.error(error.what());
+        return false;
+    }
+}
+
+void Supervisor::follow_execs() {
+    start_->proceed();
+    if (asker_) asker_->start.proceed();
 }
 
 // Its end. What it leaves is the tree's, and takes its time to be killed from now on.
 void Supervisor::forget_asker() {
+    asker_->start.proceed();
+    const auto failure = asker_->start.failure();
     asker_.reset();
     killing_since_.reset();
+    if (!failure) return;
+    console_.error("cannot execute what --on-lost names: " + std::generic_category().message(*failure));
+    send_to_tree(SIGTERM);
 }
 
 /// Whether a process is there that could still use the slot, as far as it is our business.
@@ -383,7 +405,7 @@ void Supervisor::enforce_limit(Moment now) {
 std::optional<Ended> Supervisor::finished(Moment now) {
     const auto ended = [this](bool slot_is_free) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
-        return Ended{own, slot_is_free, lost_, stop_requested_};
+        return Ended{own, start_->failure(), slot_is_free, lost_, stop_requested_};
     };
     if (status_) settle_end(now);
     // What it stops beside the command may use the slot yet.
@@ -501,7 +523,8 @@ void Supervisor::wait(Moment now) {
     if (heard_at_) next = std::min(next, *heard_at_ + Bystander::in_turn + 1ms);
 
     std::vector<int> wakes = {signals_.fd()};
-    if (bystander_.fd() >= 0) wakes.push_back(bystander_.fd());
+    for (const int fd : {bystander_.fd(), start_->fd(), asker_ ? asker_->start.fd() : -1})
+        if (fd >= 0) wakes.push_back(fd);
     const Duration limit = alarm_.set(next);
     if (alarm_.fd() >= 0) wakes.push_back(alarm_.fd());
     keeper_.wait(wakes, limit);

@@ -13,7 +13,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace sema {
@@ -21,6 +20,8 @@ namespace sema {
 /// How a command that held a slot came to its end.
 struct Ended {
     int exit_status = 0;
+    /// Where it did not come to run: why its file could not be executed, an errno.
+    std::optional<int> exec_failure{};
     /// No process of the command's is left that could still use the slot. Never false for a command that
     /// ended by itself: what that leaves behind is its own affair.
     bool slot_is_free = true;
@@ -60,9 +61,9 @@ class Supervisor {
         std::optional<Moment> kill_at{};
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
-        /// Starts the process that asks a command to stop when its lease is gone or about to end; that
-        /// process gets the grace too, but not beyond the lease. Where there is nothing here, or no process comes of it, TERM is sent.
-        std::function<std::optional<pid_t>(pid_t command)> on_lost{};
+        /// What asks a command to stop when its lease is gone or about to end, in TERM's place. It gets the
+        /// grace too, but not beyond the lease. Where it cannot be executed, TERM is sent.
+        std::function<ChildSpec(pid_t command)> on_lost{};
         bool ignore_lost = false;
         /// Look after the descendants too that a command leaves behind which ended by itself.
         bool hold_tree = false;
@@ -79,7 +80,7 @@ class Supervisor {
     Supervisor& operator=(const Supervisor&) = delete;
 
     /// Once.
-    std::variant<Ended, ExecFailed> run(const ChildSpec& command, const InheritedDescriptors& descriptors);
+    Ended run(const ChildSpec& command, const InheritedDescriptors& descriptors);
 
   private:
     Ended look_after();
@@ -106,6 +107,8 @@ class Supervisor {
     void on_lost(const Keeper::Lost& lease, Moment now);
     void lose(const std::string& why);
     void ask_to_stop(Moment now);
+    bool start_asker(Moment now);
+    void follow_execs();
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
     void settle_end(Moment now);
@@ -126,8 +129,11 @@ class Supervisor {
     Bystander bystander_;
     WakeUp wake_up_;
 
+    /// What the command is to have, while it runs.
+    const InheritedDescriptors* descriptors_ = nullptr;
     /// 0 where there is none, or nothing is left to be done for it.
     pid_t command_ = 0;
+    std::optional<StartedChild> start_;
     std::optional<int> status_;
     /// The signals that it was sent and that do not ask to stop.
     std::set<int> passed_on_;
@@ -147,6 +153,7 @@ class Supervisor {
     bool lost_ = false;
     /// What on_lost started, while it runs, and until when it may.
     struct Asker {
+        StartedChild start;
         Process process;
         Moment kill_at;
     };

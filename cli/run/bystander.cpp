@@ -1,5 +1,7 @@
 #include "cli/run/bystander.hpp"
 
+#include "cli/run/process_tree.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 namespace sema {
@@ -31,12 +34,18 @@ constexpr Duration longest_answer = 200ms;
 constexpr Duration between_looks = 200ms;
 
 struct Question {
-    /// The signal that is asked about; 0 for whether anybody answers, and `waking` where nobody need to.
+    /// The signal that is asked about; 0 for whether anybody answers; or one of the next two, which are no
+    /// questions.
     int signal = 0;
     /// From when on the signal counts; when to wake semactl.
     Moment moment{};
+    pid_t command = 0;
 };
 constexpr int waking = -1;
+constexpr int watching = -2;
+
+// A command that got a TERM from the kernel, and stops within this, gets no second one.
+constexpr Duration time_to_stop = 1s;
 
 // What the bystander says: the answer to a question, or by itself that it got a signal.
 enum Word : char { no, yes, news };
@@ -95,7 +104,6 @@ class StandBy {
         signals_ = static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_NONBLOCK));
     }
 
-    // As long as semactl is there.
     void run() {
         // A bystander that hears nothing is none.
         if (signals_ < 0) return;
@@ -107,8 +115,9 @@ class StandBy {
             poll(readable.data(), readable.size(),
                  waits ? -1 : milliseconds(std::min<Duration>(wake_at_ - now, between_looks)));
             if (readable[1].revents != 0) hear();
-            if (readable[0].revents != 0 && !answer()) return;
+            if (readable[0].revents != 0 && !answer()) break;
         }
+        if (command_) end_command(*command_);
     }
 
   private:
@@ -147,6 +156,10 @@ class StandBy {
             wake_at_ = question.moment;
             return true;
         }
+        if (question.signal == watching) {
+            command_ = find_process(question.command);
+            return true;
+        }
         const char word = question.signal != 0 && got_after(question.signal, question.moment) ? yes : no;
         return write(socket_, &word, 1) == 1;
     }
@@ -170,12 +183,29 @@ class StandBy {
         }
     }
 
+    static void end_command(const Process& command) {
+        const Moment end = BootClock::now() + time_to_stop;
+        while (BootClock::now() < end) {
+            const auto now = find_process(command.pid);
+            if (!now || now->started != command.started || now->state == 'Z') return;
+            poll(nullptr, 0, milliseconds(between_looks / 4));
+        }
+        send_signal(command, SIGTERM);
+    }
+
     const int socket_;
     const pid_t semactl_;
+    std::optional<Process> command_;
     int signals_ = -1;
     Moment wake_at_ = Moment::max();
     std::array<Heard, 65> heard_{};
 };
+
+// Without waiting for one that is stopped.
+bool say(int socket, const Question& question) {
+    return send(socket, &question, sizeof question, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           static_cast<ssize_t>(sizeof question);
+}
 
 }  // namespace
 
@@ -185,7 +215,11 @@ Bystander::Bystander() {
     const pid_t semactl = getpid();
     pid_ = fork();
     if (pid_ == 0) {
-        StandBy(ends[1], semactl).run();
+        try {
+            StandBy(ends[1], semactl).run();
+        } catch (const std::exception&) {
+            // No more memory. It must not go on as semactl.
+        }
         _exit(0);
     }
     close(ends[1]);
@@ -202,11 +236,10 @@ std::optional<bool> Bystander::got(int signal, Moment since) {
 }
 
 bool Bystander::heard() {
-    bool any = false;
     char word = no;
     while (socket_ >= 0 && recv(socket_, &word, 1, MSG_DONTWAIT) == 1)
-        any = true;
-    return any;
+        heard_ = true;
+    return std::exchange(heard_, false);
 }
 
 bool Bystander::answers() {
@@ -215,23 +248,25 @@ bool Bystander::answers() {
 
 std::optional<bool> Bystander::ask(int signal, Moment moment) {
     if (pid_ < 0) return std::nullopt;
-    const Question question{signal, moment};
     pollfd readable{socket_, POLLIN, 0};
-    char word = news;
-    bool fails =
-        send(socket_, &question, sizeof question, MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof question);
-    while (!fails && word == news)
-        fails = poll(&readable, 1, milliseconds(longest_answer)) != 1 || read(socket_, &word, 1) != 1;
-    if (!fails) return word == yes;
+    char word = no;
+    if (say(socket_, {signal, moment, 0})) {
+        while (poll(&readable, 1, milliseconds(longest_answer)) == 1 && read(socket_, &word, 1) == 1) {
+            if (word != news) return word == yes;
+            heard_ = true;
+        }
+    }
     // An answer that is late would be taken for that to the next question.
     end();
     return std::nullopt;
 }
 
 void Bystander::wake_at(Moment moment) {
-    if (pid_ < 0) return;
-    const Question question{waking, moment};
-    static_cast<void>(send(socket_, &question, sizeof question, MSG_NOSIGNAL) + 0);
+    if (pid_ >= 0) say(socket_, {waking, moment, 0});
+}
+
+void Bystander::watch_over(pid_t command) {
+    if (pid_ >= 0) say(socket_, {watching, {}, command});
 }
 
 void Bystander::end() {

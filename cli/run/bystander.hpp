@@ -9,10 +9,11 @@
 namespace sema {
 
 /// A process of semactl's that is in its process group and does nothing about any signal, named
-/// `sema-bystander`. It knows two things that semactl can't:
+/// `sema-bystander`. It knows three things that semactl can't:
 ///
 /// - Whether a signal was sent to the whole group. What came to semactl alone, the command has yet to get.
 /// - That time passes, while semactl is stopped.
+/// - That semactl is gone without having ended its command.
 ///
 /// A group's signals come to the youngest processes first, so that the bystander has got one by the time
 /// semactl has. Where there is no room for another process, there is no bystander.
@@ -47,6 +48,10 @@ class Bystander {
     /// Sends semactl a CONT at that moment, and again until this is taken back with Moment::max().
     void wake_at(Moment moment);
 
+    /// Has it send that process, a child of semactl's, a TERM should semactl be killed: the kernel sends none
+    /// to a process that has changed its user. As far as its own user may.
+    void watch_over(pid_t command);
+
     void end();
     /// A signal that was not ours ended it, and its status was collected.
     void was_reaped();
@@ -56,6 +61,7 @@ class Bystander {
 
     pid_t pid_ = -1;
     int socket_ = -1;
+    bool heard_ = false;
 };
 
 }  // namespace sema

@@ -79,11 +79,12 @@ Supervisor::~Supervisor() {
 
 Ended Supervisor::run(const ChildSpec& command, const InheritedDescriptors& descriptors) {
     descriptors_ = &descriptors;
+    // What came before, the command has yet to get.
+    quiet_at_ = BootClock::now() + Bystander::in_turn;
     start_.emplace(start_child(command, signals_, descriptors));
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
     command_ = start_->pid();
-    // What came before, the command has yet to get.
-    quiet_at_ = BootClock::now() + Bystander::in_turn;
+    bystander_.watch_over(command_);
     const Ended ended = look_after();
     command_ = 0;
     return ended;

@@ -31,10 +31,9 @@ class Interruptions {
         // Without SA_RESTART, and with a handler: else the call would go on.
         action.sa_handler = do_nothing;
         sigaction(SIGRTMAX, &action, &old_action_);
-        sigset_t interruption;
-        sigemptyset(&interruption);
-        sigaddset(&interruption, SIGRTMAX);
-        pthread_sigmask(SIG_UNBLOCK, &interruption, &old_mask_);
+        sigemptyset(&interruption_);
+        sigaddset(&interruption_, SIGRTMAX);
+        pthread_sigmask(SIG_UNBLOCK, &interruption_, &old_mask_);
         sigemptyset(&broken_pipe_);
         sigaddset(&broken_pipe_, SIGPIPE);
         pthread_sigmask(SIG_BLOCK, &broken_pipe_, nullptr);
@@ -54,7 +53,9 @@ class Interruptions {
         if (running_) timer_delete(timer_);
         const timespec at_once{};
         sigtimedwait(&broken_pipe_, nullptr, &at_once);
-        pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
+        // Not with a whole mask: libc would unblock the signals that it keeps to itself.
+        if (sigismember(&old_mask_, SIGRTMAX) == 1) pthread_sigmask(SIG_BLOCK, &interruption_, nullptr);
+        if (sigismember(&old_mask_, SIGPIPE) == 0) pthread_sigmask(SIG_UNBLOCK, &broken_pipe_, nullptr);
         sigaction(SIGRTMAX, &old_action_, nullptr);
     }
     Interruptions(const Interruptions&) = delete;
@@ -65,6 +66,7 @@ class Interruptions {
   private:
     struct sigaction old_action_ {};
     sigset_t old_mask_{};
+    sigset_t interruption_{};
     sigset_t broken_pipe_{};
     timer_t timer_{};
     bool running_ = false;

@@ -1,5 +1,6 @@
 #include "cli/bounded_write.hpp"
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -21,7 +22,8 @@ void do_nothing(int) {}
 
 // While it lives, each blocking call is interrupted after a tick at most, and a pipe without a reader is an
 // error and no signal. A file that polls as writable can still block the writer: another program may have
-// been quicker, or there is room for a part only.
+// been quicker, or there is room for a part only. Where the system gives no timer nothing is interrupted: a
+// pipe that polls as writable has room for PIPE_BUF bytes, unless another program was quicker.
 class Interruptions {
   public:
     Interruptions() {
@@ -29,10 +31,9 @@ class Interruptions {
         // Without SA_RESTART, and with a handler: else the call would go on.
         action.sa_handler = do_nothing;
         sigaction(SIGRTMAX, &action, &old_action_);
-        sigset_t interruption;
-        sigemptyset(&interruption);
-        sigaddset(&interruption, SIGRTMAX);
-        pthread_sigmask(SIG_UNBLOCK, &interruption, &old_mask_);
+        sigemptyset(&interruption_);
+        sigaddset(&interruption_, SIGRTMAX);
+        pthread_sigmask(SIG_UNBLOCK, &interruption_, &old_mask_);
         sigemptyset(&broken_pipe_);
         sigaddset(&broken_pipe_, SIGPIPE);
         pthread_sigmask(SIG_BLOCK, &broken_pipe_, nullptr);
@@ -52,7 +53,9 @@ class Interruptions {
         if (running_) timer_delete(timer_);
         const timespec at_once{};
         sigtimedwait(&broken_pipe_, nullptr, &at_once);
-        pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
+        // Not with a whole mask: libc would unblock the signals that it keeps to itself.
+        if (sigismember(&old_mask_, SIGRTMAX) == 1) pthread_sigmask(SIG_BLOCK, &interruption_, nullptr);
+        if (sigismember(&old_mask_, SIGPIPE) == 0) pthread_sigmask(SIG_UNBLOCK, &broken_pipe_, nullptr);
         sigaction(SIGRTMAX, &old_action_, nullptr);
     }
     Interruptions(const Interruptions&) = delete;
@@ -63,6 +66,7 @@ class Interruptions {
   private:
     struct sigaction old_action_ {};
     sigset_t old_mask_{};
+    sigset_t interruption_{};
     sigset_t broken_pipe_{};
     timer_t timer_{};
     bool running_ = false;
@@ -84,8 +88,9 @@ std::optional<std::size_t> write_within(int fd, std::string_view text, std::chro
             continue;
         }
         const Interruptions interruptions;
-        if (!interruptions.running()) break;
-        const ssize_t written = write(fd, text.data() + done, text.size() - done);
+        const std::size_t rest = text.size() - done;
+        const std::size_t part = interruptions.running() ? rest : std::min<std::size_t>(rest, PIPE_BUF);
+        const ssize_t written = write(fd, text.data() + done, part);
         if (written > 0) {
             done += static_cast<std::size_t>(written);
         } else if (errno != EINTR && errno != EAGAIN) {

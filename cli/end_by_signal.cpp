@@ -2,8 +2,11 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 
 namespace sema {
 
@@ -13,12 +16,11 @@ void end_by_signal(int number) {
     // Where cores go to a program, the limit does not count.
     prctl(PR_SET_DUMPABLE, 0);
     std::signal(number, SIG_DFL);
-    // Signals are blocked since `run` and others began to read them.
-    std::raise(number);
-    sigset_t only;
-    sigemptyset(&only);
-    sigaddset(&only, number);
-    sigprocmask(SIG_UNBLOCK, &only, nullptr);
+    // Signals are blocked since `run` and others began to read them. The kernel's own set, since a sigset_t
+    // leaves out what libc keeps to itself.
+    const std::uint64_t only = std::uint64_t{1} << (number - 1);
+    kill(getpid(), number);
+    syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &only, nullptr, sizeof only);
 }
 
 }  // namespace sema

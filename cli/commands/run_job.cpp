@@ -225,15 +225,13 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     const ChildSpec child{path_, replace_token(command_, options_.token, position),
                           environment_with(exported, names_of_variables(), environ)};
     const SavedModes terminal_modes;
-    Supervisor supervisor(keeper, limits(signals, exported), signals, session_.console, names_);
-    auto outcome = supervisor.run(child, session_.inherited);
-    if (const auto* failure = std::get_if<ExecFailed>(&outcome)) {
-        session_.console.error("cannot execute " + path_ + ": " +
-                               std::generic_category().message(failure->error));
-        keeper.give_back(ReturnDeadline(signals, std::nullopt));
+    Supervisor supervisor(keeper, limits(exported), signals, session_.console, names_);
+    Ended ended = supervisor.run(child, session_.inherited);
+    if (ended.exec_failure) {
+        explain_exec(child, *ended.exec_failure);
+        keeper.give_back(ReturnDeadline(signals, ended.stop_requested));
         return exit_status::not_executable;
     }
-    auto& ended = std::get<Ended>(outcome);
     // At once: what comes next may fail, and what is not disowned is returned then.
     if (!ended.slot_is_free) keeper.disown();
     // A command that ends by itself leaves the terminal as it wants to.
@@ -244,7 +242,7 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     return ended.exit_status;
 }
 
-Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) const {
+Supervisor::Limits RunJob::limits(const Variables& variables) const {
     Supervisor::Limits limits;
     const Duration kill_after = options_.kill_after.value_or(default_kill_after);
     if (kill_after > 0s) limits.kill_after = kill_after;
@@ -253,17 +251,10 @@ Supervisor::Limits RunJob::limits(Signals& signals, const Variables& variables) 
     limits.hold_tree = options_.hold_tree;
     limits.strangers = own_descendants();
     if (options_.on_lost != "term" && !limits.ignore_lost) {
-        limits.on_lost = [this, &signals, variables](pid_t command) {
+        limits.on_lost = [this, variables](pid_t command) {
             Variables all = variables;
             all.emplace_back("SEMA_PID", std::to_string(command));
-            try {
-                const auto started = start_child(shell(options_.on_lost, all), signals, session_.inherited);
-                if (const auto* pid = std::get_if<pid_t>(&started)) return std::optional(*pid);
-                explain_shell(std::get<ExecFailed>(started));
-            } catch (const std::system_error& error) {
-                session_.console.error(error.what());
-            }
-            return std::optional<pid_t>();
+            return shell(options_.on_lost, all);
         };
     }
     return limits;
@@ -304,8 +295,9 @@ ChildSpec RunJob::shell(const std::string& line, const Variables& variables) con
     return {"/bin/sh", {"sh", "-c", line}, environment_with(variables, names_of_variables(), environ)};
 }
 
-void RunJob::explain_shell(const ExecFailed& failure) const {
-    session_.console.error("cannot execute /bin/sh: " + std::generic_category().message(failure.error));
+void RunJob::explain_exec(const ChildSpec& child, int exec_failure) const {
+    session_.console.error("cannot execute " + child.path + ": " +
+                           std::generic_category().message(exec_failure));
 }
 
 /// Runs the teardown while the slots are still held.
@@ -315,16 +307,16 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
         return;
     }
     variables.emplace_back("SEMA_EXIT_STATUS", std::to_string(exit_status::in_shell(ended.exit_status)));
-    Supervisor::Limits bounds = limits(signals, {});
+    Supervisor::Limits bounds = limits({});
     bounds.on_lost = nullptr;
     bounds.hold_tree = false;
     if (ended.stop_requested)
         bounds.kill_at =
             std::max(*ended.stop_requested + all_tearing_down, BootClock::now() + least_teardown);
     Supervisor supervisor(keeper, bounds, signals, session_.console, names_);
-    const auto outcome = supervisor.run(shell(options_.teardown, variables), session_.inherited);
-    if (const auto* failure = std::get_if<ExecFailed>(&outcome)) return explain_shell(*failure);
-    const Ended& done = std::get<Ended>(outcome);
+    const ChildSpec line = shell(options_.teardown, variables);
+    const Ended done = supervisor.run(line, session_.inherited);
+    if (done.exec_failure) return explain_exec(line, *done.exec_failure);
     if (!done.slot_is_free) keeper.disown();
     if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
     if (done.exit_status != 0)

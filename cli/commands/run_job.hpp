@@ -68,10 +68,10 @@ class RunJob {
     int explain_failure(const Failed& failed) const;
 
     int run_holding(Keeper& keeper, Signals& signals) const;
-    Supervisor::Limits limits(Signals& signals, const Variables& variables) const;
+    Supervisor::Limits limits(const Variables& variables) const;
     Variables variables(const Keeper& keeper) const;
     ChildSpec shell(const std::string& line, const Variables& variables) const;
-    void explain_shell(const ExecFailed& failure) const;
+    void explain_exec(const ChildSpec& child, int exec_failure) const;
     /// What the pools are called in the names of variables.
     std::vector<std::string> names_of_variables() const;
     void tear_down(Keeper& keeper, Ended& ended, Variables variables, Signals& signals) const;

@@ -1,9 +1,13 @@
 #include "cli/run/bystander.hpp"
 
+#include "cli/run/process_tree.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,8 +15,10 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <utility>
 
 namespace sema {
@@ -28,10 +34,24 @@ constexpr Duration longest_answer = 200ms;
 constexpr Duration between_looks = 200ms;
 
 struct Question {
-    /// The signal that is asked about; 0 for the time to wake semactl.
+    /// The signal that is asked about; 0 for whether anybody answers; or one of the next two, which are no
+    /// questions.
     int signal = 0;
-    Duration::rep wake_at = 0;
+    /// From when on the signal counts; when to wake semactl.
+    Moment moment{};
+    pid_t command = 0;
 };
+constexpr int waking = -1;
+constexpr int watching = -2;
+
+// A command that got a TERM from the kernel, and stops within this, gets no second one.
+constexpr Duration time_to_stop = 1s;
+
+// What the bystander says: the answer to a question, or by itself that it got a signal.
+enum Word : char { no, yes, news };
+
+// From this one on a signal may be pending more than once.
+constexpr int first_queued = 32;
 
 int milliseconds(Duration duration) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
@@ -62,48 +82,129 @@ void hide_command_line() {
 
 // Keeps nothing open or busy that semactl's end is to close or free.
 void let_go_of_all_but(int socket) {
-    dup2(socket, 0);
-    // Before Linux 5.9 there is no such call.
-    if (close_range(1, ~0U, 0) != 0) {
-        for (int fd = 1; fd < 1024; ++fd)
-            close(fd);
+    const auto kept = static_cast<unsigned>(socket);
+    // Before Linux 5.9 there is no such call. The lower ones are always open: the first three are.
+    if (close_range(0, kept - 1, 0) != 0 || close_range(kept + 1, ~0U, 0) != 0) {
+        for (int fd = 0; fd < 1024; ++fd)
+            if (fd != socket) close(fd);
     }
     static_cast<void>(chdir("/") + 0);
 }
 
-[[noreturn]] void stand_by(int socket, pid_t semactl) {
-    let_go_of_all_but(socket);
-    prctl(PR_SET_NAME, own_name);
-    hide_command_line();
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, nullptr);
-
-    Moment wake_at = Moment::max();
-    for (;;) {
-        const Moment now = BootClock::now();
-        if (now >= wake_at) {
-            if (getppid() == semactl) kill(semactl, SIGCONT);
-            wake_at = Moment::max();
-        }
-        pollfd readable{0, POLLIN, 0};
-        const bool waits = wake_at == Moment::max();
-        poll(&readable, 1, waits ? -1 : milliseconds(std::min<Duration>(wake_at - now, between_looks)));
-        if (readable.revents == 0) continue;
-
-        Question question;
-        if (read(0, &question, sizeof question) != static_cast<ssize_t>(sizeof question)) _exit(0);
-        if (question.signal == 0) {
-            wake_at = Moment(Duration(question.wake_at));
-            continue;
-        }
-        sigset_t asked;
-        sigemptyset(&asked);
-        sigaddset(&asked, question.signal);
-        const timespec at_once{};
-        const char got = sigtimedwait(&asked, nullptr, &at_once) == question.signal ? 1 : 0;
-        if (write(0, &got, 1) != 1) _exit(0);
+// What the bystander does.
+class StandBy {
+  public:
+    StandBy(int socket, pid_t semactl) : socket_(socket), semactl_(semactl) {
+        let_go_of_all_but(socket);
+        prctl(PR_SET_NAME, own_name);
+        hide_command_line();
+        // The kernel's own set, since a sigset_t leaves out what libc keeps to itself.
+        const std::uint64_t all = ~std::uint64_t{0};
+        syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof all);
+        signals_ = static_cast<int>(syscall(SYS_signalfd4, -1, &all, sizeof all, SFD_NONBLOCK));
     }
+
+    void run() {
+        // A bystander that hears nothing is none.
+        if (signals_ < 0) return;
+        for (;;) {
+            const Moment now = BootClock::now();
+            wake(now);
+            const bool waits = wake_at_ == Moment::max();
+            std::array<pollfd, 2> readable{{{socket_, POLLIN, 0}, {signals_, POLLIN, 0}}};
+            poll(readable.data(), readable.size(),
+                 waits ? -1 : milliseconds(std::min<Duration>(wake_at_ - now, between_looks)));
+            if (readable[1].revents != 0) hear();
+            if (readable[0].revents != 0 && !answer()) break;
+        }
+        if (command_) end_command(*command_);
+    }
+
+  private:
+    struct Heard {
+        int count = 0;
+        Moment last{};
+    };
+
+    void wake(Moment now) {
+        if (now < wake_at_) return;
+        if (getppid() == semactl_) kill(semactl_, SIGCONT);
+        // A stop that came just after the last one undid that.
+        wake_at_ = now + between_looks;
+    }
+
+    void hear() {
+        signalfd_siginfo info{};
+        bool any = false;
+        while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+            Heard& heard = heard_[info.ssi_signo % heard_.size()];
+            ++heard.count;
+            heard.last = BootClock::now();
+            any = true;
+        }
+        if (!any) return;
+        // One word tells as much as several: where there is no room for another, no matter.
+        const char word = news;
+        static_cast<void>(send(socket_, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) + 0);
+    }
+
+    // False where semactl is gone.
+    bool answer() {
+        Question question;
+        if (read(socket_, &question, sizeof question) != static_cast<ssize_t>(sizeof question)) return false;
+        if (question.signal == waking) {
+            wake_at_ = question.moment;
+            return true;
+        }
+        if (question.signal == watching) {
+            command_ = find_process(question.command);
+            return true;
+        }
+        const char word = question.signal != 0 && got_after(question.signal, question.moment) ? yes : no;
+        return write(socket_, &word, 1) == 1;
+    }
+
+    bool got_after(int signal, Moment since) {
+        Heard& heard = heard_[static_cast<std::size_t>(signal) % heard_.size()];
+        const Moment give_up = BootClock::now() + Bystander::in_turn;
+        for (;;) {
+            hear();
+            // What is older came to this process alone.
+            if (heard.last < since) heard.count = 0;
+            if (heard.count > 0) {
+                --heard.count;
+                return true;
+            }
+            // Many of these may be queued, and each would take that long.
+            const Moment now = BootClock::now();
+            if (signal >= first_queued || now >= give_up) return false;
+            pollfd readable{signals_, POLLIN, 0};
+            poll(&readable, 1, milliseconds(give_up - now));
+        }
+    }
+
+    static void end_command(const Process& command) {
+        const Moment end = BootClock::now() + time_to_stop;
+        while (BootClock::now() < end) {
+            const auto now = find_process(command.pid);
+            if (!now || now->started != command.started || now->state == 'Z') return;
+            poll(nullptr, 0, milliseconds(between_looks / 4));
+        }
+        send_signal(command, SIGTERM);
+    }
+
+    const int socket_;
+    const pid_t semactl_;
+    std::optional<Process> command_;
+    int signals_ = -1;
+    Moment wake_at_ = Moment::max();
+    std::array<Heard, 65> heard_{};
+};
+
+// Without waiting for one that is stopped.
+bool say(int socket, const Question& question) {
+    return send(socket, &question, sizeof question, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           static_cast<ssize_t>(sizeof question);
 }
 
 }  // namespace
@@ -113,7 +214,14 @@ Bystander::Bystander() {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
     const pid_t semactl = getpid();
     pid_ = fork();
-    if (pid_ == 0) stand_by(ends[1], semactl);
+    if (pid_ == 0) {
+        try {
+            StandBy(ends[1], semactl).run();
+        } catch (const std::exception&) {
+            // No more memory. It must not go on as semactl.
+        }
+        _exit(0);
+    }
     close(ends[1]);
     socket_ = ends[0];
     if (pid_ < 0) end();
@@ -123,23 +231,42 @@ Bystander::~Bystander() {
     end();
 }
 
-std::optional<bool> Bystander::got(int signal) {
+std::optional<bool> Bystander::got(int signal, Moment since) {
+    return ask(signal, since);
+}
+
+bool Bystander::heard() {
+    char word = no;
+    while (socket_ >= 0 && recv(socket_, &word, 1, MSG_DONTWAIT) == 1)
+        heard_ = true;
+    return std::exchange(heard_, false);
+}
+
+bool Bystander::answers() {
+    return ask(0, {}).has_value();
+}
+
+std::optional<bool> Bystander::ask(int signal, Moment moment) {
     if (pid_ < 0) return std::nullopt;
-    const Question question{signal, 0};
     pollfd readable{socket_, POLLIN, 0};
-    char answer = 0;
-    if (send(socket_, &question, sizeof question, MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof question) &&
-        poll(&readable, 1, milliseconds(longest_answer)) == 1 && read(socket_, &answer, 1) == 1)
-        return answer != 0;
+    char word = no;
+    if (say(socket_, {signal, moment, 0})) {
+        while (poll(&readable, 1, milliseconds(longest_answer)) == 1 && read(socket_, &word, 1) == 1) {
+            if (word != news) return word == yes;
+            heard_ = true;
+        }
+    }
     // An answer that is late would be taken for that to the next question.
     end();
     return std::nullopt;
 }
 
 void Bystander::wake_at(Moment moment) {
-    if (pid_ < 0) return;
-    const Question question{0, moment.time_since_epoch().count()};
-    static_cast<void>(send(socket_, &question, sizeof question, MSG_NOSIGNAL) + 0);
+    if (pid_ >= 0) say(socket_, {waking, moment, 0});
+}
+
+void Bystander::watch_over(pid_t command) {
+    if (pid_ >= 0) say(socket_, {watching, {}, command});
 }
 
 void Bystander::end() {

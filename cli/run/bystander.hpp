@@ -9,10 +9,11 @@
 namespace sema {
 
 /// A process of semactl's that is in its process group and does nothing about any signal, named
-/// `sema-bystander`. It knows two things that semactl can't:
+/// `sema-bystander`. It knows three things that semactl can't:
 ///
 /// - Whether a signal was sent to the whole group. What came to semactl alone, the command has yet to get.
 /// - That time passes, while semactl is stopped.
+/// - That semactl is gone without having ended its command.
 ///
 /// A group's signals come to the youngest processes first, so that the bystander has got one by the time
 /// semactl has. Where there is no room for another process, there is no bystander.
@@ -28,19 +29,39 @@ class Bystander {
     /// -1 where there is none.
     pid_t pid() const { return pid_; }
 
-    /// Whether it got the signal, since it was last asked for this one. None where it can't be asked.
-    std::optional<bool> got(int signal);
+    /// Whether it got the signal after `since`, beside those that it has told of, or gets it in the next
+    /// moment: one that is sent to each process of the group in turn comes to all that soon. None where it
+    /// can't be asked.
+    std::optional<bool> got(int signal, Moment since);
 
-    /// Sends semactl a CONT at that moment. Moment::max() takes it back.
+    /// As long as a signal that is sent to several processes in turn takes to come to all.
+    static constexpr Duration in_turn = std::chrono::milliseconds(20);
+
+    /// Readable when it got a signal; -1 where there is no bystander.
+    int fd() const { return socket_; }
+    /// Whether it got any since the last call.
+    bool heard();
+
+    /// Whether it is there and runs.
+    bool answers();
+
+    /// Sends semactl a CONT at that moment, and again until this is taken back with Moment::max().
     void wake_at(Moment moment);
+
+    /// Has it send that process, a child of semactl's, a TERM should semactl be killed: the kernel sends none
+    /// to a process that has changed its user. As far as its own user may.
+    void watch_over(pid_t command);
 
     void end();
     /// A signal that was not ours ended it, and its status was collected.
     void was_reaped();
 
   private:
+    std::optional<bool> ask(int signal, Moment moment);
+
     pid_t pid_ = -1;
     int socket_ = -1;
+    bool heard_ = false;
 };
 
 }  // namespace sema

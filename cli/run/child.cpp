@@ -8,11 +8,10 @@
 #include <boost/type_traits/is_convertible.hpp>
 // clang-format on
 #include <boost/asio/io_context.hpp>
-#include <boost/process/v2/posix/vfork_launcher.hpp>
+#include <boost/process/v2/posix/fork_and_forget_launcher.hpp>
 #include <boost/process/v2/process.hpp>
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,6 +19,7 @@
 #include <csignal>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -38,10 +38,9 @@ std::vector<const char*> pointers(const std::vector<std::string>& texts) {
     return all;
 }
 
-// What happens in the new process. Only async-signal-safe calls, and nothing that changes memory: it is
-// semactl's own. It executes the program itself: the launcher would close descriptors before, with calls that
-// older kernels and some containers lack, and would have a process whose program cannot be executed run
-// semactl's atexit handlers.
+// What happens in the new process: only async-signal-safe calls. It executes the program itself: the launcher
+// would close descriptors before, with calls that older kernels and some containers lack, and would have a
+// process whose program cannot be executed run semactl's atexit handlers.
 struct Handover {
     const Signals& signals;
     const InheritedDescriptors& descriptors;
@@ -53,13 +52,17 @@ struct Handover {
     boost::system::error_code on_exec_setup(Launcher& launcher, const std::filesystem::path& path,
                                             const char* const*& arguments) const {
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0) {
-            // Had semactl died before the line above, that signal would never be sent.
-            if (getppid() != parent) _exit(exit_status::failed);
+            // Had semactl died before the line above, that signal would never be sent. Nor is it where semactl
+            // is not of this pid namespace.
+            if (getppid() != parent) fail(ESRCH);
             descriptors.pass_to_child();
             signals.restore_in_child();
             execve(path.c_str(), const_cast<char* const*>(arguments), const_cast<char* const*>(launcher.env));
         }
-        const int error = errno;
+        fail(errno);
+    }
+
+    [[noreturn]] void fail(int error) const {
         static_cast<void>(write(report, &error, sizeof error) + 0);
         _exit(exit_status::failed);
     }
@@ -101,20 +104,33 @@ void InheritedDescriptors::pass_to_child() const {
         fcntl(fd, F_SETFD, 0);
 }
 
-std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals& signals,
-                                            const InheritedDescriptors& descriptors) {
+StartedChild::StartedChild(StartedChild&& other) noexcept
+    : pid_(other.pid_), report_(std::exchange(other.report_, -1)), failure_(other.failure_) {}
+
+StartedChild::~StartedChild() {
+    if (report_ >= 0) close(report_);
+}
+
+void StartedChild::proceed() {
+    if (report_ < 0) return;
+    int error = 0;
+    const ssize_t size = read(report_, &error, sizeof error);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size == sizeof error) failure_ = error;
+    close(std::exchange(report_, -1));
+}
+
+StartedChild start_child(const ChildSpec& spec, const Signals& signals,
+                         const InheritedDescriptors& descriptors) {
     std::vector<const char*> arguments = pointers(spec.arguments);
     const std::vector<const char*> environment = pointers(spec.environment);
 
-    // fork() would copy the tables of all that libcurl has mapped, which takes longer than a short command
-    // does. With vfork() the new process works in our memory until its exec: Handover changes nothing there.
-    process::posix::vfork_launcher launcher;
+    // The launchers that wait for the exec, or share semactl's memory until then, would stop semactl with it.
+    process::posix::fork_and_forget_launcher launcher;
     launcher.env = environment.data();
 
-    // The launcher could report a failed exec in the memory that both share, but where something puts fork()
-    // in vfork()'s place, as the thread sanitizer does, they share none.
     int report[2];
-    if (pipe2(report, O_CLOEXEC) != 0)
+    if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0)
         throw std::system_error(errno, std::generic_category(), "cannot make a pipe");
 
     boost::system::error_code failed;
@@ -132,24 +148,11 @@ std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals
             throw;
         }
     }
-    const pid_t pid = launcher.pid;
-    const int error = failed.value();
     close(report[1]);
-    int failure = 0;
-    ssize_t size = 0;
-    if (pid > 0) {
-        do
-            size = read(report[0], &failure, sizeof failure);
-        while (size < 0 && errno == EINTR);
-    }
-    close(report[0]);
-    if (pid < 0) throw std::system_error(error, std::generic_category(), "cannot start a process");
-    if (size == sizeof failure) {
-        waitpid(pid, nullptr, 0);
-        return ExecFailed{failure};
-    }
     // The supervisor waits for it, together with the orphans that come to semactl.
-    return pid;
+    if (launcher.pid > 0) return {launcher.pid, report[0]};
+    close(report[0]);
+    throw std::system_error(failed.value(), std::generic_category(), "cannot start a process");
 }
 
 }  // namespace sema

@@ -4,8 +4,8 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace sema {
@@ -38,16 +38,37 @@ struct ChildSpec {
     std::vector<std::string> environment;
 };
 
-/// The file could not be executed: why.
-struct ExecFailed {
-    int error = 0;
+/// A process that was started to execute a program.
+class StartedChild {
+  public:
+    /// `report` is the reading end of a pipe that tells how the exec went.
+    StartedChild(pid_t pid, int report) : pid_(pid), report_(report) {}
+    ~StartedChild();
+    StartedChild(StartedChild&& other) noexcept;
+    StartedChild& operator=(StartedChild&&) = delete;
+
+    pid_t pid() const { return pid_; }
+
+    /// Readable when the exec is over; -1 once that was taken in.
+    int fd() const { return report_; }
+    /// Takes in how the exec went, where it is over. Doesn't block.
+    void proceed();
+    /// Why the file could not be executed, an errno. None while that may yet come, and where it was executed.
+    /// The process ends at once then.
+    std::optional<int> failure() const { return failure_; }
+
+  private:
+    pid_t pid_;
+    int report_;
+    std::optional<int> failure_;
 };
 
-/// Starts the program, and returns once it runs. It gets what it would have if it had been started in
+/// Starts a process that executes the program: a file on a disk that hangs takes its time for that, in which
+/// the process can be signalled as the program itself. It gets what it would have if it had been started in
 /// semactl's place: descriptors, terminal, session, process group, working directory, signal mask and
 /// dispositions. It gets a TERM should semactl die without having stopped it.
 /// Throws std::system_error where the system has no room for another process: never once there is one.
-std::variant<pid_t, ExecFailed> start_child(const ChildSpec& spec, const Signals& signals,
-                                            const InheritedDescriptors& descriptors);
+StartedChild start_child(const ChildSpec& spec, const Signals& signals,
+                         const InheritedDescriptors& descriptors);
 
 }  // namespace sema

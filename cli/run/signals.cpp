@@ -124,6 +124,7 @@ std::optional<Signal> Signals::next() {
         Signal signal;
         signal.number = static_cast<int>(info.ssi_signo);
         signal.from_kernel = info.ssi_code == SI_KERNEL && may_come_from_terminal(signal.number);
+        signal.from_timer = info.ssi_code == SI_TIMER;
         signal.sender = static_cast<pid_t>(info.ssi_pid);
         // A file of ours that may not grow any more, as a log on stderr, is like a pipe without a reader.
         const bool own_write = signal.number == SIGXFSZ && signal.sender == getpid();

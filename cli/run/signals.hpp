@@ -36,6 +36,8 @@ struct Signal {
     bool from_kernel = false;
     /// The process that sent it, where it was not the kernel.
     pid_t sender = 0;
+    /// A timer of this process sent it: see WakeUp.
+    bool from_timer = false;
     /// It was not sent: the process that started semactl has ended.
     bool parent_is_gone = false;
 };

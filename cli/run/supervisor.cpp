@@ -31,6 +31,8 @@ constexpr Duration kill_round = 10ms;
 constexpr Duration kill_patience = 1s;
 // A command that stays stopped this long was not just stopped together with semactl.
 constexpr Duration stop_settles = 100ms;
+// What semactl takes to stop, on a busy machine too: a CONT that comes before that is lost.
+constexpr Duration stopping = 250ms;
 
 std::string name_of(int signal) {
     const char* name = sigabbrev_np(signal);
@@ -75,12 +77,14 @@ Supervisor::~Supervisor() {
     }
 }
 
-std::variant<Ended, ExecFailed> Supervisor::run(const ChildSpec& command,
-                                                const InheritedDescriptors& descriptors) {
-    const auto started = start_child(command, signals_, descriptors);
-    if (const auto* failed = std::get_if<ExecFailed>(&started)) return *failed;
+Ended Supervisor::run(const ChildSpec& command, const InheritedDescriptors& descriptors) {
+    descriptors_ = &descriptors;
+    // What came before, the command has yet to get.
+    quiet_at_ = BootClock::now() + Bystander::in_turn;
+    start_.emplace(start_child(command, signals_, descriptors));
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
-    command_ = std::get<pid_t>(started);
+    command_ = start_->pid();
+    bystander_.watch_over(command_);
     const Ended ended = look_after();
     command_ = 0;
     return ended;
@@ -95,6 +99,8 @@ Ended Supervisor::look_after() {
             on_signal(*signal);
             continue;
         }
+        quiet_at_ = std::max(quiet_at_, now);
+        if (heard_at_ && now - *heard_at_ > Bystander::in_turn) heard_at_.reset();
         if (const auto ended = finished(now)) return *ended;
         follow_stopped_command(now);
         wait(now);
@@ -104,6 +110,8 @@ Ended Supervisor::look_after() {
 // What does not wait for anything. The moment that it is good for.
 Moment Supervisor::catch_up() {
     reap();
+    follow_execs();
+    if (bystander_.heard()) heard_at_ = BootClock::now();
     const Moment now = BootClock::now();
     uphold_lease(now);
     enforce_limit(now);
@@ -131,7 +139,9 @@ void Supervisor::on_signal(const Signal& signal) {
 
 void Supervisor::pass_on(const Signal& signal) {
     const bool reached = reached_command_already(signal);
-    const bool from_below = signal.sender > 0 && is_descendant(signal.sender, getpid());
+    // Nothing shows any more what a command was that has ended.
+    const bool from_below =
+        signal.sender > 0 && (signal.sender == command_ || is_descendant(signal.sender, getpid()));
     // The command's own affair.
     if (reached && (signal.from_kernel || from_below)) return;
     const Meaning meaning = meaning_of(signal.number);
@@ -165,19 +175,31 @@ void Supervisor::on_stop_request(Moment now) {
 // Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
 // the terminal. A TSTP that was sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
-    if (!reached_command_already(signal)) forward(signal.number);
-    was_stopped_ = true;
-    set_wake_up();
-    signals_.stop_self(signal.number);
-    bystander_.wake_at(Moment::max());
+    const bool reached = reached_command_already(signal);
+    const bool ends = is_ending();
+    if (!reached && !ends) forward(signal.number);
+    if (!ends && will_be_woken()) {
+        was_stopped_ = true;
+        signals_.stop_self(signal.number);
+    } else if (reached && signal.number == SIGTSTP) {
+        // What reads from the terminal in the background would be stopped by that again.
+        undo_stop();
+    }
+}
+
+// The user's shell waits for semactl, which goes on: so does all else that the key stopped.
+void Supervisor::undo_stop() {
+    kill(0, SIGCONT);
 }
 
 // A shell that continues a job continues all of its processes, so the command is running again by now,
 // unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
-    const bool reached = reached_command_already(signal);
     const bool job_continued = std::exchange(was_stopped_, false);
-    if (signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
+    wake_up_.set(Moment::max());
+    bystander_.wake_at(Moment::max());
+    if (signal.from_timer || signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
+    const bool reached = reached_command_already(signal);
     if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
         const Terminal terminal;
         if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
@@ -187,8 +209,9 @@ void Supervisor::on_continue(const Signal& signal) {
 
 // Whether the command got the signal from its sender.
 bool Supervisor::reached_command_already(const Signal& signal) {
-    const bool same_group = getpgid(command_) == getpgrp();
-    if (const auto group_got_it = bystander_.got(signal.number)) return same_group && *group_got_it;
+    const bool same_group = group_ == getpgrp();
+    if (const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn))
+        return same_group && *group_got_it;
     // A key's signal goes to the group. The terminal's hang-up is signalled to the session's leader alone.
     const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
     return same_group && signal.from_kernel && !(hang_up && getsid(0) == getpid());
@@ -206,13 +229,15 @@ void Supervisor::forward(int number) {
 // ---- the tree
 
 void Supervisor::reap() {
+    // Where it has ended, that is known until its end is collected.
+    if (!status_) group_ = getpgid(command_);
     for (;;) {
         siginfo_t info{};
         if (waitid(P_ALL, 0, &info, WEXITED | WSTOPPED | WCONTINUED | WNOHANG) != 0) return;
         if (info.si_pid == 0) return;
         const bool has_ended = info.si_code != CLD_STOPPED && info.si_code != CLD_CONTINUED;
         if (has_ended && info.si_pid == bystander_.pid()) bystander_.was_reaped();
-        if (has_ended && asker_ && info.si_pid == asker_->process.pid) asker_.reset();
+        if (has_ended && asker_ && info.si_pid == asker_->process.pid) forget_asker();
         if (info.si_pid != command_) continue;
         switch (info.si_code) {
             case CLD_EXITED:
@@ -221,9 +246,7 @@ void Supervisor::reap() {
             case CLD_KILLED:
             case CLD_DUMPED:
                 status_ = exit_status::of_signal(info.si_status);
-                // The sender may have meant to end it all.
-                if (passed_on_.count(info.si_status) != 0 && !stop_requested_)
-                    on_stop_request(BootClock::now());
+                ended_by_ = info.si_status;
                 break;
             case CLD_STOPPED:
                 command_stopped_ = BootClock::now();
@@ -231,8 +254,6 @@ void Supervisor::reap() {
             default:
                 command_stopped_.reset();
         }
-        // There is no process left to pass signals on to.
-        if (status_) bystander_.end();
     }
 }
 
@@ -245,19 +266,36 @@ void Supervisor::follow_stopped_command(Moment now) {
     const pid_t foreground = Terminal().foreground();
     const pid_t group = getpgid(command_);
     if (foreground != getpgrp() && foreground != group) return;
+    if (is_ending() || !will_be_woken()) return forward(SIGCONT);
     if (group != getpgrp()) terminal_group_ = group;
     was_stopped_ = true;
-    set_wake_up();
     raise(SIGSTOP);
-    bystander_.wake_at(Moment::max());
 }
 
-// Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
-void Supervisor::set_wake_up() {
+// When the first lease demands the command's end, unless it is renewed.
+Moment Supervisor::first_end() const {
     Moment first = Moment::max();
     for (const Keeper::Kept& kept : keeper_.leases())
         first = std::min(first, kept.upkeep.terminate_at());
-    bystander_.wake_at(first);
+    return first;
+}
+
+// Whether the command's end has a time already.
+bool Supervisor::is_ending() const {
+    return lease_ending_ || kill_at_ || first_end() - BootClock::now() < stopping;
+}
+
+// Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
+// False where nobody would.
+bool Supervisor::will_be_woken() {
+    const Moment end = first_end();
+    bystander_.wake_at(end);
+    if (wake_up_.set(end) || bystander_.answers()) return true;
+    if (!std::exchange(no_stop_said_, true))
+        console_.note(pool_ +
+                      ": semactl does not stop here: the system has no way to continue it before the lease "
+                      "ends");
+    return false;
 }
 
 void Supervisor::uphold_lease(Moment now) {
@@ -275,7 +313,7 @@ void Supervisor::uphold_lease(Moment now) {
 
 // The terminal's user stopped the command, and it has not been continued since.
 void Supervisor::end_stopped_command(Moment now) {
-    if (lease_ending_) return;
+    if (lease_ending_ || !is_in_use()) return;
     lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
     ask_to_stop(now);
     // What else asks it to stop does not wake it.
@@ -294,8 +332,18 @@ void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
     if (!is_in_use()) return;
     lose(what + ": stopping the command");
     ask_to_stop(now);
-    kill_at_ =
-        std::min(kill_at_.value_or(Moment::max()), now + std::min(limits_.grace, longest_grace(lease.ttl)));
+    kill_at_ = std::min(kill_at_.value_or(Moment::max()), longest_stop(now));
+}
+
+// When what is asked to stop by `now`, or does the asking, is killed at the latest. Where a lease is over
+// already, since the machine slept, the asking has its time nonetheless: what it stops may run on.
+Moment Supervisor::longest_stop(Moment now) const {
+    Moment end = now + limits_.grace;
+    for (const Keeper::Kept& kept : keeper_.leases()) {
+        end = std::min(end, now + longest_grace(kept.ttl));
+        if (kept.upkeep.kill_at() > now) end = std::min(end, kept.upkeep.kill_at());
+    }
+    return end;
 }
 
 // Said before whatever the command says to that.
@@ -305,9 +353,37 @@ void Supervisor::lose(const std::string& why) {
 }
 
 void Supervisor::ask_to_stop(Moment now) {
-    const auto asker = limits_.on_lost && !status_ ? limits_.on_lost(command_) : std::nullopt;
-    if (!asker) return send_to_tree(SIGTERM);
-    if (const auto process = find_process(*asker)) asker_ = Asker{*process, now + limits_.grace};
+    if (limits_.on_lost && !status_ && start_asker(now)) return;
+    send_to_tree(SIGTERM);
+}
+
+bool Supervisor::start_asker(Moment now) {
+    try {
+        StartedChild start = start_child(limits_.on_lost(command_), signals_, *descriptors_);
+        // Nobody but reap() collects it, so that it is there to be found.
+        if (const auto process = find_process(start.pid()))
+            asker_.emplace(Asker{std::move(start), *process, longest_stop(now)});
+        return true;
+    } catch (const std::system_error& error) {
+        console_.error(error.what());
+        return false;
+    }
+}
+
+void Supervisor::follow_execs() {
+    start_->proceed();
+    if (asker_) asker_->start.proceed();
+}
+
+// Its end. What it leaves is the tree's, and takes its time to be killed from now on.
+void Supervisor::forget_asker() {
+    asker_->start.proceed();
+    const auto failure = asker_->start.failure();
+    asker_.reset();
+    killing_since_.reset();
+    if (!failure) return;
+    console_.error("cannot execute what --on-lost names: " + std::generic_category().message(*failure));
+    send_to_tree(SIGTERM);
 }
 
 /// Whether a process is there that could still use the slot, as far as it is our business.
@@ -317,7 +393,7 @@ bool Supervisor::is_in_use() const {
 
 void Supervisor::enforce_limit(Moment now) {
     if (asker_ && now >= asker_->kill_at) {
-        asker_.reset();
+        forget_asker();
         kill_at_ = std::min(kill_at_.value_or(now), now);
     }
     if (!kill_at_ || now < *kill_at_) return;
@@ -330,8 +406,9 @@ void Supervisor::enforce_limit(Moment now) {
 std::optional<Ended> Supervisor::finished(Moment now) {
     const auto ended = [this](bool slot_is_free) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
-        return Ended{own, slot_is_free, lost_, stop_requested_};
+        return Ended{own, start_->failure(), slot_is_free, lost_, stop_requested_};
     };
+    if (status_) settle_end(now);
     // What it stops beside the command may use the slot yet.
     if (asker_) return std::nullopt;
     if (killing_since_ && now - *killing_since_ >= kill_patience) {
@@ -350,11 +427,21 @@ std::optional<Ended> Supervisor::finished(Moment now) {
     return std::nullopt;
 }
 
+// The command has ended, and all signals that came before that are dealt with: the kernel sends one to all of a
+// group before any of them can end of it.
+void Supervisor::settle_end(Moment now) {
+    // There is no process left to pass signals on to.
+    bystander_.end();
+    const auto number = std::exchange(ended_by_, std::nullopt);
+    // The sender may have meant to end it all.
+    if (number && passed_on_.count(*number) != 0 && !stop_requested_) on_stop_request(now);
+}
+
 bool Supervisor::tree_is_empty() const {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
     if (!has_children()) return true;
     // Children that were not there before are the command's, whether /proc shows them or not.
-    if (limits_.strangers.empty()) return false;
+    if (limits_.strangers.empty() && bystander_.pid() < 0) return false;
     const auto [found, complete] = tree();
     return complete && found.empty();
 }
@@ -434,8 +521,11 @@ void Supervisor::wait(Moment now) {
     if (killing_since_) next = std::min(next, now + kill_round);
     if (asker_) next = std::min(next, asker_->kill_at);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
+    if (heard_at_) next = std::min(next, *heard_at_ + Bystander::in_turn + 1ms);
 
     std::vector<int> wakes = {signals_.fd()};
+    for (const int fd : {bystander_.fd(), start_->fd(), asker_ ? asker_->start.fd() : -1})
+        if (fd >= 0) wakes.push_back(fd);
     const Duration limit = alarm_.set(next);
     if (alarm_.fd() >= 0) wakes.push_back(alarm_.fd());
     keeper_.wait(wakes, limit);

@@ -7,12 +7,12 @@
 #include "cli/run/keeper.hpp"
 #include "cli/run/process_tree.hpp"
 #include "cli/run/signals.hpp"
+#include "cli/run/wake_up.hpp"
 
 #include <functional>
 #include <optional>
 #include <set>
 #include <string>
-#include <variant>
 #include <vector>
 
 namespace sema {
@@ -20,6 +20,8 @@ namespace sema {
 /// How a command that held a slot came to its end.
 struct Ended {
     int exit_status = 0;
+    /// Where it did not come to run: why its file could not be executed, an errno.
+    std::optional<int> exec_failure{};
     /// No process of the command's is left that could still use the slot. Never false for a command that
     /// ended by itself: what that leaves behind is its own affair.
     bool slot_is_free = true;
@@ -44,7 +46,8 @@ struct Ended {
 ///   it: TERM, and later KILL.
 /// - A command that the terminal's user stopped stops semactl, and so gives the terminal back; once both
 ///   are continued it has the terminal again, even where it is a shell with a process group of its own.
-///   Should the leases come to their end before that, the command is continued to be stopped for good.
+///   Should the leases come to their end before that, the command is continued to be stopped for good. Where
+///   nothing would continue semactl then, or the command's end has begun, semactl does not stop.
 ///
 /// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
 ///
@@ -58,9 +61,9 @@ class Supervisor {
         std::optional<Moment> kill_at{};
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
-        /// Starts the process that asks a command to stop when its lease is gone or about to end; that
-        /// process gets the grace too. Where there is nothing here, or no process comes of it, TERM is sent.
-        std::function<std::optional<pid_t>(pid_t command)> on_lost{};
+        /// What asks a command to stop when its lease is gone or about to end, in TERM's place. It gets the
+        /// grace too, but not beyond the lease. Where it cannot be executed, TERM is sent.
+        std::function<ChildSpec(pid_t command)> on_lost{};
         bool ignore_lost = false;
         /// Look after the descendants too that a command leaves behind which ended by itself.
         bool hold_tree = false;
@@ -77,7 +80,7 @@ class Supervisor {
     Supervisor& operator=(const Supervisor&) = delete;
 
     /// Once.
-    std::variant<Ended, ExecFailed> run(const ChildSpec& command, const InheritedDescriptors& descriptors);
+    Ended run(const ChildSpec& command, const InheritedDescriptors& descriptors);
 
   private:
     Ended look_after();
@@ -93,14 +96,22 @@ class Supervisor {
     Moment catch_up();
     void reap();
     void follow_stopped_command(Moment now);
-    void set_wake_up();
+    bool is_ending() const;
+    bool will_be_woken();
+    void undo_stop();
+    Moment first_end() const;
+    Moment longest_stop(Moment now) const;
+    void forget_asker();
     void uphold_lease(Moment now);
     void end_stopped_command(Moment now);
     void on_lost(const Keeper::Lost& lease, Moment now);
     void lose(const std::string& why);
     void ask_to_stop(Moment now);
+    bool start_asker(Moment now);
+    void follow_execs();
     void enforce_limit(Moment now);
     std::optional<Ended> finished(Moment now);
+    void settle_end(Moment now);
     bool is_in_use() const;
     bool tree_is_empty() const;
     Descendants tree() const;
@@ -116,20 +127,33 @@ class Supervisor {
     const std::string pool_;
     Alarm alarm_;
     Bystander bystander_;
+    WakeUp wake_up_;
 
+    /// What the command is to have, while it runs.
+    const InheritedDescriptors* descriptors_ = nullptr;
     /// 0 where there is none, or nothing is left to be done for it.
     pid_t command_ = 0;
+    std::optional<StartedChild> start_;
     std::optional<int> status_;
     /// The signals that it was sent and that do not ask to stop.
     std::set<int> passed_on_;
     std::optional<Moment> stop_requested_;
     int stop_request_ = 0;
+    /// At this moment, or later, semactl had no signal.
+    Moment quiet_at_{};
+    /// When the bystander had one, as long as that may be one that semactl gets, too.
+    std::optional<Moment> heard_at_;
+    /// The signal that ended the command, until it is clear whether it was passed on.
+    std::optional<int> ended_by_;
+    /// The command's process group.
+    pid_t group_ = 0;
     std::optional<Moment> kill_at_;
     std::optional<Moment> killing_since_;
     bool lease_ending_ = false;
     bool lost_ = false;
     /// What on_lost started, while it runs, and until when it may.
     struct Asker {
+        StartedChild start;
         Process process;
         Moment kill_at;
     };
@@ -138,6 +162,7 @@ class Supervisor {
     bool rest_named_ = false;
     std::optional<Moment> command_stopped_;
     bool was_stopped_ = false;
+    bool no_stop_said_ = false;
     /// The command's own group, where it had the terminal when semactl stopped.
     std::optional<pid_t> terminal_group_;
 };

@@ -19,12 +19,16 @@ struct Call {
     const char* name;
     unsigned number;
 };
-constexpr std::array<Call, 6> calls = {{{"pidfd_open", SYS_pidfd_open},
-                                        {"pidfd_send_signal", SYS_pidfd_send_signal},
-                                        {"timerfd_create", SYS_timerfd_create},
-                                        {"close_range", SYS_close_range},
-                                        {"signalfd4", SYS_signalfd4},
-                                        {"prctl", SYS_prctl}}};
+constexpr std::array<Call, 10> calls = {{{"pidfd_open", SYS_pidfd_open},
+                                         {"pidfd_send_signal", SYS_pidfd_send_signal},
+                                         {"timerfd_create", SYS_timerfd_create},
+                                         {"close_range", SYS_close_range},
+                                         {"signalfd4", SYS_signalfd4},
+                                         {"prctl", SYS_prctl},
+                                         {"timer_create", SYS_timer_create},
+                                         {"socketpair", SYS_socketpair},
+                                         {"pipe2", SYS_pipe2},
+                                         {"clone", SYS_clone}}};
 
 int fail(const char* what) {
     std::perror(what);

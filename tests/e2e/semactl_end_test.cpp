@@ -25,8 +25,9 @@ struct World {
 
 TEST_CASE("semactl ends by the signal that ended the command, and leaves no core") {
     const World world;
+    // 32 and 33 are libc's own.
     const int number =
-        GENERATE(SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL, SIGSEGV, SIGABRT, SIGPIPE, SIGUSR1);
+        GENERATE(SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL, SIGSEGV, SIGABRT, SIGPIPE, SIGUSR1, 32, 33);
     ProgramOptions here;
     here.directory = world.semactl.folder();
     const std::string script = "ulimit -c unlimited; exec " SEMACTL

@@ -48,9 +48,10 @@ TEST_CASE("whichever signal comes to semactl, it ends only with its command, and
 
     std::vector<std::unique_ptr<Program>> runs;
     for (std::size_t i = 0; i < signals.size(); ++i) {
+        // With -v, since it has said something then before the signal comes.
         runs.push_back(
-            std::make_unique<Program>(Semactl::command({"run", "vsim", "--ttl", "5m", "--kill-after", "300ms",
-                                                        "--", "sh", "-c", stubborn}),
+            std::make_unique<Program>(Semactl::command({"-v", "run", "vsim", "--ttl", "5m", "--kill-after",
+                                                        "300ms", "--", "sh", "-c", stubborn}),
                                       semactl.options()));
     }
     for (std::size_t i = 0; i < signals.size(); ++i) {

@@ -22,6 +22,30 @@ struct World {
     Semactl semactl{server.url()};
 };
 
+// It has its name a moment after it has begun.
+std::optional<pid_t> bystander_of(const Program& run) {
+    std::optional<pid_t> bystander;
+    static_cast<void>(eventually([&] {
+        for (const sema::Process& process : sema::descendants(run.pid(), {}).found) {
+            if (process.name == "sema-bystander") bystander = process.pid;
+        }
+        return bystander.has_value();
+    }));
+    return bystander;
+}
+
+int count(const std::string& text, const std::string& part) {
+    int all = 0;
+    for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size())
+        ++all;
+    return all;
+}
+
+// Prints `got` for each USR1, which it can count since it handles one at a time, and ends at a TERM.
+const std::string counter =
+    "$SIG{USR1} = sub { print \"got\\n\" }; $SIG{TERM} = sub { exit 4 }; $| = 1; print \"ready\\n\"; "
+    "sleep 1 while 1";
+
 }  // namespace
 
 TEST_CASE("a TERM to semactl alone stops the job, also where the command itself sends it") {
@@ -72,6 +96,52 @@ TEST_CASE("a TERM to the whole process group sets a limit to a command that does
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE(
+    "a signal to each process of the group in turn reaches the command once, and so does the next one") {
+    const World world;
+    Program run(world.run({"perl", "-e", counter}), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    const auto bystander = bystander_of(run);
+    REQUIRE(bystander);
+    std::optional<pid_t> command;
+    for (const sema::Process& process : sema::descendants(run.pid(), {}).found) {
+        if (process.name == "perl") command = process.pid;
+    }
+    REQUIRE(command);
+    // As `pkill -P` does, and as systemd does.
+    const bool is_for_semactl = GENERATE(false, true);
+    // However long the machine takes over the three, semactl sees them at once.
+    if (is_for_semactl) {
+        run.signal(SIGSTOP);
+        run.signal(SIGUSR1);
+    }
+    kill(*bystander, SIGUSR1);
+    kill(*command, SIGUSR1);
+    if (is_for_semactl) run.signal(SIGCONT);
+    REQUIRE(run.prints("got"));
+    CHECK_FALSE(eventually([&] { return count(run.out(), "got") > 1; }, 300ms));
+    run.signal(SIGUSR1);
+    CHECK(eventually([&] { return count(run.out(), "got") == 2; }));
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 4);
+    CHECK(count(run.out(), "got") == 2);
+}
+
+TEST_CASE("a command that ends of a signal to the whole group takes what it started along, each time") {
+    const World world;
+    const int number = GENERATE(SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU, SIGRTMIN);
+    for (int round = 0; round < 6; ++round) {
+        Program run(world.run({"sh", "-c",
+                               "ulimit -c 0; setsid -f sh -c 'echo ready; exec sleep 60'; exec sleep 60"}),
+                    world.semactl.options());
+        REQUIRE(run.prints("ready"));
+        run.signal_group(number);
+        CHECK(run.wait() == 128 + number);
+        CHECK(run.err().find("left running") == std::string::npos);
+        CHECK(world.semactl.in_use() == 0);
+    }
+}
+
 TEST_CASE("a command that sends its process group a TERM, itself excepted, goes on") {
     const World world;
     // As scripts stop what they have started.
@@ -91,10 +161,7 @@ TEST_CASE("semactl's own process in the group leaves nothing behind and goes by 
     const std::string pattern = "semactl run vsim -- .*signal_counter";
     const std::string found = run_program({"pgrep", "-g", std::to_string(run.pid()), "-f", pattern}).out;
     CHECK(found == std::to_string(run.pid()) + "\n");
-    std::optional<pid_t> bystander;
-    for (const auto& process : sema::descendants(run.pid(), {}).found) {
-        if (process.name == "sema-bystander") bystander = process.pid;
-    }
+    const auto bystander = bystander_of(run);
     REQUIRE(bystander);
 
     run.signal(SIGKILL);
@@ -106,9 +173,9 @@ TEST_CASE("a semactl whose own process in the group was killed passes signals on
     const World world;
     Program run(world.run({SIGNAL_COUNTER}), world.semactl.options());
     REQUIRE(run.prints("ready"));
-    for (const auto& process : sema::descendants(run.pid(), {}).found) {
-        if (process.name == "sema-bystander") kill(process.pid, SIGKILL);
-    }
+    const auto bystander = bystander_of(run);
+    REQUIRE(bystander);
+    kill(*bystander, SIGKILL);
     run.signal(SIGUSR1);
     REQUIRE(run.prints("got USR1"));
     run.signal(SIGUSR2);

@@ -34,6 +34,23 @@ bool is_stopped(const Program& program) {
     return sema::find_process(program.pid())->state == 'T';
 }
 
+// It has its name a moment after it has begun.
+std::optional<pid_t> bystander_of(const Program& run) {
+    std::optional<pid_t> bystander;
+    static_cast<void>(eventually([&] {
+        for (const sema::Process& process : sema::descendants(run.pid(), {}).found) {
+            if (process.name == "sema-bystander") bystander = process.pid;
+        }
+        return bystander.has_value();
+    }));
+    return bystander;
+}
+
+// In a session of its own, where no signal to the group and no key reaches it. It prints `ready`, ignores
+// TERM, and has the file `held` locked while it runs.
+const std::string deaf_descendant =
+    "setsid -f sh -c 'trap \"\" TERM; exec 9> held; flock 9; echo ready; while :; do sleep 0.05 9>&-; done'";
+
 }  // namespace
 
 TEST_CASE("a command that is stopped with semactl is ended before its slot is lent again") {
@@ -64,6 +81,67 @@ TEST_CASE("a command that is continued before its lease ends goes on") {
     run->signal(SIGUSR2);
     CHECK(run->wait() == 0);
     CHECK(run->out() == "ready\ngot CONT\ngot USR2\n");
+}
+
+TEST_CASE(
+    "semactl that is stopped while it holds its slot for a descendant ends that before the lease does") {
+    const World world;
+    const auto run = world.start({"--hold-tree"}, {"sh", "-c", deaf_descendant});
+    REQUIRE(run->warns("the slot is held until these end too"));
+    REQUIRE(run->prints("ready"));
+    run->signal_group(SIGTSTP);
+    REQUIRE(eventually([&] { return is_stopped(*run); }));
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    const Finished next =
+        world.semactl({"run", "vsim", "--wait", "1h", "--", "flock", "--nonblock", "held", "true"}, here);
+    CHECK(next.status == 0);
+    CHECK(run->wait() == 79);
+}
+
+TEST_CASE("semactl is continued in time also where its bystander is gone or does not run") {
+    const World world;
+    const auto run = world.start({}, {SIGNAL_COUNTER});
+    REQUIRE(run->prints("ready"));
+    const auto bystander = bystander_of(*run);
+    REQUIRE(bystander);
+    const int number = GENERATE(SIGKILL, SIGSTOP);
+    const bool is_early = GENERATE(true, false);
+    if (is_early) kill(*bystander, number);
+    run->signal_group(SIGTSTP);
+    REQUIRE(eventually([&] { return is_stopped(*run); }));
+    if (!is_early) kill(*bystander, number);
+    CHECK(run->wait() == 79);
+    CHECK_THAT(run->out(), has_text("got TERM"));
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("semactl does not stop where nobody would continue it before its lease's end") {
+    const World world;
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    Program run({DENIED_CALLS, "EPERM", "timer_create", "socketpair", "--", SEMACTL, "run", "vsim", "--ttl",
+                 "5m", "--", SIGNAL_COUNTER},
+                world.semactl.options(here));
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGTSTP);
+    REQUIRE(run.warns("semactl does not stop here"));
+    CHECK_FALSE(is_stopped(run));
+    run.signal(SIGCONT);
+    REQUIRE(run.prints("got CONT"));
+    run.signal(SIGUSR2);
+    CHECK(run.wait() == 0);
+}
+
+TEST_CASE("semactl that is ending a command is not stopped by Ctrl-Z") {
+    const World world;
+    const auto run =
+        world.start({"--kill-after", "1"}, {"sh", "-c", deaf_descendant + "; exec sleep 60"}, "5m");
+    REQUIRE(run->prints("ready"));
+    run->signal(SIGTERM);
+    run->signal_group(SIGTSTP);
+    CHECK(run->wait() > 128);
+    CHECK(world.semactl.in_use() == 0);
 }
 
 TEST_CASE("semactl that is continued after its lease's end kills the command instead of continuing it") {
@@ -109,6 +187,21 @@ TEST_CASE("what --on-lost starts has the grace, and no longer") {
     CHECK(run->wait() == 79);
     CHECK(run->out() == "ready\nasked\n");
     CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("what --on-lost starts is over before the slot is lent again, however long the grace") {
+    const World world;
+    const auto run = world.start({"--no-keepalive", "--grace", "60", "--on-lost",
+                                  "trap '' TERM; exec 9> held; flock 9; while :; do sleep 0.05 9>&-; done"},
+                                 {SIGNAL_COUNTER});
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    const Finished next =
+        world.semactl({"run", "vsim", "--wait", "1h", "--", "flock", "--nonblock", "held", "true"}, here);
+    CHECK(next.status == 0);
+    CHECK(run->wait() == 79);
+    CHECK(world.has("held"));
+    CHECK(run->err().find("cannot kill") == std::string::npos);
 }
 
 TEST_CASE("an --on-lost ignore does not keep a command beyond a lease that ends unrenewed") {

@@ -143,6 +143,15 @@ TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped 
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("where the system refuses a timer, semactl says what it has to say") {
+    const World world;
+    const Words denied = {DENIED_CALLS, "ENOSYS", "timer_create", "--"};
+    const Finished run = run_program(
+        denied + Semactl::command({"run", sema::PoolId::random().str(), "--", "true"}), world.here());
+    CHECK(run.status == 66);
+    CHECK_THAT(run.err, has_text("no such pool"));
+}
+
 TEST_CASE("without close_range the command gets no files that it would not have") {
     const World world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "close_range", "--"};
@@ -157,7 +166,7 @@ TEST_CASE("without close_range the command gets no files that it would not have"
 #if !SANITIZED
 TEST_CASE("what a command cannot be looked after without is missed before a slot is borrowed") {
     const Semactl semactl(nowhere);
-    const std::string call = GENERATE("prctl", "signalfd4");
+    const std::string call = GENERATE("prctl", "signalfd4", "clone", "pipe2");
     const std::string how = GENERATE("ENOSYS", "EPERM");
     const Finished refused =
         run_program(Words{DENIED_CALLS, how, call, "--"} + Semactl::command({"run", "vsim", "--", "true"}),
@@ -175,13 +184,17 @@ TEST_CASE("without /proc, or with that of another pid namespace, no slot is borr
     const auto run = Semactl::command({"run", "vsim", "--", "true"});
     const auto absent = unshared({"-m"}, no_proc, run);
     const auto foreign = unshared({"-p", "-f"}, "exec \"$@\"", run);
-    if (!absent || !foreign) return;
+    const auto apart = unshared({"-p"}, "exec \"$@\"", run);
+    if (!absent || !foreign || !apart) return;
     const Finished without = run_program(*absent, semactl.options());
     CHECK(without.status == 125);
     CHECK_THAT(without.err, has_text("/proc is not mounted"));
     const Finished with_foreign = run_program(*foreign, semactl.options());
     CHECK(with_foreign.status == 125);
     CHECK_THAT(with_foreign.err, has_text("/proc is that of another pid namespace"));
+    const Finished with_children_apart = run_program(*apart, semactl.options());
+    CHECK(with_children_apart.status == 125);
+    CHECK_THAT(with_children_apart.err, has_text("what semactl starts is in another pid namespace"));
 }
 
 TEST_CASE("in a pid namespace with a /proc of its own the command is looked after as elsewhere") {

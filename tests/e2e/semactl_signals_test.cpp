@@ -253,6 +253,24 @@ TEST_CASE("the command gets a TERM when semactl is killed") {
     CHECK(eventually([&] { return run.out() == "ready\ngot TERM\n"; }));
 }
 
+TEST_CASE("a command that has changed its user gets a TERM too when semactl is killed") {
+    const Words other_user = {"setpriv", "--reuid", "65534", "--clear-groups"};
+    if (run_program({"setpriv", "--reuid", "65534", "--clear-groups", "true"}).status != 0) {
+        WARN("this process may not change its user");
+        return;
+    }
+    const World world;
+    Words words = {"run", "vsim", "--"};
+    words.insert(words.end(), other_user.begin(), other_user.end());
+    words.insert(words.end(),
+                 {"sh", "-c", "trap 'echo asked; exit' TERM; echo ready; while :; do sleep 0.05; done"});
+    Program run(Semactl::command(words), world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGKILL);
+    run.wait();
+    CHECK(eventually([&] { return run.out() == "ready\nasked\n"; }));
+}
+
 TEST_CASE("a Ctrl-C reaches the command once, and is its own affair") {
     const World world;
     Terminal terminal;

@@ -16,10 +16,6 @@ using namespace std::chrono_literals;
 constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
 constexpr Duration answer_margin = 1s;
-// How often a borrower looks whether its answer has come, even if nothing wakes it: the time
-// since the last look is not counted as part of the lease, so it is a small part of a short one.
-constexpr Duration shortest_round = 20ms;
-constexpr int rounds_in_ttl = 20;
 // A list of holders and waiters has some hundred bytes for each, and a few thousand where their links are
 // long.
 constexpr std::size_t longest_list = std::size_t{16} << 20;
@@ -228,8 +224,6 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
     // and so queue anew when we mean to leave.
     request.reuse = Reuse::never;
     request.control = &control;
-    request.round =
-        std::clamp<Duration>(asked_for.ttl / rounds_in_ttl, shortest_round, Request::longest_round);
 
     // Its answer lists the slots' payloads.
     if (asked_for.extended) request.longest_answer = longest_list;
@@ -242,7 +236,7 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
                 if (!lease)
                     return Rejected{"gave an answer that no semad gives: " + lease.error().message, true};
                 const Duration ttl = granted_ttl(lease->expires_in, asked_for.ttl);
-                return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, control)};
+                return Grant{*lease, ttl, asked};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available")

@@ -23,10 +23,12 @@ using Acquired =
 struct Acquisition {
     wire::BorrowRequest request;
 
-    /// What to do with a lease of which a part is over when it comes.
+    /// What to do with a lease of which a part may be over when it comes: nothing but the time since it was
+    /// asked for shows how much. One that cannot be renewed then is returned where less than half is left, and
+    /// another one is asked for.
     enum class Stale {
-        accept,   ///< nothing: a lease that the user named may have been granted long before
-        replace,  ///< where less than half is left it is returned, and another one is asked for
+        accept,   ///< no more than to ask what is left: one that the user named may be an old one
+        replace,  ///< it is renewed, since it is to have its whole ttl
         renew,    ///< where it should have been renewed by then it is renewed
     };
     Stale stale = Stale::replace;

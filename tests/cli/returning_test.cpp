@@ -29,7 +29,7 @@ struct World {
     explicit World(std::vector<Scene> scenes) : server(std::move(scenes)) { client.expect_semad(); }
 
     HeldLease& lease(const std::string& name) {
-        Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 60s, BootClock::now(), BootClock::now()};
+        Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 60s, BootClock::now()};
         leases.push_back(std::make_unique<HeldLease>(
             client, console, PoolRef{.id = PoolId::random(), .name = name, .argument = name}, grant));
         return *leases.back();

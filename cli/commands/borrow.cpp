@@ -93,6 +93,7 @@ int print_lease(const BorrowOptions& options, Session& session) {
                        return status;
                    },
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
+                   [](const Suspended&) { return exit_status::failed; },
                    [](const EarlierLost&) { return exit_status::failed; },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
         acquired);

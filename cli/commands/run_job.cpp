@@ -159,6 +159,10 @@ RunJob::Borrowed RunJob::borrow_all(Signals& signals) const {
     for (;;) {
         Borrowed result = borrow_once(deadline, signals);
         const auto* failed = std::get_if<Failed>(&result);
+        if (const auto* suspended = failed ? std::get_if<Suspended>(&failed->why) : nullptr) {
+            signals.stop_self(suspended->signal);
+            continue;
+        }
         const bool again = failed && std::holds_alternative<EarlierLost>(failed->why);
         if (!again || BootClock::now() >= deadline) return result;
         session_.console.note(names_ + ": a slot was lost while another was waited for, starting over");
@@ -187,7 +191,8 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
                                     signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
-            const bool stops = std::holds_alternative<Stopped>(acquired);
+            const bool stops =
+                std::holds_alternative<Stopped>(acquired) || std::holds_alternative<Suspended>(acquired);
             keeper->give_back(
                 ReturnDeadline(signals, stops ? std::optional(BootClock::now()) : std::nullopt));
             return Failed{std::move(acquired), pool};
@@ -203,6 +208,7 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
 int RunJob::explain_failure(const Failed& failed) const {
     return std::visit(
         Overloaded{[](const HeldLease&) { return exit_status::failed; },
+                   [](const Suspended&) { return exit_status::failed; },
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
                    [&](const EarlierLost&) {
                        session_.console.error(names_ + ": not all of them had a slot within the wait");

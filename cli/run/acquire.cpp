@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -65,8 +66,15 @@ class Borrower : public WaitControl {
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
             if (auto result = conclude(answer)) return std::move(*result);
 
-            pause_until(std::min(deadline_, next_try(answer, asked)));
+            if (!suspension_) pause_until(std::min(deadline_, next_try(answer, asked)));
             if (signal_ || earlier_lost_) return leave();
+            if (suspension_) {
+                if (earlier_ != nullptr && !earlier_->leases().empty()) return leave();
+                may_be_older_ = request_.lease.has_value();
+                // Asks at least once more, however long that takes.
+                signals_.stop_self(*std::exchange(suspension_, std::nullopt));
+                continue;
+            }
             if (BootClock::now() >= deadline_) return give_up(std::move(answer));
         }
     }
@@ -94,8 +102,8 @@ class Borrower : public WaitControl {
                 case SIGTSTP:
                 case SIGTTIN:
                 case SIGTTOU:
-                    signals_.stop_self(signal->number);
-                    break;
+                    suspension_ = signal->number;
+                    return false;
                 default:
                     // There is no command yet that the others could be for.
                     break;
@@ -131,13 +139,14 @@ class Borrower : public WaitControl {
             grant.ttl = std::min<Duration>(grant.ttl, std::chrono::seconds(grant.lease.expires_in));
         }
         HeldLease lease(client_, console_, pool_, grant);
-        // This may stop semactl for a while, so it comes before the look at the clock.
         if (auto end = end_of_wait()) return end;
+        if (suspension_) return give_back(lease);
         if (is_as_new(grant, whole)) return use(lease);
         const bool is_gone = ask_what_is_left(grant, whole) == Rest::none;
         lease.disown();
         HeldLease known(client_, console_, pool_, grant);
         if (auto end = end_of_wait()) return end;
+        if (suspension_) return give_back(known);
         if (stale_ == Acquisition::Stale::accept && !is_gone) return use(known);
         // Half of it is enough to begin something. A borrower that asks for a ttl is likely to need it.
         const bool is_enough = term_of(grant).safe_until - BootClock::now() >= whole / 2;
@@ -213,7 +222,7 @@ class Borrower : public WaitControl {
             longest_poll_ = std::clamp<Duration>(request_.ttl / 4, shortest_poll, longest_poll_);
         // A return whose answer was lost may yet arrive, and must not meet the next lease.
         if (request_.lease && stale_ != Acquisition::Stale::accept) request_.lease = LeaseId::random();
-        console_.note(pool_.name + ": the slot came too late to be used");
+        if (!suspension_) console_.note(pool_.name + ": the slot came too late to be used");
         return std::nullopt;
     }
 
@@ -241,7 +250,7 @@ class Borrower : public WaitControl {
     }
 
     void pause_until(Moment end) {
-        while (!signal_ && !earlier_lost_) {
+        while (!signal_ && !earlier_lost_ && !suspension_) {
             const Duration left = end - BootClock::now();
             if (left <= 0s) return;
             pollfd wake{signals_.fd(), POLLIN, 0};
@@ -266,6 +275,7 @@ class Borrower : public WaitControl {
     Acquired leave() {
         if (request_.lease) cancel(cancel_limit);
         if (signal_) return Stopped{*signal_};
+        if (suspension_) return Suspended{*suspension_};
         return EarlierLost{};
     }
 
@@ -302,6 +312,8 @@ class Borrower : public WaitControl {
     Backoff backoff_;
     Duration poll_ = first_poll;
     std::optional<int> signal_;
+    /// The signal that is to stop semactl, once it has hung up.
+    std::optional<int> suspension_;
     bool earlier_lost_ = false;
     /// A call before this one may have been granted the lease, and its answer been lost.
     bool may_be_older_ = false;

@@ -17,8 +17,14 @@ struct Stopped {
 /// A lease that was to be kept alive meanwhile is gone.
 struct EarlierLost {};
 
+/// A key or another process stops the borrower (Ctrl-Z) that has earlier leases. They are to be returned before
+/// it stops: nobody could say for how long it does.
+struct Suspended {
+    int signal = 0;
+};
+
 using Acquired =
-    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
+    std::variant<HeldLease, Stopped, Suspended, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
 
 struct Acquisition {
     wire::BorrowRequest request;
@@ -44,7 +50,9 @@ struct Acquisition {
 /// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
 /// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
 /// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. After a signal
-/// that ends the wait, the borrower leaves the queue at once, and no slot is lost.
+/// that ends the wait, the borrower leaves the queue at once, and no slot is lost. After one that stops the
+/// process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and queues again when
+/// it is continued: at its old place where the server kept that.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 

@@ -1,3 +1,4 @@
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
@@ -132,6 +133,26 @@ TEST_CASE("an interrupt while a later pool is waited for returns the earlier one
     CHECK(run->wait(5s) == 128 + SIGTERM);
     CHECK(world.in_use(taken == "a" ? "b" : "a") == 0);
     CHECK(world.queue(taken) == 0);
+}
+
+TEST_CASE("a job that is stopped while it waits for a later pool holds no slot meanwhile") {
+    const World world;
+    const bool a_is_first = world.view("a").at("id") < world.view("b").at("id");
+    const std::string first = a_is_first ? "a" : "b";
+    const std::string second = a_is_first ? "b" : "a";
+    const std::string lease = world.take(second);
+    const auto run = world.start({"run", "a", "b", "--wait", "60", "--", "echo", "served"});
+    REQUIRE(run->warns("waiting for " + second));
+    CHECK(world.in_use(first) == 1);
+    run->signal(SIGTSTP);
+    REQUIRE(eventually([&] { return sema::find_process(run->pid())->state == 'T'; }));
+    CHECK(world.in_use(first) == 0);
+    CHECK(world.queue(second) == 0);
+
+    REQUIRE(world({"return", second, lease}).status == 0);
+    run->signal(SIGCONT);
+    CHECK(run->wait() == 0);
+    CHECK(run->out() == "served\n");
 }
 
 TEST_CASE("a lease that is lost while another is waited for is borrowed again") {

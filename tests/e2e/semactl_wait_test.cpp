@@ -1,3 +1,4 @@
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
@@ -192,6 +193,21 @@ TEST_CASE("a run that is interrupted takes its place out of the queue, also whil
     CHECK(world.semactl({"run", "vsim", "--wait", "0", "--", "true"}).status == 0);
     CHECK(run->out().empty());
     CHECK(other->out().empty());
+}
+
+TEST_CASE("a waiter that is stopped is lent nothing, and goes on waiting when it is continued") {
+    const World world;
+    const auto stopped = world.queue_up();
+    stopped->signal(SIGTSTP);
+    REQUIRE(eventually([&] { return sema::find_process(stopped->pid())->state == 'T'; }));
+    const auto other = world.queue_up();
+    world.give_back();
+    CHECK(other->wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
+
+    stopped->signal(SIGCONT);
+    CHECK(stopped->wait() == 0);
+    CHECK(fence(*stopped) > fence(*other));
 }
 
 TEST_CASE("a server that is frozen while somebody waits does not hold back a TERM") {

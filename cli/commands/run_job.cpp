@@ -110,7 +110,7 @@ int RunJob::describe() const {
 int RunJob::run() {
     Signals signals;
     if (options_.die_with_parent) signals.watch_parent();
-    if (const auto missing = prepare_to_supervise(session_.inherited)) {
+    if (const auto missing = prepare_to_supervise(session_.inherited, pools_.size())) {
         session_.console.error("cannot look after a command here: " + *missing);
         return exit_status::failed;
     }

@@ -1,6 +1,7 @@
 #include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/proxy.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -199,6 +200,31 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
         CHECK(run->err().find("starting over") == std::string::npos);
     }
     CHECK(held_first == 1);
+}
+
+TEST_CASE("a lease of a short ttl is not kept waiting for the renewal of one with a long ttl") {
+    const World world;
+    Proxy proxy(world.server.port());
+    const Json a = world.view("a").at("id");
+    const Json b = world.view("b").at("id");
+    std::ofstream(world.config) << "[pools]\na = {id = " << a << ", ttl = \"24s\"}\nb = {id = " << b
+                                << ", ttl = \"6s\"}\n";
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    const auto run =
+        world.start({"run", "a", "b", "--", "sh", "-c", "echo ready; exec sleep 60"}, through_proxy);
+    REQUIRE(run->prints("ready"));
+    // The renewal of `a` goes out between 4 s and 4.8 s after its grant, and its answer is lost.
+    std::this_thread::sleep_for(3700ms);
+    proxy.become(Proxy::State::mute);
+    std::this_thread::sleep_for(1500ms);
+    proxy.become(Proxy::State::open);
+    const auto end = [&] { return world.view("b").at("holders").at(0).at("expires_at_unix").get<int>(); };
+    const int before = end();
+    CHECK(eventually([&] { return run->ended() || end() > before; }));
+    CHECK_FALSE(run->ended());
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
 }
 
 TEST_CASE("a TERM with several slots and a server that does not answer ends within 7 s") {

@@ -53,8 +53,8 @@ class Borrower : public WaitControl {
           deadline_(begin_ + wanted.request.wait) {
         if (wanted.is_held_above)
             line_.hint(pool.name +
-                       ": a semactl run around this one holds a slot of it, and keeps it until this one is "
-                       "done");
+                       ": a semactl run or borrow around this one holds a slot of it, and may keep it until "
+                       "this one is done");
     }
 
     Acquired run() {

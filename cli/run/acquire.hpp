@@ -40,7 +40,7 @@ struct Acquisition {
     Stale stale = Stale::replace;
     /// Leases that are kept alive while this one is waited for. It has a client of its own.
     Keeper* earlier = nullptr;
-    /// Whether a command that semactl is part of holds a slot of the pool already.
+    /// Whether a command or a shell that semactl is part of holds a slot of the pool already.
     bool is_held_above = false;
     /// Whether a person watches the wait: then the place in the queue is asked for more often.
     bool is_watched = false;

@@ -57,8 +57,12 @@ Upkeep::Upkeep(const LeaseTerm& term, const Options& options) : options_(options
 
 void Upkeep::set_end(Moment safe_until) {
     ends_at_ = safe_until;
-    kill_at_ = safe_until - std::min(longest_kill, ttl_ / kill_share);
+    kill_at_ = safe_until - kill_time();
     terminate_at_ = kill_at_ - std::min(options_.grace, longest_grace(ttl_));
+}
+
+Duration Upkeep::kill_time() const {
+    return std::min(longest_kill, ttl_ / kill_share);
 }
 
 // Spread, lest a crowd that was started at once asks at once for ever.

@@ -84,6 +84,9 @@ class Upkeep {
     /// Whether the server renewed it for less than was asked for.
     bool is_cut() const { return is_cut_; }
 
+    /// What killing a command and all its processes may take, without the lease ending before.
+    Duration kill_time() const;
+
     Moment terminate_at() const { return terminate_at_; }
     Moment kill_at() const { return kill_at_; }
     /// The lease is held until then.

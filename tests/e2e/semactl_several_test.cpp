@@ -241,6 +241,27 @@ TEST_CASE("a TERM with several slots and a server that does not answer ends with
     CHECK(taken < 7500ms);
 }
 
+TEST_CASE("a stubborn command in a run inside a run is killed, and both slots are returned") {
+    const World world;
+    const std::string stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    const Words inner = {SEMACTL, "run", "b", "--kill-after", "0.5", "--", "sh", "-c", stubborn};
+    const Words shell = {"sh", "-c", "\"$@\"; exit 3", "sh"};
+    for (const bool in_shell : {false, true}) {
+        for (const bool to_group : {false, true}) {
+            CAPTURE(in_shell, to_group);
+            Words words = {"run", "a", "--kill-after", "0.5", "--"};
+            if (in_shell) words.insert(words.end(), shell.begin(), shell.end());
+            words.insert(words.end(), inner.begin(), inner.end());
+            const auto run = world.start(words);
+            REQUIRE(run->prints("ready"));
+            to_group ? run->signal_group(SIGTERM) : run->signal(SIGTERM);
+            run->wait();
+            CHECK(world.in_use("a") == 0);
+            CHECK(world.in_use("b") == 0);
+        }
+    }
+}
+
 TEST_CASE("pools whose variables would have the same names are refused before anything is borrowed") {
     const World world;
     REQUIRE(world({"new", "--save", "x-y"}).status == 0);

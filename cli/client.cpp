@@ -1,6 +1,7 @@
 #include "cli/client.hpp"
 
 #include "cli/connection.hpp"
+#include "cli/semad_errors.hpp"
 #include "common/overloaded.hpp"
 
 #include <algorithm>
@@ -52,11 +53,12 @@ std::string by_way_of(const HttpAnswer& answer) {
 template <class Result>
 Result unexpected(const HttpAnswer& answer) {
     const auto reason = error_reason(answer);
-    const std::string code = "status " + std::to_string(answer.status) + (reason ? "" : by_way_of(answer));
+    const bool is_semads = reason && is_semads_error(answer.status, *reason);
+    const std::string code = "status " + std::to_string(answer.status) + (is_semads ? "" : by_way_of(answer));
     const std::string status = " (" + code + ")";
     const bool is_refusal = answer.status < 500 || answer.status == 501 || answer.status == 505;
     if (answer.status == 429) return Busy{"overloaded" + status, answer.retry_after};
-    if (reason && is_refusal) return Rejected{"refused: " + *reason + status};
+    if (reason && is_refusal) return Rejected{"refused: " + *reason + status, !is_semads};
     if (reason) return busy(answer, *reason, status);
     if (answer.status >= 500) return Unreachable{code, answer.retry_after};
     return Rejected{"gave an answer that no semad gives" + status, true};
@@ -207,8 +209,9 @@ PoolsAnswer Client::pools(const std::string& admin_token) {
         connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) -> PoolsAnswer {
             // Only a semad's own words: something before it may want credentials too.
             const auto reason = answer.status == 200 ? std::nullopt : error_reason(answer);
-            if (answer.status == 401 && reason) return NotAdmin::no_token_came;
-            if (answer.status == 403 && reason) return NotAdmin::wrong_token;
+            const bool is_semads = reason && is_semads_error(answer.status, *reason);
+            if (answer.status == 401 && is_semads) return NotAdmin::no_token_came;
+            if (answer.status == 403 && is_semads) return NotAdmin::wrong_token;
             if (answer.status == 404 && reason == "no such path") return NotAdmin::no_administrator;
             return understood<PoolsAnswer>(answer, wire::parse_pool_list);
         });

@@ -264,14 +264,15 @@ TEST_CASE("only a semad's own words make somebody no administrator") {
         ScriptedServer server({{Scene::Wait::for_request, answer}});
         return client_of(server.url()).pools("s3cret");
     };
-    CHECK(as<NotAdmin>(asked(http("401 Unauthorized", R"({"error":"x"})", "WWW-Authenticate: Bearer\r\n"))) ==
-          NotAdmin::no_token_came);
+    CHECK(as<NotAdmin>(asked(http("401 Unauthorized", R"({"error":"admin token required: ..."})",
+                                  "WWW-Authenticate: Bearer\r\n"))) == NotAdmin::no_token_came);
     CHECK(as<NotAdmin>(asked(http("403 Forbidden", R"({"error":"wrong admin token"})"))) ==
           NotAdmin::wrong_token);
     CHECK(as<NotAdmin>(asked(http("404 Not Found", R"({"error":"no such path"})"))) ==
           NotAdmin::no_administrator);
     as<Rejected>(asked(http("404 Not Found", "<html>nginx</html>")));
     as<Rejected>(asked(http("403 Forbidden", "<html>nginx</html>")));
+    as<Rejected>(asked(http("403 Forbidden", R"({"error":"forbidden"})")));
     as<Rejected>(asked(http("401 Unauthorized", "", "WWW-Authenticate: Basic\r\n")));
     as<Rejected>(asked(http("200 OK", "{}")));
     as<Busy>(asked(http("503 Service Unavailable", R"({"error":"too many lists"})")));

@@ -22,7 +22,8 @@ const Scene stopping{Scene::Wait::for_request,
                      http("503 Service Unavailable", R"({"error":"shutting down"})")};
 const Scene failing{Scene::Wait::for_request,
                     http("502 Bad Gateway", R"({"error":"database command failed"})")};
-const Scene refusing{Scene::Wait::for_request, http("400 Bad Request", R"({"error":"no"})")};
+const Scene refusing{Scene::Wait::for_request,
+                     http("400 Bad Request", R"({"error":"lease must be a UUID"})")};
 
 // Leases of pools that a server had lent before its scenes begin.
 struct World {
@@ -95,8 +96,9 @@ TEST_CASE("a lease that is not held is one that a lost try has returned, where t
 TEST_CASE("a return that the server refuses is not tried again") {
     World world({refusing});
     world.lease("a");
-    CHECK_THAT(world.give_back(10s), has_text("a: cannot return the slot: http://") &&
-                                         has_text(" refused: no (status 400) (unless it got there"));
+    CHECK_THAT(world.give_back(10s),
+               has_text("a: cannot return the slot: http://") &&
+                   has_text(" refused: lease must be a UUID (status 400) (unless it got there"));
 }
 
 TEST_CASE("several leases are returned in turn, and one that is not answered keeps none waiting") {

@@ -151,11 +151,14 @@ Answer<wire::PoolState> Client::register_pool(const PoolId& pool, const wire::Re
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_pool_state); });
 }
 
-PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
+PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool, Duration limit) {
     using Result = PoolAnswer<wire::PoolState>;
-    return resolve<Result>(
-        connection_->exchange({"GET", pool_path(pool), ""}), semad_was_heard_,
-        [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_pool_state); });
+    Request request{"GET", pool_path(pool), ""};
+    request.connect_limit = std::min(request.connect_limit, limit);
+    request.limit = limit;
+    return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
+        return understood_of_pool<Result>(answer, wire::parse_pool_state);
+    });
 }
 
 PoolAnswer<wire::PoolDetails> Client::holders(const PoolId& pool, Duration limit) {

@@ -92,7 +92,8 @@ class Client {
 
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
-    PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
+    /// `limit` bounds the whole call.
+    PoolAnswer<wire::PoolState> inspect(const PoolId& pool, Duration limit = usual_call);
     /// The holders and the queue. `limit` bounds the whole call.
     PoolAnswer<wire::PoolDetails> holders(const PoolId& pool, Duration limit = usual_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);

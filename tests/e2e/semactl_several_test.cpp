@@ -124,6 +124,29 @@ TEST_CASE("several pools are all had or none, and the first is kept while the ne
     CHECK(world.in_use(other) == 0);
 }
 
+TEST_CASE(
+    "a pool that is not there, or too small, is found before a slot of another one is waited for or held") {
+    const World world;
+    const bool a_is_first = world.view("a").at("id") < world.view("b").at("id");
+    const std::string first = a_is_first ? "a" : "b";
+    const std::string second = a_is_first ? "b" : "a";
+    REQUIRE(world({"resize", first, "+1"}).status == 0);
+    const auto wide = world.start({"run", "a", "b", "--slots", "2", "--wait", "60", "--", "echo", "served"});
+    REQUIRE(wide->warns(second + ": the pool has only 1 slot, and 2 are asked for"));
+    CHECK(world.in_use(first) == 0);
+    REQUIRE(world({"resize", second, "+1"}).status == 0);
+    CHECK(wide->wait() == 0);
+    CHECK(wide->out() == "served\n");
+    CHECK(world({"run", "a", "b", "--slots", "3", "--wait", "0", "--", "true"}).status == 75);
+
+    world.take(first);
+    world.take(first);
+    REQUIRE(world({"delete", second}).status == 0);
+    const Finished absent = world({"run", "a", "b", "--wait", "1h", "--", "true"});
+    CHECK(absent.status == 66);
+    CHECK_THAT(absent.err, has_text(second + ": no such pool"));
+}
+
 TEST_CASE("an interrupt while a later pool is waited for returns the earlier ones") {
     const World world;
     const std::string taken = GENERATE(as<std::string>{}, "a", "b");

@@ -1,6 +1,7 @@
 #include "cli/client.hpp"
 
 #include "cli/connection.hpp"
+#include "cli/semad_errors.hpp"
 #include "common/overloaded.hpp"
 
 #include <algorithm>
@@ -16,10 +17,6 @@ using namespace std::chrono_literals;
 constexpr Duration try_limit = 5s;
 // How much later than the end of the wait an answer may arrive from a server that works.
 constexpr Duration answer_margin = 1s;
-// How often a borrower looks whether its answer has come, even if nothing wakes it: the time
-// since the last look is not counted as part of the lease, so it is a small part of a short one.
-constexpr Duration shortest_round = 20ms;
-constexpr int rounds_in_ttl = 20;
 // A list of holders and waiters has some hundred bytes for each, and a few thousand where their links are
 // long.
 constexpr std::size_t longest_list = std::size_t{16} << 20;
@@ -56,11 +53,12 @@ std::string by_way_of(const HttpAnswer& answer) {
 template <class Result>
 Result unexpected(const HttpAnswer& answer) {
     const auto reason = error_reason(answer);
-    const std::string code = "status " + std::to_string(answer.status) + (reason ? "" : by_way_of(answer));
+    const bool is_semads = reason && is_semads_error(answer.status, *reason);
+    const std::string code = "status " + std::to_string(answer.status) + (is_semads ? "" : by_way_of(answer));
     const std::string status = " (" + code + ")";
     const bool is_refusal = answer.status < 500 || answer.status == 501 || answer.status == 505;
     if (answer.status == 429) return Busy{"overloaded" + status, answer.retry_after};
-    if (reason && is_refusal) return Rejected{"refused: " + *reason + status};
+    if (reason && is_refusal) return Rejected{"refused: " + *reason + status, !is_semads};
     if (reason) return busy(answer, *reason, status);
     if (answer.status >= 500) return Unreachable{code, answer.retry_after};
     return Rejected{"gave an answer that no semad gives" + status, true};
@@ -153,11 +151,14 @@ Answer<wire::PoolState> Client::register_pool(const PoolId& pool, const wire::Re
         [](const HttpAnswer& answer) { return understood<Result>(answer, wire::parse_pool_state); });
 }
 
-PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool) {
+PoolAnswer<wire::PoolState> Client::inspect(const PoolId& pool, Duration limit) {
     using Result = PoolAnswer<wire::PoolState>;
-    return resolve<Result>(
-        connection_->exchange({"GET", pool_path(pool), ""}), semad_was_heard_,
-        [](const HttpAnswer& answer) { return understood_of_pool<Result>(answer, wire::parse_pool_state); });
+    Request request{"GET", pool_path(pool), ""};
+    request.connect_limit = std::min(request.connect_limit, limit);
+    request.limit = limit;
+    return resolve<Result>(connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) {
+        return understood_of_pool<Result>(answer, wire::parse_pool_state);
+    });
 }
 
 PoolAnswer<wire::PoolDetails> Client::holders(const PoolId& pool, Duration limit) {
@@ -211,8 +212,9 @@ PoolsAnswer Client::pools(const std::string& admin_token) {
         connection_->exchange(request), semad_was_heard_, [](const HttpAnswer& answer) -> PoolsAnswer {
             // Only a semad's own words: something before it may want credentials too.
             const auto reason = answer.status == 200 ? std::nullopt : error_reason(answer);
-            if (answer.status == 401 && reason) return NotAdmin::no_token_came;
-            if (answer.status == 403 && reason) return NotAdmin::wrong_token;
+            const bool is_semads = reason && is_semads_error(answer.status, *reason);
+            if (answer.status == 401 && is_semads) return NotAdmin::no_token_came;
+            if (answer.status == 403 && is_semads) return NotAdmin::wrong_token;
             if (answer.status == 404 && reason == "no such path") return NotAdmin::no_administrator;
             return understood<PoolsAnswer>(answer, wire::parse_pool_list);
         });
@@ -228,8 +230,6 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
     // and so queue anew when we mean to leave.
     request.reuse = Reuse::never;
     request.control = &control;
-    request.round =
-        std::clamp<Duration>(asked_for.ttl / rounds_in_ttl, shortest_round, Request::longest_round);
 
     // Its answer lists the slots' payloads.
     if (asked_for.extended) request.longest_answer = longest_list;
@@ -242,7 +242,7 @@ BorrowAnswer Client::borrow(const PoolId& pool, const wire::BorrowRequest& asked
                 if (!lease)
                     return Rejected{"gave an answer that no semad gives: " + lease.error().message, true};
                 const Duration ttl = granted_ttl(lease->expires_in, asked_for.ttl);
-                return Grant{*lease, ttl, asked, connection_->granted_after(answer, asked, control)};
+                return Grant{*lease, ttl, asked};
             }
             if (says_no_such_pool(answer)) return NoSuchPool{};
             if (answer.status == 409 && error_reason(answer) == "no resource available")

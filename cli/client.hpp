@@ -46,13 +46,10 @@ struct Grant {
     wire::LeaseGrant lease;
     /// How long the lease lasts from its grant on, see granted_ttl().
     Duration ttl{};
-    /// When the request went out: the lease was not granted before.
+    /// When the request went out: the lease was not granted before. Nothing shows how long before its answer
+    /// was read it was: the borrower may have queued until then, or the answer may have lain for any time in
+    /// the network, in a proxy, or in a machine that slept.
     Moment asked;
-    /// The lease was granted after this, or before it by no more than the time that an answer is usually
-    /// on its way: the last moment at which nothing of the answer had come, or an earlier one where the
-    /// network held it back. Between this moment and the one at which the grant is handed out, semactl or
-    /// the whole machine may have stood still for any time.
-    Moment unanswered;
 };
 
 /// How long a lease lasts, from the moment on at which it was granted or renewed: what was asked for, or less
@@ -95,7 +92,8 @@ class Client {
 
     /// PUT: the pool exists afterwards and has this many slots. What the request does not name stays.
     Answer<wire::PoolState> register_pool(const PoolId& pool, const wire::RegisterRequest& request);
-    PoolAnswer<wire::PoolState> inspect(const PoolId& pool);
+    /// `limit` bounds the whole call.
+    PoolAnswer<wire::PoolState> inspect(const PoolId& pool, Duration limit = usual_call);
     /// The holders and the queue. `limit` bounds the whole call.
     PoolAnswer<wire::PoolDetails> holders(const PoolId& pool, Duration limit = usual_call);
     PoolAnswer<wire::PoolState> resize(const PoolId& pool, std::int64_t by);

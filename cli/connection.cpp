@@ -19,8 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// How long a server that has just granted a slot is asked for the time.
-constexpr Duration check_limit = 2s;
 // How long a grant that crossed our leaving is waited for.
 constexpr Duration leaving_limit = 1s;
 
@@ -68,7 +66,7 @@ Connection::~Connection() {
 Exchange Connection::exchange(const Request& request) {
     prepare(request);
     curl_multi_add_handle(multi_, easy_);
-    const Finish finish = transfer(request.control, request.round);
+    const Finish finish = transfer(request.control);
     // Removing an unfinished transfer closes its connection.
     curl_multi_remove_handle(multi_, easy_);
     if (finish.left) {
@@ -122,24 +120,6 @@ Exchange Connection::stream(const Request& request, Duration longest_silence,
     look_up_next_ = true;
     return Unreachable{was_cut ? "the connection was closed"
                                : "nothing was heard of it for " + describe(longest_silence)};
-}
-
-Moment Connection::granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control) {
-    // Dates are whole seconds: a difference of less than two means nothing.
-    constexpr Duration unclear = 2s;
-    const Moment checked = BootClock::now();
-    if (checked - asked <= unclear || !answer.date) return answer.unanswered;
-    Request request{"GET", "/version", ""};
-    request.connect_limit = request.limit = check_limit;
-    request.control = &control;
-    const Exchange check = exchange(request);
-    const auto* now = std::get_if<HttpAnswer>(&check);
-    // All that is known then is that the network is not to be trusted.
-    if (now == nullptr) return asked;
-    if (!now->date) return answer.unanswered;
-    const Duration between = std::chrono::seconds(*now->date - *answer.date);
-    if (between < unclear) return answer.unanswered;
-    return std::clamp(checked - between - 1s, asked, answer.unanswered);
 }
 
 void Connection::prepare(const Request& request) {
@@ -201,20 +181,18 @@ void Connection::prepare_callbacks() {
     set(CURLOPT_ERRORBUFFER, error_);
 }
 
-Connection::Finish Connection::transfer(WaitControl* control, Duration round) {
+Connection::Finish Connection::transfer(WaitControl* control) {
     Finish finish;
     Moment patience{};
     for (;;) {
-        const Moment looked = BootClock::now();
         finish.code = perform();
         if (finish.code || (finish.left && BootClock::now() >= patience)) return finish;
-        if (!header_.begun) finish.unanswered = looked;
 
         curl_waitfd wake{control && !finish.left ? control->wake_fd() : -1, CURL_WAIT_POLLIN, 0};
         const bool listening = wake.fd >= 0;
         const Duration pause = finish.left ? 20ms
-                               : control   ? std::min(round, control->longest_round())
-                                           : round;
+                               : control   ? std::min(Request::longest_round, control->longest_round())
+                                           : Request::longest_round;
         curl_multi_poll(multi_, &wake, listening ? 1U : 0U, static_cast<int>(milliseconds(pause)), nullptr);
         if (listening && !control->keep_waiting()) {
             finish.left = true;
@@ -279,8 +257,6 @@ Exchange Connection::outcome(const Finish& finish) {
 
 Exchange Connection::answer_of(const Finish& finish) {
     HttpAnswer answer;
-    answer.date = header_.date;
-    answer.unanswered = finish.unanswered;
     if (proxy_) answer.proxy = proxy_->name;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &answer.status);
     curl_off_t retry_after = 0;
@@ -388,10 +364,6 @@ void Connection::receive_header(std::string_view line) {
         header_.begun = line.find(" 1") == std::string_view::npos;
     }
     header_.complete = header_.complete || line == "\r\n" || line == "\n";
-    if (const auto date = field_value(line, "date:")) {
-        const std::time_t time = curl_getdate(std::string(*date).c_str(), nullptr);
-        if (time != -1) header_.date = time;
-    }
     constexpr std::string_view event_stream = "text/event-stream";
     if (const auto type = field_value(line, "content-type:"))
         header_.is_event_stream = field_value(*type, event_stream).has_value();

@@ -8,7 +8,6 @@
 
 #include <curl/curl.h>
 
-#include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,10 +21,6 @@ struct HttpAnswer {
     long status = 0;
     std::string body;
     std::optional<Duration> retry_after;
-    /// The last moment at which nothing of it had come.
-    Moment unanswered;
-    /// When it was made, by the clock of the server or of a proxy.
-    std::optional<std::time_t> date;
     /// What messages call the proxy that it came through; empty where there is none.
     std::string proxy;
 };
@@ -39,6 +34,7 @@ struct Request {
     static constexpr Duration usual_connect_limit = std::chrono::seconds(5);
     /// What a call that does not queue may take; the server syncs a disk before it answers.
     static constexpr Duration usual_limit = std::chrono::seconds(15);
+    /// How often it is looked whether the answer has come, even if nothing wakes the control.
     static constexpr Duration longest_round = std::chrono::seconds(1);
     /// No answer of a semad is longer, lists aside; what is, comes from something else.
     static constexpr std::size_t usual_answer = 65536;
@@ -50,8 +46,6 @@ struct Request {
     Duration limit = usual_limit;
     Reuse reuse = Reuse::allowed;
     WaitControl* control = nullptr;
-    /// How often it is looked whether the answer has come, even if nothing wakes the control.
-    Duration round = longest_round;
     /// The longest answer that is read; of a stream, the longest event.
     std::size_t longest_answer = usual_answer;
     /// Sent as a bearer's credentials where it is not empty. REQUIRES: is_bearer_token().
@@ -88,29 +82,22 @@ class Connection {
     Exchange stream(const Request& request, Duration longest_silence,
                     const std::function<bool(const ServerEvent&)>& on_event);
 
-    /// The moment after which the answer to a borrow was surely made, apart from the time that answers take
-    /// on their way. One answer does not show whether a network or a proxy held it back; so another one
-    /// is asked for, and the dates of both, from one clock, show how much time lies between them.
-    Moment granted_after(const HttpAnswer& answer, Moment asked, WaitControl& control);
-
   private:
     /// The fields of an answer's header that matter here.
     struct Header {
         bool begun = false;
         bool complete = false;
         bool is_event_stream = false;
-        std::optional<std::time_t> date;
     };
     struct Finish {
         std::optional<CURLcode> code;
         bool left = false;
-        Moment unanswered = BootClock::now();
     };
 
     void prepare(const Request& request);
     void prepare_limits(const Request& request);
     void prepare_callbacks();
-    Finish transfer(WaitControl* control, Duration round);
+    Finish transfer(WaitControl* control);
     Finish follow(WaitControl& control, Duration longest_silence,
                   const std::function<bool(const ServerEvent&)>& on_event);
     std::optional<CURLcode> perform();

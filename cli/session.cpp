@@ -31,7 +31,7 @@ std::string range_of(const Rejected& why) {
 }
 
 int fail(Session& session, const std::string& about, const Rejected& why) {
-    const bool is_semads = why.reason.rfind("refused", 0) == 0;
+    const bool is_semads = !why.is_foreign && why.reason.rfind("refused", 0) == 0;
     const std::string port = is_semads ? "" : port_advice(session.client.server());
     session.console.error(about + session.client.server().name + " " + predicate(why) + range_of(why) +
                           (port.empty() ? "" : " (" + port + ")"));

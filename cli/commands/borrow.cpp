@@ -23,9 +23,17 @@ struct BorrowOptions {
     bool shell = false;
 };
 
-std::string shell_lines(const wire::LeaseGrant& lease) {
+// What this shell and the runs around it hold, as far as the environment says so.
+std::string held_around() {
+    const char* const held = std::getenv(held_variable);
+    return held != nullptr ? held : "";
+}
+
+std::string shell_lines(const PoolRef& pool, const wire::LeaseGrant& lease) {
+    auto variables = lease_variables(lease);
+    variables.emplace_back(held_variable, held_with(held_around(), pool.id));
     std::string text;
-    for (const auto& [name, value] : lease_variables(lease))
+    for (const auto& [name, value] : variables)
         text.append("export ").append(name).append("=").append(shell_word(value)).append("\n");
     return text;
 }
@@ -72,11 +80,10 @@ int print_lease(const BorrowOptions& options, Session& session) {
     request->wait = options.wait.value_or(pool->wait.value_or(0s));
 
     Signals signals;
-    const char* const held = std::getenv(held_variable);
     const Acquisition wanted{
         .request = request->wait > 0s ? keyed(*request) : *request,
         .stale = request->lease ? Acquisition::Stale::accept : Acquisition::Stale::replace,
-        .is_held_above = held != nullptr && is_held(held, pool->id),
+        .is_held_above = is_held(held_around(), pool->id),
         .is_watched = session.console.is_live(),
     };
     Acquired acquired = acquire(session.client, session.console, *pool, wanted, signals);
@@ -86,13 +93,14 @@ int print_lease(const BorrowOptions& options, Session& session) {
                        // What was not asked for is not printed.
                        if (!request->extended) granted.details.reset();
                        const int status =
-                           print_result(session, options.shell ? shell_lines(granted)
+                           print_result(session, options.shell ? shell_lines(*pool, granted)
                                                                : render(granted, session.console.output()));
                        // A lease that could not be printed is returned.
                        if (status == exit_status::done) lease.disown();
                        return status;
                    },
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
+                   [](const Suspended&) { return exit_status::failed; },
                    [](const EarlierLost&) { return exit_status::failed; },
                    [&](const auto& trouble) { return explain(session, *pool, trouble); }},
         acquired);

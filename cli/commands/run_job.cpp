@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 constexpr Duration default_ttl = 60s;
 // As long as a server lets a borrower wait by default.
 constexpr Duration default_wait = 5min;
+// How long a pool is looked at. No signal is heard meanwhile.
+constexpr Duration look_limit = 1s;
 // A job that is asked to stop is often killed 5 s later (`timeout -k 5`); by then its slot must be returned.
 constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
@@ -110,7 +112,7 @@ int RunJob::describe() const {
 int RunJob::run() {
     Signals signals;
     if (options_.die_with_parent) signals.watch_parent();
-    if (const auto missing = prepare_to_supervise(session_.inherited)) {
+    if (const auto missing = prepare_to_supervise(session_.inherited, pools_.size())) {
         session_.console.error("cannot look after a command here: " + *missing);
         return exit_status::failed;
     }
@@ -159,13 +161,52 @@ RunJob::Borrowed RunJob::borrow_all(Signals& signals) const {
     for (;;) {
         Borrowed result = borrow_once(deadline, signals);
         const auto* failed = std::get_if<Failed>(&result);
+        if (const auto* suspended = failed ? std::get_if<Suspended>(&failed->why) : nullptr) {
+            signals.stop_self(suspended->signal);
+            continue;
+        }
         const bool again = failed && std::holds_alternative<EarlierLost>(failed->why);
         if (!again || BootClock::now() >= deadline) return result;
         session_.console.note(names_ + ": a slot was lost while another was waited for, starting over");
     }
 }
 
+Acquired RunJob::borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Signals& signals) const {
+    const Duration left = std::max<Duration>(deadline - BootClock::now(), 0s);
+    return acquire(session_.client, session_.console, pool,
+                   {.request = request(pool, left),
+                    .stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew,
+                    .earlier = earlier,
+                    .is_held_above = is_held(environment_variable(held_variable), pool.id),
+                    .is_watched = session_.console.is_live()},
+                   signals);
+}
+
+// Who has slots of one pool while waiting for another that is not there, or has too few for anybody, keeps them
+// from those who could use them. So of several pools it is asked for that first, and such a one waited for while
+// nothing is held.
+std::optional<RunJob::Failed> RunJob::await_pools(Moment deadline, Signals& signals) const {
+    if (pools_.size() == 1) return std::nullopt;
+    std::vector<const PoolRef*> small;
+    for (const PoolRef& pool : pools_) {
+        const auto answer = session_.client.inspect(pool.id, look_limit);
+        if (std::holds_alternative<NoSuchPool>(answer)) return Failed{NoSuchPool{}, &pool};
+        const auto* state = std::get_if<wire::PoolState>(&answer);
+        // Whatever the trouble is, a borrow tries again.
+        if (state == nullptr) return std::nullopt;
+        if (state->count < options_.slots.value_or(1)) small.push_back(&pool);
+    }
+    for (const PoolRef* pool : small) {
+        Acquired acquired = borrow(*pool, deadline, nullptr, signals);
+        if (!std::holds_alternative<HeldLease>(acquired)) return Failed{std::move(acquired), pool};
+        // It is borrowed again when its turn comes.
+        std::get<HeldLease>(acquired).give_back();
+    }
+    return std::nullopt;
+}
+
 RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
+    if (auto failed = await_pools(deadline, signals)) return std::move(*failed);
     // Two jobs that want the same pools ask for them in the same order, lest each holds what the other waits
     // for.
     std::vector<const PoolRef*> order;
@@ -175,19 +216,11 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
 
     auto keeper = std::make_unique<Keeper>(session_.client.server(), session_.console);
     for (const PoolRef* pool : order) {
-        const Duration left = std::max<Duration>(deadline - BootClock::now(), 0s);
-        const auto stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew;
-        const bool is_held_above = is_held(environment_variable(held_variable), pool->id);
-        Acquired acquired = acquire(session_.client, session_.console, *pool,
-                                    {.request = request(*pool, left),
-                                     .stale = stale,
-                                     .earlier = keeper.get(),
-                                     .is_held_above = is_held_above,
-                                     .is_watched = session_.console.is_live()},
-                                    signals);
+        Acquired acquired = borrow(*pool, deadline, keeper.get(), signals);
         auto* lease = std::get_if<HeldLease>(&acquired);
         if (lease == nullptr) {
-            const bool stops = std::holds_alternative<Stopped>(acquired);
+            const bool stops =
+                std::holds_alternative<Stopped>(acquired) || std::holds_alternative<Suspended>(acquired);
             keeper->give_back(
                 ReturnDeadline(signals, stops ? std::optional(BootClock::now()) : std::nullopt));
             return Failed{std::move(acquired), pool};
@@ -203,6 +236,7 @@ RunJob::Borrowed RunJob::borrow_once(Moment deadline, Signals& signals) const {
 int RunJob::explain_failure(const Failed& failed) const {
     return std::visit(
         Overloaded{[](const HeldLease&) { return exit_status::failed; },
+                   [](const Suspended&) { return exit_status::failed; },
                    [](const Stopped& stopped) { return exit_status::of_signal(stopped.signal); },
                    [&](const EarlierLost&) {
                        session_.console.error(names_ + ": not all of them had a slot within the wait");

@@ -63,6 +63,8 @@ class RunJob {
     Duration wait() const;
     Duration grace() const;
     wire::BorrowRequest request(const PoolRef& pool, Duration wait) const;
+    Acquired borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Signals& signals) const;
+    std::optional<Failed> await_pools(Moment deadline, Signals& signals) const;
     Borrowed borrow_all(Signals& signals) const;
     Borrowed borrow_once(Moment deadline, Signals& signals) const;
     int explain_failure(const Failed& failed) const;

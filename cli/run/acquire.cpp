@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -27,6 +28,7 @@ constexpr Duration first_poll = 1s;
 constexpr std::size_t short_queue = 200;
 // No signal is heard meanwhile, and no other lease renewed.
 constexpr Duration holders_limit = 500ms;
+constexpr Duration longest_renewal = 2s;
 // The longest time between two looks at what else there is to do, and the same while a renewal is under way.
 constexpr Duration longest_unwatched = 500ms;
 constexpr Duration while_asking = 20ms;
@@ -51,8 +53,8 @@ class Borrower : public WaitControl {
           deadline_(begin_ + wanted.request.wait) {
         if (wanted.is_held_above)
             line_.hint(pool.name +
-                       ": a semactl run around this one holds a slot of it, and keeps it until this one is "
-                       "done");
+                       ": a semactl run or borrow around this one holds a slot of it, and may keep it until "
+                       "this one is done");
     }
 
     Acquired run() {
@@ -64,8 +66,15 @@ class Borrower : public WaitControl {
             BorrowAnswer answer = client_.borrow(pool_.id, request_, *this);
             if (auto result = conclude(answer)) return std::move(*result);
 
-            pause_until(std::min(deadline_, next_try(answer, asked)));
+            if (!suspension_) pause_until(std::min(deadline_, next_try(answer, asked)));
             if (signal_ || earlier_lost_) return leave();
+            if (suspension_) {
+                if (earlier_ != nullptr && !earlier_->leases().empty()) return leave();
+                may_be_older_ = request_.lease.has_value();
+                // Asks at least once more, however long that takes.
+                signals_.stop_self(*std::exchange(suspension_, std::nullopt));
+                continue;
+            }
             if (BootClock::now() >= deadline_) return give_up(std::move(answer));
         }
     }
@@ -93,8 +102,8 @@ class Borrower : public WaitControl {
                 case SIGTSTP:
                 case SIGTTIN:
                 case SIGTTOU:
-                    signals_.stop_self(signal->number);
-                    break;
+                    suspension_ = signal->number;
+                    return false;
                 default:
                     // There is no command yet that the others could be for.
                     break;
@@ -123,23 +132,81 @@ class Borrower : public WaitControl {
 
     // The lease, unless there is a reason not to begin anything with it: then it is returned.
     std::optional<Acquired> accept(Grant grant) {
+        Duration whole = grant.ttl;
         // What is left of a lease that an earlier call was granted is less than the time asked for.
-        if (may_be_older_)
+        if (may_be_older_) {
+            whole = request_.ttl;
             grant.ttl = std::min<Duration>(grant.ttl, std::chrono::seconds(grant.lease.expires_in));
+        }
         HeldLease lease(client_, console_, pool_, grant);
-        // This may stop semactl for a while, so it comes before the look at the clock.
+        if (auto end = end_of_wait()) return end;
+        if (suspension_) return give_back(lease);
+        if (is_as_new(grant, whole)) return use(lease);
+        const bool is_gone = ask_what_is_left(grant, whole) == Rest::none;
+        lease.disown();
+        HeldLease known(client_, console_, pool_, grant);
+        if (auto end = end_of_wait()) return end;
+        if (suspension_) return give_back(known);
+        if (stale_ == Acquisition::Stale::accept && !is_gone) return use(known);
+        // Half of it is enough to begin something. A borrower that asks for a ttl is likely to need it.
+        const bool is_enough = term_of(grant).safe_until - BootClock::now() >= whole / 2;
+        return is_enough && !is_gone ? std::optional(use(known)) : give_back(known);
+    }
+
+    // Why no lease is of any use now.
+    std::optional<Acquired> end_of_wait() {
         keep_waiting();
         if (signal_) return Stopped{*signal_};
         if (earlier_lost_ || (earlier_ && earlier_->due(BootClock::now()) != Upkeep::Step::none))
             return EarlierLost{};
+        return std::nullopt;
+    }
+
+    // Whether nothing can be gone of the lease that would be missed.
+    bool is_as_new(const Grant& grant, Duration whole) const {
         const LeaseTerm term = term_of(grant);
         const Moment now = BootClock::now();
-        const bool is_short = may_be_older_ && grant.ttl < request_.ttl / 2;
-        const bool is_enough = !is_short && is_useful(term, now);
-        if (stale_ == Acquisition::Stale::renew && (is_short || !is_fresh(term, now)))
-            return renew(grant, lease, is_enough);
-        if (stale_ == Acquisition::Stale::replace && !is_enough) return give_back(lease);
-        return use(lease);
+        switch (stale_) {
+            case Acquisition::Stale::accept:
+                return is_whole(term, now);
+            case Acquisition::Stale::replace:
+                return grant.ttl >= whole / 2 && is_whole(term, now);
+            case Acquisition::Stale::renew:
+                return grant.ttl >= whole / 2 && is_fresh(term, now);
+        }
+        return false;
+    }
+
+    enum class Rest { known, none, unknown };
+
+    // Gets to know how long the lease lasts from now on, whose answer may have lain for a while before it was
+    // read: by renewing it, or, where that is not to be, by the same borrow once more, whose answer names the
+    // time that is left.
+    Rest ask_what_is_left(Grant& grant, Duration& whole) {
+        const Moment asked = BootClock::now();
+        if (stale_ != Acquisition::Stale::accept) {
+            const Duration limit = std::clamp<Duration>(request_.ttl / 6, 500ms, longest_renewal);
+            const auto answer = client_.keepalive(pool_.id, grant.lease.lease, request_.ttl, limit);
+            if (const auto* renewed = std::get_if<wire::Renewed>(&answer)) {
+                if (!renewed->lease) return Rest::none;
+                grant.asked = asked;
+                grant.lease.expires_in = renewed->lease->expires_in;
+                grant.lease.expires_at_unix = renewed->lease->expires_at_unix;
+                grant.ttl = whole = granted_ttl(renewed->lease->expires_in, request_.ttl);
+                return Rest::known;
+            }
+            if (!std::holds_alternative<NotRenewable>(answer)) return Rest::unknown;
+        }
+        // A server without extensions does not know the lease by the borrower's id.
+        if (!request_.lease || !grant.lease.details) return Rest::unknown;
+        request_.wait = 0s;
+        const auto answer = client_.borrow(pool_.id, request_, *this);
+        if (std::holds_alternative<NoSlot>(answer)) return Rest::none;
+        const auto* same = std::get_if<Grant>(&answer);
+        if (same == nullptr) return Rest::unknown;
+        grant = *same;
+        grant.ttl = std::min<Duration>(grant.ttl, std::chrono::seconds(grant.lease.expires_in));
+        return Rest::known;
     }
 
     Acquired use(HeldLease& lease) {
@@ -147,32 +214,15 @@ class Borrower : public WaitControl {
         return std::move(lease);
     }
 
-    // A lease that lay unread, as after a sleep of the machine, may be gone.
-    std::optional<Acquired> renew(Grant grant, HeldLease& lease, bool is_enough) {
-        const Moment asked = BootClock::now();
-        const Duration limit = std::clamp<Duration>(request_.ttl / 6, 500ms, 5s);
-        const auto answer = client_.keepalive(pool_.id, grant.lease.lease, request_.ttl, limit);
-        const auto* renewed = std::get_if<wire::Renewed>(&answer);
-        keep_waiting();
-        if (signal_) return Stopped{*signal_};
-        if (earlier_lost_) return EarlierLost{};
-        if (!renewed && is_enough && is_useful(term_of(grant), BootClock::now())) return use(lease);
-        if (!renewed || !renewed->lease) return give_back(lease);
-        lease.disown();
-        grant.lease.expires_in = renewed->lease->expires_in;
-        grant.lease.expires_at_unix = renewed->lease->expires_at_unix;
-        grant.ttl = granted_ttl(renewed->lease->expires_in, request_.ttl);
-        grant.asked = grant.unanswered = asked;
-        HeldLease fresh(client_, console_, pool_, grant);
-        return use(fresh);
-    }
-
     std::nullopt_t give_back(HeldLease& lease) {
         lease.give_back();
         may_be_older_ = false;
+        // A server without extensions says nothing of a lease but that it is granted: a shorter call leaves more.
+        if (!lease.grant().lease.details)
+            longest_poll_ = std::clamp<Duration>(request_.ttl / 4, shortest_poll, longest_poll_);
         // A return whose answer was lost may yet arrive, and must not meet the next lease.
-        if (request_.lease) request_.lease = LeaseId::random();
-        console_.note(pool_.name + ": the slot came too late to be used");
+        if (request_.lease && stale_ != Acquisition::Stale::accept) request_.lease = LeaseId::random();
+        if (!suspension_) console_.note(pool_.name + ": the slot came too late to be used");
         return std::nullopt;
     }
 
@@ -200,7 +250,7 @@ class Borrower : public WaitControl {
     }
 
     void pause_until(Moment end) {
-        while (!signal_ && !earlier_lost_) {
+        while (!signal_ && !earlier_lost_ && !suspension_) {
             const Duration left = end - BootClock::now();
             if (left <= 0s) return;
             pollfd wake{signals_.fd(), POLLIN, 0};
@@ -225,6 +275,7 @@ class Borrower : public WaitControl {
     Acquired leave() {
         if (request_.lease) cancel(cancel_limit);
         if (signal_) return Stopped{*signal_};
+        if (suspension_) return Suspended{*suspension_};
         return EarlierLost{};
     }
 
@@ -253,7 +304,7 @@ class Borrower : public WaitControl {
     wire::BorrowRequest request_;
     const Acquisition::Stale stale_;
     Keeper* const earlier_;
-    const Duration longest_poll_;
+    Duration longest_poll_;
     Signals& signals_;
     const Moment begin_;
     WaitingLine line_;
@@ -261,6 +312,8 @@ class Borrower : public WaitControl {
     Backoff backoff_;
     Duration poll_ = first_poll;
     std::optional<int> signal_;
+    /// The signal that is to stop semactl, once it has hung up.
+    std::optional<int> suspension_;
     bool earlier_lost_ = false;
     /// A call before this one may have been granted the lease, and its answer been lost.
     bool may_be_older_ = false;

@@ -17,22 +17,30 @@ struct Stopped {
 /// A lease that was to be kept alive meanwhile is gone.
 struct EarlierLost {};
 
+/// A key or another process stops the borrower (Ctrl-Z) that has earlier leases. They are to be returned before
+/// it stops: nobody could say for how long it does.
+struct Suspended {
+    int signal = 0;
+};
+
 using Acquired =
-    std::variant<HeldLease, Stopped, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
+    std::variant<HeldLease, Stopped, Suspended, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
 
 struct Acquisition {
     wire::BorrowRequest request;
 
-    /// What to do with a lease of which a part is over when it comes.
+    /// What to do with a lease of which a part may be over when it comes: nothing but the time since it was
+    /// asked for shows how much. One that cannot be renewed then is returned where less than half is left, and
+    /// another one is asked for.
     enum class Stale {
-        accept,   ///< nothing: a lease that the user named may have been granted long before
-        replace,  ///< where less than half is left it is returned, and another one is asked for
+        accept,   ///< no more than to ask what is left: one that the user named may be an old one
+        replace,  ///< it is renewed, since it is to have its whole ttl
         renew,    ///< where it should have been renewed by then it is renewed
     };
     Stale stale = Stale::replace;
     /// Leases that are kept alive while this one is waited for. It has a client of its own.
     Keeper* earlier = nullptr;
-    /// Whether a command that semactl is part of holds a slot of the pool already.
+    /// Whether a command or a shell that semactl is part of holds a slot of the pool already.
     bool is_held_above = false;
     /// Whether a person watches the wait: then the place in the queue is asked for more often.
     bool is_watched = false;
@@ -42,7 +50,9 @@ struct Acquisition {
 /// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
 /// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
 /// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. After a signal
-/// that ends the wait, the borrower leaves the queue at once, and no slot is lost.
+/// that ends the wait, the borrower leaves the queue at once, and no slot is lost. After one that stops the
+/// process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and queues again when
+/// it is continued: at its old place where the server kept that.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 

@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 // A signal that comes meanwhile is heard after that time.
 constexpr Duration longest_try = 2s;
 constexpr Duration shortest_try = 200ms;
+// Where all have to be tried in less.
+constexpr Duration least_try = 20ms;
 constexpr Duration longest_pause = 500ms;
 
 // One lost answer is not worth a word.
@@ -114,21 +116,26 @@ void Returning::run() {
             for (const Entry& entry : leases_)
                 entry.lease->tell_trouble(left(entry, now));
         }
-        const Duration pause = std::min(backoff.next(), longest_pause);
-        poll(nullptr, 0, static_cast<int>(pause / 1ms));
+        Duration pause = std::min(backoff.next(), longest_pause);
+        for (const Entry& entry : leases_)
+            pause = std::clamp<Duration>(left(entry, now), 0s, pause);
+        poll(nullptr, 0, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(pause).count()));
     }
 }
 
 void Returning::try_each(bool is_first) {
-    std::erase_if(leases_, [&, all = static_cast<int>(leases_.size())](const Entry& entry) {
+    const auto all = static_cast<int>(leases_.size());
+    int untried = all;
+    std::erase_if(leases_, [&](const Entry& entry) {
         const Duration time = left(entry, BootClock::now());
+        const Duration share = std::max(time / untried--, least_try);
         if (time <= 0s && !is_first) {
             entry.lease->abandon();
             return true;
         }
         // Room for all of them, and for one more try each.
         const Duration limit = std::clamp(time / (2 * all), shortest_try, longest_try);
-        return entry.lease->try_to_return(limit) == HeldLease::Tried::done;
+        return entry.lease->try_to_return(std::min(limit, share)) == HeldLease::Tried::done;
     });
 }
 

@@ -11,35 +11,41 @@ namespace sema {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+// How often the answers to several keepalives are looked for: a wait is for those to one.
+constexpr Duration while_several_ask = 20ms;
+
+}  // namespace
+
 void Keeper::proceed(Moment now) {
     if (is_stopped_) return;
-    if (asking_) {
-        const auto answer = client_->keepalive_answer();
-        if (!answer) return;
-        take_in(leases_[*std::exchange(asking_, std::nullopt)], *answer, now);
+    for (Kept& kept : leases_) {
+        if (kept.is_asking) {
+            const auto answer = kept.client->keepalive_answer();
+            if (!answer) continue;
+            kept.is_asking = false;
+            take_in(kept, *answer, now);
+        }
+        if (kept.upkeep.is_keepalive_due(now)) ask(kept, now);
     }
-    // Of several that are due the one that ends first.
-    std::optional<std::size_t> next;
-    for (std::size_t i = 0; i < leases_.size(); ++i) {
-        if (!leases_[i].upkeep.is_keepalive_due(now)) continue;
-        if (!next || leases_[i].upkeep.kill_at() < leases_[*next].upkeep.kill_at()) next = i;
+}
+
+void Keeper::ask(Kept& kept, Moment now) {
+    if (!kept.client) {
+        kept.client = std::make_unique<Client>(server_);
+        kept.client->expect_semad();
     }
-    if (!next) return;
-    Kept& kept = leases_[*next];
     const Duration limit = kept.upkeep.begin_keepalive(now);
-    if (!client_) {
-        client_ = std::make_unique<Client>(server_);
-        client_->expect_semad();
-    }
-    client_->begin_keepalive(kept.lease.pool().id, kept.lease.grant().lease.lease, kept.ttl, limit);
-    asking_ = next;
+    kept.client->begin_keepalive(kept.lease.pool().id, kept.lease.grant().lease.lease, kept.ttl, limit);
+    kept.is_asking = true;
 }
 
 void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
     const std::string& pool = kept.lease.pool().name;
     const auto trouble = [&](const std::string& reason) {
         kept.upkeep.failed(now);
-        if (std::exchange(trouble_, reason) == reason) return;
+        if (std::exchange(kept.trouble, reason) == reason) return;
         console_.note(pool + ": cannot renew the lease: " + server_.name + " " + reason +
                       " (trying again until it ends)");
     };
@@ -51,7 +57,7 @@ void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
                                   return;
                               }
                               kept.upkeep.renewed(renewed.lease->expires_in);
-                              if (!std::exchange(trouble_, "").empty())
+                              if (!std::exchange(kept.trouble, "").empty())
                                   console_.note(pool + ": the lease is renewed again");
                               console_.detail(pool + ": renewed the lease for " +
                                               describe(std::chrono::seconds(renewed.lease->expires_in)));
@@ -79,7 +85,9 @@ std::string Keeper::why_ending() const {
                            [is](const Kept& kept) { return (kept.upkeep.*is)(); });
     };
     if (!any(&Upkeep::renews)) return " (give a longer --ttl)";
-    const bool is_limit = trouble_.empty() && any(&Upkeep::is_cut);
+    const bool is_trouble =
+        std::any_of(leases_.begin(), leases_.end(), [](const Kept& kept) { return !kept.trouble.empty(); });
+    const bool is_limit = !is_trouble && any(&Upkeep::is_cut);
     return is_limit ? " (the server renews it no further)" : " (it could not be renewed in time)";
 }
 
@@ -89,21 +97,30 @@ std::optional<Keeper::Lost> Keeper::take_lost() {
 
 void Keeper::stop() {
     is_stopped_ = true;
-    asking_.reset();
-    if (client_) client_->drop_keepalive();
+    for (Kept& kept : leases_) {
+        if (std::exchange(kept.is_asking, false)) kept.client->drop_keepalive();
+    }
 }
 
 Moment Keeper::next_deadline(Moment now) const {
     Moment next = Moment::max();
-    for (const Kept& kept : leases_) {
-        const bool waits_its_turn = asking_.has_value() && kept.upkeep.is_keepalive_due(now);
-        if (!waits_its_turn) next = std::min(next, kept.upkeep.next_deadline(now));
-    }
+    for (const Kept& kept : leases_)
+        next = std::min(next, kept.upkeep.next_deadline(now));
     return next;
 }
 
+bool Keeper::is_asking() const {
+    return std::any_of(leases_.begin(), leases_.end(), [](const Kept& kept) { return kept.is_asking; });
+}
+
 void Keeper::wait(const std::vector<int>& wakes, Duration limit) {
-    if (client_) return client_->wait(wakes, limit);
+    Client* asking = nullptr;
+    for (const Kept& kept : leases_) {
+        if (!kept.is_asking) continue;
+        if (asking != nullptr) limit = std::min<Duration>(limit, while_several_ask);
+        asking = kept.client.get();
+    }
+    if (asking != nullptr) return asking->wait(wakes, limit);
     std::vector<pollfd> descriptors;
     for (const int wake : wakes)
         descriptors.push_back({wake, POLLIN, 0});

@@ -5,7 +5,6 @@
 #include "cli/run/held_lease.hpp"
 #include "cli/run/upkeep.hpp"
 
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +13,9 @@
 
 namespace sema {
 
-/// Keeps the leases of one command alive, without ever blocking: their keepalives go out one at a time, and
-/// a caller that waits for something else does so with wait(). Says what the leases demand of the command.
+/// Keeps the leases of one command alive, without ever blocking: a caller that waits for something else does so
+/// with wait(). No lease waits for another's keepalive, which a long ttl may give more time than a short one has.
+/// Says what the leases demand of the command.
 class Keeper {
   public:
     struct Kept {
@@ -23,6 +23,12 @@ class Keeper {
         Upkeep upkeep;
         /// What each keepalive asks for.
         Duration ttl{};
+        /// Renews it. Made when it is needed: most commands are over before.
+        std::unique_ptr<Client> client{};
+        /// Whether a keepalive is under way.
+        bool is_asking = false;
+        /// What was said last of why it could not be renewed; empty once it was.
+        std::string trouble{};
     };
 
     /// The console must outlive the keeper.
@@ -32,7 +38,7 @@ class Keeper {
 
     void add(Kept kept) { leases_.push_back(std::move(kept)); }
 
-    /// Takes in an answer that is there, and sends a keepalive that is due.
+    /// Takes in the answers that are there, and sends the keepalives that are due.
     void proceed(Moment now);
 
     /// What the lease that ends first demands by `now`.
@@ -56,7 +62,7 @@ class Keeper {
     /// The next moment after `now` at which proceed() or due() has something new, keepalives' answers aside.
     Moment next_deadline(Moment now) const;
     /// Whether a keepalive is under way.
-    bool is_asking() const { return asking_.has_value(); }
+    bool is_asking() const;
 
     /// Waits until one of the descriptors is readable, proceed() can go on with a keepalive under way, or
     /// `limit` is over.
@@ -69,19 +75,14 @@ class Keeper {
     const std::vector<Kept>& leases() const { return leases_; }
 
   private:
+    void ask(Kept& kept, Moment now);
     void take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now);
 
     const ServerAddress server_;
     Console& console_;
     std::vector<Kept> leases_;
-    /// Made when it is needed: most commands are over before.
-    std::unique_ptr<Client> client_;
-    /// The lease whose keepalive is under way.
-    std::optional<std::size_t> asking_;
     bool is_stopped_ = false;
     std::optional<Lost> lost_;
-    /// The trouble that was reported last.
-    std::string trouble_;
 };
 
 }  // namespace sema

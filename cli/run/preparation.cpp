@@ -22,14 +22,16 @@ namespace {
 // Signals, a timer, two connections (one to renew the lease) with what finding a server's address takes, and
 // what starting and stopping a command does. Seen are 15 at most.
 constexpr std::size_t descriptors_needed = 24;
+// Each further lease has a connection of its own to renew it.
+constexpr std::size_t descriptors_per_lease = 6;
 
 std::string refused(const std::string& what, const std::string& call) {
     return "the system refuses " + what + " (" + call + ": " + std::generic_category().message(errno) + ")";
 }
 
-bool has_room_for_descriptors() {
+bool has_room_for(std::size_t descriptors) {
     std::vector<int> opened;
-    while (opened.size() < descriptors_needed) {
+    while (opened.size() < descriptors) {
         // The first three are always open.
         const int fd = fcntl(0, F_DUPFD_CLOEXEC, 0);
         if (fd < 0) break;
@@ -37,7 +39,7 @@ bool has_room_for_descriptors() {
     }
     for (const int fd : opened)
         close(fd);
-    return opened.size() == descriptors_needed;
+    return opened.size() == descriptors;
 }
 
 bool becomes_subreaper() {
@@ -81,9 +83,10 @@ bool can_have_pipe() {
 
 }  // namespace
 
-std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inherited) {
-    if (!has_room_for_descriptors())
-        return "too few files may be open: " + std::to_string(descriptors_needed) +
+std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inherited, std::size_t leases) {
+    const std::size_t descriptors = descriptors_needed + (leases - 1) * descriptors_per_lease;
+    if (!has_room_for(descriptors))
+        return "too few files may be open: " + std::to_string(descriptors) +
                " more are needed (see ulimit -n)";
     if (const auto why = why_not_shown()) return *why + ", and a command's processes are found nowhere else";
     if (!inherited.all_known()) return "/proc/self/fd does not show the open files";

@@ -27,6 +27,8 @@ using namespace std::chrono_literals;
 constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
+// What a semactl in the tree has to return a slot, in which semactl itself stays below the 5 s it is to end in.
+constexpr Duration longest_return = 400ms;
 // After this, what is left can't be killed: it is another user's, or stuck in the kernel.
 constexpr Duration kill_patience = 1s;
 // A command that stays stopped this long was not just stopped together with semactl.
@@ -397,6 +399,7 @@ void Supervisor::enforce_limit(Moment now) {
         kill_at_ = std::min(kill_at_.value_or(now), now);
     }
     if (!kill_at_ || now < *kill_at_) return;
+    if (!killing_since_) spare_until_ = now + time_to_return();
     send_to_tree(SIGKILL);
     if (killing_since_) return;
     killing_since_ = now;
@@ -455,9 +458,19 @@ Descendants Supervisor::tree() const {
     return all;
 }
 
+// Not so long that what such a semactl still starts could meet the next holder of a lease that ends.
+Duration Supervisor::time_to_return() const {
+    Duration time = longest_return;
+    for (const Keeper::Kept& kept : keeper_.leases())
+        time = std::min(time, kept.upkeep.kill_time() / 2);
+    return time;
+}
+
 void Supervisor::send_to_tree(int number) {
     const std::vector<Process> all = tree().found;
-    const auto send = [number](const Process& process) {
+    const bool spares = number == SIGKILL && BootClock::now() < spare_until_;
+    const auto send = [number, spares](const Process& process) {
+        if (spares && process.name == "semactl") return;
         send_signal(process, number);
         // One that is stopped would not even notice.
         if (number != SIGKILL) send_signal(process, SIGCONT);

@@ -49,6 +49,9 @@ struct Ended {
 ///   Should the leases come to their end before that, the command is continued to be stopped for good. Where
 ///   nothing would continue semactl then, or the command's end has begun, semactl does not stop.
 ///
+/// What is killed may have a `semactl run` in it, with a slot of its own. Its command is killed, too, and it has
+/// a moment more to return that slot.
+///
 /// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
 ///
 /// REQUIRES: prepare_to_supervise() found nothing missing.
@@ -116,6 +119,7 @@ class Supervisor {
     bool tree_is_empty() const;
     Descendants tree() const;
     void send_to_tree(int number);
+    Duration time_to_return() const;
     bool kill_tree();
     void report_leftovers();
     void wait(Moment now);
@@ -149,6 +153,8 @@ class Supervisor {
     pid_t group_ = 0;
     std::optional<Moment> kill_at_;
     std::optional<Moment> killing_since_;
+    /// Until then a semactl in the tree is not killed.
+    Moment spare_until_{};
     bool lease_ending_ = false;
     bool lost_ = false;
     /// What on_lost started, while it runs, and until when it may.

@@ -7,9 +7,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// An answer is rarely longer on its way; a tenth keeps most of a short ttl usable.
-constexpr Duration longest_transit = 1s;
-constexpr int transit_share = 10;
+// A call that does not wait is rarely longer on its way.
+constexpr Duration longest_call = 1s;
+constexpr int call_share = 10;
 
 // What killing and reaping a process tree takes on a busy machine. (A thousand busy processes take several
 // tenths of a second.)
@@ -34,17 +34,16 @@ constexpr Duration shortest_pause = 20ms;
 }  // namespace
 
 LeaseTerm term_of(const Grant& grant) {
-    const Duration transit = std::min(longest_transit, grant.ttl / transit_share);
-    const Moment granted_at_the_earliest = std::max(grant.asked, grant.unanswered - transit);
-    return {granted_at_the_earliest + grant.ttl, grant.ttl};
-}
-
-bool is_useful(const LeaseTerm& term, Moment now) {
-    return term.ttl > 0s && term.safe_until - now >= term.ttl / 2;
+    return {grant.asked + grant.ttl, grant.ttl};
 }
 
 bool is_fresh(const LeaseTerm& term, Moment now) {
     return term.ttl > 0s && now <= term.safe_until - term.ttl + term.ttl / renewal_share;
+}
+
+bool is_whole(const LeaseTerm& term, Moment now) {
+    const Duration call = std::min(longest_call, term.ttl / call_share);
+    return term.ttl > 0s && now <= term.safe_until - term.ttl + call;
 }
 
 Duration longest_grace(Duration ttl) {
@@ -58,8 +57,12 @@ Upkeep::Upkeep(const LeaseTerm& term, const Options& options) : options_(options
 
 void Upkeep::set_end(Moment safe_until) {
     ends_at_ = safe_until;
-    kill_at_ = safe_until - std::min(longest_kill, ttl_ / kill_share);
+    kill_at_ = safe_until - kill_time();
     terminate_at_ = kill_at_ - std::min(options_.grace, longest_grace(ttl_));
+}
+
+Duration Upkeep::kill_time() const {
+    return std::min(longest_kill, ttl_ / kill_share);
 }
 
 // Spread, lest a crowd that was started at once asks at once for ever.

@@ -17,20 +17,17 @@ struct LeaseTerm {
     Duration ttl{};
 };
 
-/// Works out from a grant until when the lease surely lasts.
-///
-/// The ttl runs from the moment of the grant. That lies after sending the request, and after the last
-/// moment at which there was no answer yet, except for the time that an answer is on its way: this is
-/// taken to be one second at most, or a tenth of the ttl. Nothing is assumed of how soon an answer was
-/// read.
+/// Until when a lease surely lasts: for its ttl from the moment on at which it was asked for. Nothing is
+/// assumed of how soon the grant was answered, nor of how long the answer was on its way.
 LeaseTerm term_of(const Grant& grant);
 
-/// Whether enough of the lease is left at `now` to begin something with it that is not renewed: half of its
-/// ttl. A borrower that asks for a ttl is likely to need it.
-bool is_useful(const LeaseTerm& term, Moment now);
-
-/// Whether the lease is as good as one that was just renewed: no renewal of it is overdue.
+/// Whether no renewal of the lease is overdue: a command that is begun with it gets over the same outages of
+/// the server as later on.
 bool is_fresh(const LeaseTerm& term, Moment now);
+
+/// Whether the lease has all but its whole ttl left, for something that is begun with it and not renewed:
+/// what is missing is the time that a call takes, one second at most, or a tenth of the ttl.
+bool is_whole(const LeaseTerm& term, Moment now);
 
 /// The longest time between TERM and KILL that fits in a lease: a sixth of its ttl.
 Duration longest_grace(Duration ttl);
@@ -86,6 +83,9 @@ class Upkeep {
     bool renews() const { return options_.keepalive.has_value(); }
     /// Whether the server renewed it for less than was asked for.
     bool is_cut() const { return is_cut_; }
+
+    /// What killing a command and all its processes may take, without the lease ending before.
+    Duration kill_time() const;
 
     Moment terminate_at() const { return terminate_at_; }
     Moment kill_at() const { return kill_at_; }

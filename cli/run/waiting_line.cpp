@@ -41,7 +41,7 @@ std::string WaitingLine::waited(Moment now) const {
 }
 
 bool WaitingLine::is_waiting(Moment now) const {
-    return announced_ || now - begin_ >= until_shown;
+    return announced_ || (wait_ > 0s && now - begin_ >= until_shown);
 }
 
 void WaitingLine::update(Moment now) {

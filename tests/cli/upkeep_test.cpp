@@ -13,24 +13,12 @@ namespace {
 
 constexpr Moment start{1000s};
 
-// For how long a grant is safe that was asked for at `start` and whose answer came after `queued`.
-Duration safe_for(Duration queued, Duration ttl) {
-    const Grant grant{{LeaseId::random(), 0, 1781337630, 60}, ttl, start, start + queued};
-    return term_of(grant).safe_until - start;
-}
-
 }  // namespace
 
-TEST_CASE("a lease that came at once lasts its ttl from the asking") {
-    CHECK(safe_for(0ms, 60s) == 60s);
-    CHECK(safe_for(3ms, 60s) == 60s);
-    CHECK(safe_for(1s, 60s) == 60s);
-}
-
-TEST_CASE("a lease that came after queueing lasts its ttl from shortly before there was an answer") {
-    CHECK(safe_for(300s, 60s) == 300s - 1s + 60s);
-    CHECK(safe_for(300s, 2s) == 300s - 200ms + 2s);
-    CHECK(safe_for(1s + 1us, 60s) == 1us + 60s);
+TEST_CASE("a lease lasts its ttl from the moment on at which it was asked for") {
+    const Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 60s, start};
+    CHECK(term_of(grant).safe_until == start + 60s);
+    CHECK(term_of(grant).ttl == 60s);
 }
 
 TEST_CASE("a fraction of a second that the server rounded away is not lost") {
@@ -53,18 +41,14 @@ TEST_CASE("a lease is as good as new until a renewal of it is due") {
     CHECK(is_fresh(term, start + 12s));
     CHECK_FALSE(is_fresh(term, start + 12s + 1us));
     CHECK_FALSE(is_fresh({start, 0s}, start));
-    // One that was waited for is.
-    const Grant grant{{LeaseId::random(), 0, 1781337630, 60}, 3s, start, start + 300s};
-    CHECK(is_fresh(term_of(grant), start + 300s + 299ms));
 }
 
-TEST_CASE("a lease is useful while half of it is left") {
-    const LeaseTerm term{start + 60s, 60s};
-    CHECK(is_useful(term, start));
-    CHECK(is_useful(term, start + 30s));
-    CHECK_FALSE(is_useful(term, start + 30s + 1us));
-    CHECK_FALSE(is_useful(term, start + 24h));
-    CHECK_FALSE(is_useful({start, 0s}, start));
+TEST_CASE("a lease is whole for as long as a call may take") {
+    CHECK(is_whole({start + 60s, 60s}, start + 1s));
+    CHECK_FALSE(is_whole({start + 60s, 60s}, start + 1s + 1us));
+    CHECK(is_whole({start + 3s, 3s}, start + 300ms));
+    CHECK_FALSE(is_whole({start + 3s, 3s}, start + 300ms + 1us));
+    CHECK_FALSE(is_whole({start, 0s}, start));
 }
 
 namespace {

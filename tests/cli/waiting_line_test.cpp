@@ -97,3 +97,13 @@ TEST_CASE(
     bench.line.place(Bench::place(1, 3, 3));
     CHECK(bench.err.take().empty());
 }
+
+TEST_CASE("who does not wait is told nothing, however long the answer takes") {
+    CapturedStderr err;
+    Console console{Verbosity::normal, Output::text};
+    WaitingLine line{console, "vsim", 0s, start};
+    line.hint("vsim: it is held above");
+    line.update(start + 2s);
+    line.granted(start + 4s, 0);
+    CHECK(err.take().empty());
+}

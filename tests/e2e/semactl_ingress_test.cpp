@@ -18,6 +18,7 @@ Scene scene(const std::string& answer) {
 const Scene missing = scene(http("404 Not Found", "<html>default backend</html>"));
 const Scene sorry = scene(http("200 OK", "<html>We are down</html>"));
 const Scene moved = scene(http("301 Moved Permanently", "", "Location: http://127.0.0.1:9/\r\n"));
+const Scene gateway = scene(http("404 Not Found", R"({"error": "API not found"})"));
 const Scene cloud = scene(http("521 Down", "<html>"));
 const Scene garbage = scene("220 smtp.example ESMTP\r\n");
 
@@ -35,7 +36,7 @@ Scene granted() {
 
 TEST_CASE("a waiter gets over what an ingress answers while the server restarts, and so does the return") {
     ScriptedServer server(
-        {full, missing, sorry, moved, cloud, garbage, missing, granted(), missing, sorry, returned});
+        {full, missing, sorry, moved, gateway, cloud, missing, granted(), gateway, garbage, returned});
     const Finished run = Semactl(server.url())({"run", "vsim", "--wait", "60", "--", "echo", "served"});
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");

@@ -1,5 +1,7 @@
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/proxy.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -122,6 +124,29 @@ TEST_CASE("several pools are all had or none, and the first is kept while the ne
     CHECK(world.in_use(other) == 0);
 }
 
+TEST_CASE(
+    "a pool that is not there, or too small, is found before a slot of another one is waited for or held") {
+    const World world;
+    const bool a_is_first = world.view("a").at("id") < world.view("b").at("id");
+    const std::string first = a_is_first ? "a" : "b";
+    const std::string second = a_is_first ? "b" : "a";
+    REQUIRE(world({"resize", first, "+1"}).status == 0);
+    const auto wide = world.start({"run", "a", "b", "--slots", "2", "--wait", "60", "--", "echo", "served"});
+    REQUIRE(wide->warns(second + ": the pool has only 1 slot, and 2 are asked for"));
+    CHECK(world.in_use(first) == 0);
+    REQUIRE(world({"resize", second, "+1"}).status == 0);
+    CHECK(wide->wait() == 0);
+    CHECK(wide->out() == "served\n");
+    CHECK(world({"run", "a", "b", "--slots", "3", "--wait", "0", "--", "true"}).status == 75);
+
+    world.take(first);
+    world.take(first);
+    REQUIRE(world({"delete", second}).status == 0);
+    const Finished absent = world({"run", "a", "b", "--wait", "1h", "--", "true"});
+    CHECK(absent.status == 66);
+    CHECK_THAT(absent.err, has_text(second + ": no such pool"));
+}
+
 TEST_CASE("an interrupt while a later pool is waited for returns the earlier ones") {
     const World world;
     const std::string taken = GENERATE(as<std::string>{}, "a", "b");
@@ -132,6 +157,26 @@ TEST_CASE("an interrupt while a later pool is waited for returns the earlier one
     CHECK(run->wait(5s) == 128 + SIGTERM);
     CHECK(world.in_use(taken == "a" ? "b" : "a") == 0);
     CHECK(world.queue(taken) == 0);
+}
+
+TEST_CASE("a job that is stopped while it waits for a later pool holds no slot meanwhile") {
+    const World world;
+    const bool a_is_first = world.view("a").at("id") < world.view("b").at("id");
+    const std::string first = a_is_first ? "a" : "b";
+    const std::string second = a_is_first ? "b" : "a";
+    const std::string lease = world.take(second);
+    const auto run = world.start({"run", "a", "b", "--wait", "60", "--", "echo", "served"});
+    REQUIRE(run->warns("waiting for " + second));
+    CHECK(world.in_use(first) == 1);
+    run->signal(SIGTSTP);
+    REQUIRE(eventually([&] { return sema::find_process(run->pid())->state == 'T'; }));
+    CHECK(world.in_use(first) == 0);
+    CHECK(world.queue(second) == 0);
+
+    REQUIRE(world({"return", second, lease}).status == 0);
+    run->signal(SIGCONT);
+    CHECK(run->wait() == 0);
+    CHECK(run->out() == "served\n");
 }
 
 TEST_CASE("a lease that is lost while another is waited for is borrowed again") {
@@ -180,6 +225,31 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
     CHECK(held_first == 1);
 }
 
+TEST_CASE("a lease of a short ttl is not kept waiting for the renewal of one with a long ttl") {
+    const World world;
+    Proxy proxy(world.server.port());
+    const Json a = world.view("a").at("id");
+    const Json b = world.view("b").at("id");
+    std::ofstream(world.config) << "[pools]\na = {id = " << a << ", ttl = \"24s\"}\nb = {id = " << b
+                                << ", ttl = \"6s\"}\n";
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    const auto run =
+        world.start({"run", "a", "b", "--", "sh", "-c", "echo ready; exec sleep 60"}, through_proxy);
+    REQUIRE(run->prints("ready"));
+    // The renewal of `a` goes out between 4 s and 4.8 s after its grant, and its answer is lost.
+    std::this_thread::sleep_for(3700ms);
+    proxy.become(Proxy::State::mute);
+    std::this_thread::sleep_for(1500ms);
+    proxy.become(Proxy::State::open);
+    const auto end = [&] { return world.view("b").at("holders").at(0).at("expires_at_unix").get<int>(); };
+    const int before = end();
+    CHECK(eventually([&] { return run->ended() || end() > before; }));
+    CHECK_FALSE(run->ended());
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+}
+
 TEST_CASE("a TERM with several slots and a server that does not answer ends within 7 s") {
     const World world;
     const auto run = world.start(
@@ -192,6 +262,27 @@ TEST_CASE("a TERM with several slots and a server that does not answer ends with
     const auto taken = std::chrono::steady_clock::now() - begin;
     kill(world.server.pid(), SIGCONT);
     CHECK(taken < 7500ms);
+}
+
+TEST_CASE("a stubborn command in a run inside a run is killed, and both slots are returned") {
+    const World world;
+    const std::string stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    const Words inner = {SEMACTL, "run", "b", "--kill-after", "0.5", "--", "sh", "-c", stubborn};
+    const Words shell = {"sh", "-c", "\"$@\"; exit 3", "sh"};
+    for (const bool in_shell : {false, true}) {
+        for (const bool to_group : {false, true}) {
+            CAPTURE(in_shell, to_group);
+            Words words = {"run", "a", "--kill-after", "0.5", "--"};
+            if (in_shell) words.insert(words.end(), shell.begin(), shell.end());
+            words.insert(words.end(), inner.begin(), inner.end());
+            const auto run = world.start(words);
+            REQUIRE(run->prints("ready"));
+            to_group ? run->signal_group(SIGTERM) : run->signal(SIGTERM);
+            run->wait();
+            CHECK(world.in_use("a") == 0);
+            CHECK(world.in_use("b") == 0);
+        }
+    }
 }
 
 TEST_CASE("pools whose variables would have the same names are refused before anything is borrowed") {

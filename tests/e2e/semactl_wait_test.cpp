@@ -1,3 +1,4 @@
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
@@ -194,6 +195,21 @@ TEST_CASE("a run that is interrupted takes its place out of the queue, also whil
     CHECK(other->out().empty());
 }
 
+TEST_CASE("a waiter that is stopped is lent nothing, and goes on waiting when it is continued") {
+    const World world;
+    const auto stopped = world.queue_up();
+    stopped->signal(SIGTSTP);
+    REQUIRE(eventually([&] { return sema::find_process(stopped->pid())->state == 'T'; }));
+    const auto other = world.queue_up();
+    world.give_back();
+    CHECK(other->wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
+
+    stopped->signal(SIGCONT);
+    CHECK(stopped->wait() == 0);
+    CHECK(fence(*stopped) > fence(*other));
+}
+
 TEST_CASE("a server that is frozen while somebody waits does not hold back a TERM") {
     World world;
     const auto run = world.queue_up();
@@ -306,14 +322,25 @@ TEST_CASE("a run inside a run that holds the pool's slot is told what it waits f
     const Finished alone = world.semactl(nested);
     CHECK(alone.status == 75);
     CHECK_THAT(alone.err,
-               has_text("semactl: vsim: a semactl run around this one holds a slot of it, and keeps it "
-                        "until this one is done\n"));
+               has_text("semactl: vsim: a semactl run or borrow around this one holds a slot of it, and may "
+                        "keep it until this one is done\n"));
 
     // Somebody else's slot is nothing of that kind.
     const Finished other = world.semactl(
         {"run", "vsim", "--", "env", "-u", "SEMA_HELD", SEMACTL, "run", "vsim", "--wait", "1", "--", "true"});
     CHECK(other.status == 75);
     CHECK(other.err.find("around this one") == std::string::npos);
+}
+
+TEST_CASE("a run in a shell that has borrowed the pool's slot is told what it waits for") {
+    const World world;
+    world.give_back();
+    const std::string script =
+        "lease=$(" SEMACTL " borrow vsim --ttl 10m --shell); eval \"$lease\"; exec " SEMACTL
+        " run vsim --wait 1 -- true";
+    const Finished run = run_program({"sh", "-c", script}, world.semactl.options());
+    CHECK(run.status == 75);
+    CHECK_THAT(run.err, has_text("around this one holds a slot of it"));
 }
 
 TEST_CASE("a freed slot is handed over at once, however long the waiter's calls are") {

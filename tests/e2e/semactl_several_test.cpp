@@ -184,7 +184,7 @@ TEST_CASE("a lease that is lost while another is waited for is borrowed again") 
     const std::string taken = GENERATE(as<std::string>{}, "a", "b");
     const std::string other = taken == "a" ? "b" : "a";
     const std::string lease = world.take(taken);
-    const auto run = world.start({"run", "a", "b", "--ttl", "1", "--wait", "60", "--", "echo", "served"});
+    const auto run = world.start({"run", "a", "b", "--ttl", "3", "--wait", "60", "--", "echo", "served"});
     REQUIRE(run->warns("waiting for " + taken));
     // Where the taken one comes first, the other is not held yet.
     if (world.in_use(other) == 1) {

@@ -60,7 +60,7 @@ const std::string exclusive =
 
 TEST_CASE("a command that takes longer than its ttl keeps its slot") {
     const World world;
-    const Finished run = world.run({"--ttl", "1"}, "sleep 3.5; exit 6");
+    const Finished run = world.run({"--ttl", "3"}, "sleep 7; exit 6");
     CHECK(run.status == 6);
     CHECK(run.err.empty());
     CHECK(world.semactl.in_use() == 0);
@@ -68,16 +68,16 @@ TEST_CASE("a command that takes longer than its ttl keeps its slot") {
 
 TEST_CASE("while its command runs, a lease is renewed and nobody else gets the slot") {
     const World world;
-    Program first(world.started({"--ttl", "1"}, polite), world.semactl.options());
+    Program first(world.started({"--ttl", "3"}, polite), world.semactl.options());
     REQUIRE(first.prints("ready"));
-    CHECK(world.run({"--wait", "2.5"}, "exit 0").status == 75);
+    CHECK(world.run({"--wait", "4"}, "exit 0").status == 75);
     first.signal(SIGTERM);
     CHECK(first.wait() == 4);
 }
 
 TEST_CASE("without keepalives a command is stopped before its ttl ends") {
     const World world;
-    const Finished run = world.run({"--ttl", "2", "--no-keepalive"}, polite);
+    const Finished run = world.run({"--ttl", "6", "--no-keepalive"}, polite);
     CHECK(run.status == 79);
     CHECK(run.out == "ready\nstopping\n");
     CHECK_THAT(run.err, has_text("stopping the command (give a longer --ttl)"));
@@ -194,7 +194,7 @@ TEST_CASE("a command of the user's own stops the command whose lease is gone") {
 TEST_CASE("a pool that forbids keepalives stops the command before the ttl ends, and it is said why") {
     const World world;
     REQUIRE(world.semactl({"register", "vsim", "--count", "1", "--renewable", "no"}).status == 0);
-    const Finished run = world.run({"--ttl", "2"}, polite);
+    const Finished run = world.run({"--ttl", "6"}, polite);
     CHECK(run.status == 79);
     CHECK(run.out == "ready\nstopping\n");
     CHECK_THAT(run.err,
@@ -202,10 +202,10 @@ TEST_CASE("a pool that forbids keepalives stops the command before the ttl ends,
 }
 
 TEST_CASE("a command is stopped in time where the server limits a lease's whole life") {
-    const World world({"--max-hold", "3"});
-    Program first(world.started({"--ttl", "2"}, polite), world.semactl.options());
+    const World world({"--max-hold", "8"});
+    Program first(world.started({"--ttl", "6"}, polite), world.semactl.options());
     REQUIRE(first.prints("ready"));
-    CHECK(first.wait(10s) == 79);
+    CHECK(first.wait(20s) == 79);
     CHECK(first.out() == "ready\nstopping\n");
     CHECK_THAT(first.err(), has_text("the server renews it no further"));
 }
@@ -299,7 +299,7 @@ TEST_CASE("a teardown that fails is told of and leaves the command's status alon
 
 TEST_CASE("no teardown touches a slot that is somebody else's by now") {
     const World world;
-    Program run(world.started({"--ttl", "1", "--teardown", "echo cleaning"}, polite),
+    Program run(world.started({"--ttl", "6", "--teardown", "echo cleaning"}, polite),
                 world.semactl.options());
     REQUIRE(run.prints("ready"));
     REQUIRE(world.semactl({"revoke", "vsim", "0"}).status == 0);
@@ -310,10 +310,10 @@ TEST_CASE("no teardown touches a slot that is somebody else's by now") {
 
 TEST_CASE("a slot is held until the last descendant has ended, where that is asked for") {
     const World world;
-    const std::string script = "(sleep 2.5; echo daemon done) 2>&- & echo left; exit 6";
-    Program run(world.started({"--ttl", "1", "--hold-tree"}, script), world.semactl.options());
+    const std::string script = "(sleep 6; echo daemon done) 2>&- & echo left; exit 6";
+    Program run(world.started({"--ttl", "3", "--hold-tree"}, script), world.semactl.options());
     REQUIRE(run.warns("vsim: the slot is held until these end too: sh ("));
-    CHECK(world.run({"--wait", "1.2"}, "exit 0").status == 75);
+    CHECK(world.run({"--wait", "3.5"}, "exit 0").status == 75);
     CHECK(run.wait() == 6);
     CHECK(run.out() == "left\ndaemon done\n");
     CHECK(world.semactl.in_use() == 0);

@@ -182,9 +182,9 @@ Acquired RunJob::borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, S
                    signals);
 }
 
-// Who has slots of one pool while waiting for another that is not there, or has too few for anybody, keeps them
-// from those who could use them. So of several pools it is asked for that first, and such a one waited for while
-// nothing is held.
+// Who has slots of one pool while waiting for another that is not there, or has too few for anybody, keeps
+// them from those who could use them. So of several pools it is asked for that first, and such a one waited
+// for while nothing is held.
 std::optional<RunJob::Failed> RunJob::await_pools(Moment deadline, Signals& signals) const {
     if (pools_.size() == 1) return std::nullopt;
     std::vector<const PoolRef*> small;

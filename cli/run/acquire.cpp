@@ -217,7 +217,8 @@ class Borrower : public WaitControl {
     std::nullopt_t give_back(HeldLease& lease) {
         lease.give_back();
         may_be_older_ = false;
-        // A server without extensions says nothing of a lease but that it is granted: a shorter call leaves more.
+        // A server without extensions says nothing of a lease but that it is granted: a shorter call leaves
+        // more.
         if (!lease.grant().lease.details)
             longest_poll_ = std::clamp<Duration>(request_.ttl / 4, shortest_poll, longest_poll_);
         // A return whose answer was lost may yet arrive, and must not meet the next lease.

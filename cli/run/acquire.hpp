@@ -17,8 +17,8 @@ struct Stopped {
 /// A lease that was to be kept alive meanwhile is gone.
 struct EarlierLost {};
 
-/// A key or another process stops the borrower (Ctrl-Z) that has earlier leases. They are to be returned before
-/// it stops: nobody could say for how long it does.
+/// A key or another process stops the borrower (Ctrl-Z) that has earlier leases. They are to be returned
+/// before it stops: nobody could say for how long it does.
 struct Suspended {
     int signal = 0;
 };
@@ -30,8 +30,8 @@ struct Acquisition {
     wire::BorrowRequest request;
 
     /// What to do with a lease of which a part may be over when it comes: nothing but the time since it was
-    /// asked for shows how much. One that cannot be renewed then is returned where less than half is left, and
-    /// another one is asked for.
+    /// asked for shows how much. One that cannot be renewed then is returned where less than half is left,
+    /// and another one is asked for.
     enum class Stale {
         accept,   ///< no more than to ask what is left: one that the user named may be an old one
         replace,  ///< it is renewed, since it is to have its whole ttl
@@ -51,8 +51,8 @@ struct Acquisition {
 /// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
 /// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. After a signal
 /// that ends the wait, the borrower leaves the queue at once, and no slot is lost. After one that stops the
-/// process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and queues again when
-/// it is continued: at its old place where the server kept that.
+/// process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and queues again
+/// when it is continued: at its old place where the server kept that.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
                  Signals& signals);
 

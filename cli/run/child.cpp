@@ -52,8 +52,8 @@ struct Handover {
     boost::system::error_code on_exec_setup(Launcher& launcher, const std::filesystem::path& path,
                                             const char* const*& arguments) const {
         if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0) {
-            // Had semactl died before the line above, that signal would never be sent. Nor is it where semactl
-            // is not of this pid namespace.
+            // Had semactl died before the line above, that signal would never be sent. Nor is it where
+            // semactl is not of this pid namespace.
             if (getppid() != parent) fail(ESRCH);
             descriptors.pass_to_child();
             signals.restore_in_child();

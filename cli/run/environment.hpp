@@ -28,8 +28,8 @@ std::vector<std::string> environment_with(const std::vector<std::pair<std::strin
                                           const std::vector<std::string>& own, const char* const* inherited);
 
 /// The variable that lists the pools of which `semactl run`, or a shell that borrowed, and the runs around it
-/// hold slots: a mark for each, with spaces between. A mark distinguishes a pool from others, and is too short
-/// to find its UUID by.
+/// hold slots: a mark for each, with spaces between. A mark distinguishes a pool from others, and is too
+/// short to find its UUID by.
 inline constexpr const char* held_variable = "SEMA_HELD";
 /// `held` with this pool's mark.
 std::string held_with(std::string held, const PoolId& pool);

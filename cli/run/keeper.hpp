@@ -13,9 +13,9 @@
 
 namespace sema {
 
-/// Keeps the leases of one command alive, without ever blocking: a caller that waits for something else does so
-/// with wait(). No lease waits for another's keepalive, which a long ttl may give more time than a short one has.
-/// Says what the leases demand of the command.
+/// Keeps the leases of one command alive, without ever blocking: a caller that waits for something else does
+/// so with wait(). No lease waits for another's keepalive, which a long ttl may give more time than a short
+/// one has. Says what the leases demand of the command.
 class Keeper {
   public:
     struct Kept {

@@ -27,7 +27,8 @@ using namespace std::chrono_literals;
 constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
-// What a semactl in the tree has to return a slot, in which semactl itself stays below the 5 s it is to end in.
+// What a semactl in the tree has to return a slot, in which semactl itself stays below the 5 s it is to end
+// in.
 constexpr Duration longest_return = 400ms;
 // After this, what is left can't be killed: it is another user's, or stuck in the kernel.
 constexpr Duration kill_patience = 1s;
@@ -430,8 +431,8 @@ std::optional<Ended> Supervisor::finished(Moment now) {
     return std::nullopt;
 }
 
-// The command has ended, and all signals that came before that are dealt with: the kernel sends one to all of a
-// group before any of them can end of it.
+// The command has ended, and all signals that came before that are dealt with: the kernel sends one to all of
+// a group before any of them can end of it.
 void Supervisor::settle_end(Moment now) {
     // There is no process left to pass signals on to.
     bystander_.end();

@@ -49,8 +49,8 @@ struct Ended {
 ///   Should the leases come to their end before that, the command is continued to be stopped for good. Where
 ///   nothing would continue semactl then, or the command's end has begun, semactl does not stop.
 ///
-/// What is killed may have a `semactl run` in it, with a slot of its own. Its command is killed, too, and it has
-/// a moment more to return that slot.
+/// What is killed may have a `semactl run` in it, with a slot of its own. Its command is killed, too, and it
+/// has a moment more to return that slot.
 ///
 /// Whatever goes wrong: the slot is not returned while a process of the command's is left, or may be.
 ///

@@ -24,9 +24,9 @@ struct PoolChange {
     Version base = 0;
     Version next = 0;
     Changes changes;
-    /// How often in a row it was tried, this time included, where it is tried until it succeeds; 0: it is not. A shared
-    /// store gives whoever comes too late its turn: others find the pool Stale until its next attempt, for a second at
-    /// most.
+    /// How often in a row it was tried, this time included, where it is tried until it succeeds; 0: it is
+    /// not. A shared store gives whoever comes too late its turn: others find the pool Stale until its next
+    /// attempt, for a second at most.
     unsigned attempt = 0;
 };
 
@@ -66,8 +66,8 @@ using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
 struct Stale {
     /// The pool as it is, where the store read that in the same step.
     std::optional<LoadResult> now{};
-    /// It is the turn of another server. This one has left its name: StoreListener::handed() says when its turn
-    /// comes, unless that message is lost.
+    /// It is the turn of another server. This one has left its name: StoreListener::handed() says when its
+    /// turn comes, unless that message is lost.
     bool waits_for_turn = false;
 };
 
@@ -120,9 +120,9 @@ class StoreListener {
     virtual void lost(ServerId server) = 0;
     /// The store can be reached again, or for the first time. Messages may have been missed.
     virtual void reached() = 0;
-    /// It is this server's turn to change the pool, which is like that: for a tenth of a second or so, nobody else's
-    /// change is taken. Whoever has nothing to change asks for the version, so that the turn passes on. What was
-    /// read at another generation() may have been rolled back since.
+    /// It is this server's turn to change the pool, which is like that: for a tenth of a second or so, nobody
+    /// else's change is taken. Whoever has nothing to change asks for the version, so that the turn passes
+    /// on. What was read at another generation() may have been rolled back since.
     virtual void handed(const PoolId& pool, const LoadResult& state, std::uint64_t generation) = 0;
 };
 

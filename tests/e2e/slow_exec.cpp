@@ -1,5 +1,5 @@
-// Preloaded, it has a program take its time to be executed, as one on a disk that hangs: until the file is there
-// that SLOW_EXEC names.
+// Preloaded, it has a program take its time to be executed, as one on a disk that hangs: until the file is
+// there that SLOW_EXEC names.
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -38,8 +38,8 @@ class SharedMemory {
 
     /// It is another server's turn whenever this one commits a change, until hand().
     void keep_waiting(ServerId server) { waiting_.insert(server); }
-    /// It is the turn of that handle's server, with the pool as it is; or as it was read before the store was found
-    /// anew.
+    /// It is the turn of that handle's server, with the pool as it is; or as it was read before the store was
+    /// found anew.
     void hand(SharedMemoryStore& handle, const PoolId& pool, bool is_old = false);
     /// How many mere questions were answered with yes.
     unsigned questions() const { return questions_; }

@@ -152,12 +152,12 @@ class Engine {
     /// will be. A Stale says what the pool is now, in the same step. `now` is the time on the timeline: the
     /// store refuses changes if that is off by more than a second. What is changed is announced.
     ///
-    /// A change (but no mere question) that is Stale has a turn, if it is a later attempt than
-    /// `turn.after`: until
-    /// its server's next commit or question to that pool, but no longer than `turn.time`, changes of others are
-    /// Stale. Those that ask for a turn meanwhile leave their server's name, once, and wait. Whoever ends its turn
-    /// by a commit or a question gives the turn to the first name, with the pool as it is then, by an announcement
-    /// to that server alone; a name that nobody answers to is passed over. Turns need not outlive anything.
+    /// A change (but no mere question) that is Stale has a turn, if it is a later attempt than `turn.after`:
+    /// until its server's next commit or question to that pool, but no longer than `turn.time`, changes of
+    /// others are Stale. Those that ask for a turn meanwhile leave their server's name, once, and wait.
+    /// Whoever ends its turn by a commit or a question gives the turn to the first name, with the pool as it
+    /// is then, by an announcement to that server alone; a name that nobody answers to is passed over. Turns
+    /// need not outlive anything.
     virtual Result<std::vector<CommitResult>> commit(const std::vector<PoolChange>& batch, TimePoint now,
                                                      const Turn& turn) = 0;
     virtual Result<std::size_t> pool_count() = 0;

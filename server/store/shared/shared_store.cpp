@@ -174,8 +174,8 @@ class SharedStoreCore final : public SharedStore {
         return {"the store " + engine_->name() + " could not " + attempt + ": " + why};
     }
 
-    // At the most until the next attempt is there. All wait for a server that is far away: so it asks only when it
-    // is overtaken again and again.
+    // At the most until the next attempt is there. All wait for a server that is far away: so it asks only
+    // when it is overtaken again and again.
     shared::Turn turn() const {
         return {.after = way_ <= near ? 0U : 3U, .time = std::clamp<Duration>(2 * way_ + 10ms, 100ms, 1s)};
     }

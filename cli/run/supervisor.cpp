@@ -141,6 +141,7 @@ void Supervisor::on_signal(const Signal& signal) {
 }
 
 void Supervisor::pass_on(const Signal& signal) {
+    const Moment now = BootClock::now();
     const bool reached = reached_command_already(signal);
     // Nothing shows any more what a command was that has ended.
     const bool from_below =
@@ -155,15 +156,15 @@ void Supervisor::pass_on(const Signal& signal) {
     }
     // A process that is asked to stop may well signal its parent.
     if (from_below && stop_requested_) return;
-    const Moment now = BootClock::now();
-    const bool echo =
-        signal.number == stop_request_ && stop_requested_ && now - *stop_requested_ < same_request;
+    const bool echo = signal.number == stop_request_ && now - stop_passed_on_ < same_request;
     if (echo) return;
     if (signal.parent_is_gone)
         console_.note(pool_ + ": the process that started semactl is gone, stopping the command");
     if (!reached) forward(meaning == Meaning::stop ? signal.number : SIGTERM);
     on_stop_request(now);
     stop_request_ = signal.number;
+    // To ask the bystander and to pass it on took a time, in which the second one may have come.
+    stop_passed_on_ = BootClock::now();
 }
 
 void Supervisor::on_stop_request(Moment now) {

@@ -143,6 +143,7 @@ class Supervisor {
     std::set<int> passed_on_;
     std::optional<Moment> stop_requested_;
     int stop_request_ = 0;
+    Moment stop_passed_on_{};
     /// At this moment, or later, semactl had no signal.
     Moment quiet_at_{};
     /// When the bystander had one, as long as that may be one that semactl gets, too.

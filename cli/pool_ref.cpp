@@ -52,7 +52,9 @@ Expected<PoolRef> resolve(const std::string& text, const std::string& called, co
         return failure(called + " is no pool (did you mean '" + meant + "'?)");
     return failure(called + " is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
                    (config.path.empty() ? "the configuration file" : config.path.string()) +
-                   (config.unreadable.empty() ? "" : " (" + config.unreadable + ")"));
+                   (!config.unreadable.empty() ? " (" + config.unreadable + ")"
+                    : is_alias_name(text)      ? " (semactl new --save makes one)"
+                                               : ""));
 }
 
 }  // namespace

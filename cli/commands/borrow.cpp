@@ -123,10 +123,11 @@ void setup_borrow(CLI::App& app, Invocation& chosen) {
                                     "Example: hold a slot over several steps of a script\n"
                                     "  lease=$(semactl borrow vsim --ttl 10m --wait 5m --shell) || exit\n"
                                     "  eval \"$lease\"\n"
-                                    "  trap 'semactl return vsim env:SEMA_LEASE' EXIT");
+                                    "  trap 'semactl return vsim env:SEMA_LEASE' EXIT\n"
+                                    "  trap 'exit 143' HUP INT TERM");
     add_pool(command, options->pool);
     add_ttl(command, options->ttl, "How long the slot is held unless it is returned before");
-    add_duration(command, "--wait", options->wait, "How long to wait for a slot (0: one try)");
+    add_duration(command, "--wait", options->wait, "How long to wait for a slot (0, which is one try)");
     add_text(command, "--lease", options->lease, "UUID",
              "The lease's id, to be chosen by you: a UUID, env:NAME or file:PATH. A second borrow "
              "under it gets the same lease, or the same place in the queue");

@@ -89,6 +89,7 @@ void setup_register(CLI::App& app, Invocation& chosen) {
         "was.\n\n"
         "Example: a pool for four licences, and one for two boards\n"
         "  semactl register vsim --count 4\n"
+        "  semactl new --count 2 --save boards\n"
         "  semactl register boards --slot /dev/ttyUSB0 --slot /dev/ttyUSB1 --cooldown 5s\n\n"
         "Example: change the cooldown alone\n"
         "  semactl register boards --cooldown 10s");

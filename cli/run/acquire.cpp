@@ -239,6 +239,10 @@ class Borrower : public WaitControl {
         return asked + shortest_poll;
     }
 
+    // A server that has answered is only away for a while.
+    std::string advice_on(const Unreachable& why) const { return was_answered_ ? "" : why.advice; }
+    std::string advice_on(const Busy&) const { return ""; }
+
     template <class Trouble>
     Moment after(const Trouble& trouble) {
         may_be_older_ = request_.lease && (may_be_older_ || trouble.may_be_done);
@@ -246,7 +250,8 @@ class Borrower : public WaitControl {
         poll_ = first_poll;
         const Moment now = BootClock::now();
         const Duration pause = std::max(backoff_.next(), trouble.retry_after.value_or(0s));
-        if (now < deadline_) line_.trouble(now, client_.server().name, predicate(trouble));
+        if (now < deadline_)
+            line_.trouble(now, client_.server().name, predicate(trouble), advice_on(trouble));
         return now + pause;
     }
 
@@ -263,8 +268,9 @@ class Borrower : public WaitControl {
 
     void show_place(const NoSlot& none) {
         const Moment now = BootClock::now();
+        was_answered_ = true;
         line_.place(none);
-        if (!none.details || !line_.has_news(now)) return;
+        if (!none.details || !line_.wants_holders(now)) return;
         if (none.details->queue <= short_queue && now < deadline_) {
             const auto holders = client_.holders(pool_.id, holders_limit);
             if (const auto* view = std::get_if<wire::PoolDetails>(&holders)) line_.holders(now, *view);
@@ -318,6 +324,8 @@ class Borrower : public WaitControl {
     bool earlier_lost_ = false;
     /// A call before this one may have been granted the lease, and its answer been lost.
     bool may_be_older_ = false;
+    /// The server had a place in the queue for it.
+    bool was_answered_ = false;
 };
 
 }  // namespace

@@ -105,6 +105,10 @@ bool WaitingLine::has_news(Moment now) const {
     return announced_ && rank_ != said_rank_ && is_due;
 }
 
+bool WaitingLine::wants_holders(Moment now) const {
+    return has_news(now) || (announced_ && now - said_ >= longest_silence - between_ranks);
+}
+
 void WaitingLine::say_place(Moment now) {
     if (console_.is_live() || !has_news(now)) return;
     say(now, "waiting for " + pool_ + ": " + place_ + longest_holder(now));
@@ -130,11 +134,13 @@ std::string WaitingLine::longest_holder(Moment now) const {
     return " · longest held " + describe(now - longest_held_->since) + longest_held_->by;
 }
 
-void WaitingLine::trouble(Moment now, const std::string& server, const std::string& what) {
+void WaitingLine::trouble(Moment now, const std::string& server, const std::string& what,
+                          const std::string& advice) {
     if (trouble_ == what) return;
     trouble_ = what;
     server_ = server;
-    say(now, server + " " + what + " (trying again, for " + describe(wait_) + " in all)");
+    say(now, server + " " + what + " (" + (advice.empty() ? "" : advice + "; ") + "trying again, for " +
+                 describe(wait_) + " in all)");
     announced_ = true;
 }
 

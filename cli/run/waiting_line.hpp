@@ -30,10 +30,14 @@ class WaitingLine {
     /// Whether any of that would be shown: on the line, or as a line of its own where the rank has changed,
     /// at most each half minute. That one is written by say_place().
     bool has_news(Moment now) const;
+    /// Whether the holders are about to be shown, in a sign of life too, so that they are to be asked for.
+    bool wants_holders(Moment now) const;
     void say_place(Moment now);
 
-    /// The server is in trouble, and it is tried again: said once per reason. `what` goes on from its name.
-    void trouble(Moment now, const std::string& server, const std::string& what);
+    /// The server is in trouble, and it is tried again: said once per reason. `what` goes on from its name;
+    /// `advice` is what to do about it, if that is known.
+    void trouble(Moment now, const std::string& server, const std::string& what,
+                 const std::string& advice = "");
     /// The trouble, if there was any, is over: said once.
     void recovered(Moment now);
 

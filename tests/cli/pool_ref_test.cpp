@@ -48,7 +48,7 @@ TEST_CASE("a pool is named by an alias, which brings its defaults") {
     CHECK(pool->wait == Duration(5s));
     CHECK(refusal("gpu", config) ==
           "'gpu' is no pool: write a UUID, env:NAME, file:PATH, or an alias of "
-          "/home/me/.config/semactl/config.toml");
+          "/home/me/.config/semactl/config.toml (semactl new --save makes one)");
     CHECK(refusal("vism", config) == "'vism' is no pool (did you mean 'vsim'?)");
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("the pool of the environment is read as one of the command line, and i
     CHECK(found(" \n").error().message == unset);
     CHECK(found("hunter2").error().message ==
           "SEMACTL_POOL: what the variable holds is no pool: write a UUID, env:NAME, file:PATH, or an alias "
-          "of /home/me/.config/semactl/config.toml");
+          "of /home/me/.config/semactl/config.toml (semactl new --save makes one)");
     CHECK(found(id + "0").error().message == "SEMACTL_POOL: the pool's UUID is mistyped: it is not one");
     CHECK(found("env:SEMA_TEST_NONE").error().message ==
           "SEMACTL_POOL: the variable SEMA_TEST_NONE is not set");

@@ -63,6 +63,16 @@ TEST_CASE("who waits for a server that is away gives a sign of life too, and say
         "503)\n");
 }
 
+TEST_CASE("the holders that a sign of life names are asked for shortly before it") {
+    Bench bench;
+    bench.until(start + 1s);
+    bench.line.place(Bench::place(3));
+    CHECK(bench.line.wants_holders(bench.now));
+    bench.line.say_place(bench.now);
+    CHECK_FALSE(bench.line.wants_holders(bench.now + 90s - 1ms));
+    CHECK(bench.line.wants_holders(bench.now + 90s));
+}
+
 TEST_CASE("any other line is a sign of life") {
     Bench bench;
     bench.until(start + 1s);

@@ -82,6 +82,15 @@ TEST_CASE("the script of the README borrows and returns, and ends where it is re
         CHECK(served.out == "seat 0\n");
         CHECK(semactl.in_use() == 0);
     }
+    // Nor does it keep the slot where a signal ends it.
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        Program stopped({shell, "-c", script + "while :; do sleep 0.05; done"}, semactl.options(options));
+        REQUIRE(stopped.prints("seat 0"));
+        stopped.signal(SIGTERM);
+        CHECK(stopped.wait() == 143);
+        CHECK(semactl.in_use() == 0);
+    }
 }
 
 TEST_CASE("a return frees nothing that was not held under that lease") {

@@ -295,7 +295,9 @@ TEST_CASE("a server that is away while somebody waits is waited for") {
     world.server.kill9();
     Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "served"}),
                 world.semactl.options());
-    REQUIRE(run.warns("is not available: Connection refused (trying again, for 1m in all)"));
+    REQUIRE(
+        run.warns("is not available: Connection refused (is semad running there? --server names another; "
+                  "trying again, for 1m in all)"));
     world.server.start();
     CHECK(run.wait() == 0);
     CHECK(run.out() == "served\n");

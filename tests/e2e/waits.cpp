@@ -90,11 +90,18 @@ class Judge {
             found_.push_back("not answered at all: " + what);
     }
 
+    /// Whether an earlier call for its lease, that a server took in late, may have taken its place over.
+    static bool may_be_superseded(const Wait& wait) {
+        return wait.answer == Answer::no && wait.answered < wait.asked + wait.allowed &&
+               wait.first_asked.value_or(wait.asked) < wait.asked;
+    }
+
     void find_overtakings() {
         for (const Wait& early : account_.waits) {
             const auto queued = queued_.find(early.name);
             if (queued == queued_.end()) continue;
             if (early.answer != Answer::yes && early.answer != Answer::no) continue;
+            if (may_be_superseded(early)) continue;
             for (const Wait& late : account_.waits) {
                 if (late.pool != early.pool || late.answer != Answer::yes || late.priority > early.priority ||
                     late.first_asked.value_or(late.asked) <= queued->second)

@@ -157,6 +157,18 @@ TEST_CASE("who was refused at its end may have been overtaken too") {
     check_clean(account);
 }
 
+TEST_CASE("who asks again may lose its place to its own call of before") {
+    Account account = overtaking();
+    account.waits[0] = waiting("early", 0s, 2s, Answer::no);
+    account.waits[0].allowed = 20s;
+    check_lapse(account, "overtaken: early");
+    account.waits[0].first_asked = -1s;
+    check_clean(account);
+    // Not where it was refused at the end of its wait.
+    account.waits[0].answered = 20s;
+    check_lapse(account, "overtaken: early");
+}
+
 TEST_CASE("who was told of a failure or of nothing is not overtaken") {
     for (const Answer answer : {Answer::failed, Answer::none}) {
         Account account = overtaking();

@@ -61,12 +61,8 @@ class ReturnDeadline {
                 case SIGQUIT:
                     end_ = std::min(end_, BootClock::now() + Returning::short_patience);
                     break;
-                case SIGTSTP:
-                case SIGTTIN:
-                case SIGTTOU:
-                    signals_->stop_self(signal->number);
-                    break;
                 default:
+                    // Nor is it stopped before the slots are returned: they would be nobody's.
                     break;
             }
         }

@@ -90,6 +90,8 @@ std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inhe
                " more are needed (see ulimit -n)";
     if (const auto why = why_not_shown()) return *why + ", and a command's processes are found nowhere else";
     if (!inherited.all_known()) return "/proc/self/fd does not show the open files";
+    // By that a run around this one knows that there is a slot to return, whatever its file is called.
+    prctl(PR_SET_NAME, "semactl");
     if (!becomes_subreaper()) return refused("to give semactl a command's orphans", "prctl");
     if (!can_have_pipe()) return refused("to tell how a start went", "pipe2");
     const auto parent = parent_of_child();

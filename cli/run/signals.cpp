@@ -145,13 +145,16 @@ void Signals::restore_in_child() const {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &original_mask_, nullptr, sizeof original_mask_);
 }
 
-void Signals::stop_self(int number) const {
+bool Signals::stop_self(int number) const {
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, number);
     raise(number);
     sigprocmask(SIG_UNBLOCK, &stop, nullptr);
     sigprocmask(SIG_BLOCK, &stop, nullptr);
+    // What continued this process waits to be read.
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGCONT) == 1;
 }
 
 }  // namespace sema

@@ -69,8 +69,9 @@ class Signals {
     /// started with. Async-signal-safe.
     void restore_in_child() const;
 
-    /// Does what a TSTP, TTIN or TTOU does by default: stops this process, until it is continued.
-    void stop_self(int number) const;
+    /// Does what a TSTP, TTIN or TTOU does by default: stops this process, until it is continued. False where
+    /// the kernel ignores the signal, as in a group that no shell looks after.
+    bool stop_self(int number) const;
 
   private:
     /// The kernel's own set. A sigset_t leaves out what libc keeps to itself, and that ends a process too.

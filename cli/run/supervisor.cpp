@@ -183,8 +183,8 @@ void Supervisor::on_terminal_stop(const Signal& signal) {
     const bool ends = is_ending();
     if (!reached && !ends) forward(signal.number);
     if (!ends && will_be_woken()) {
-        was_stopped_ = true;
-        signals_.stop_self(signal.number);
+        was_stopped_ = signals_.stop_self(signal.number);
+        if (!was_stopped_) forget_wake_up();
     } else if (reached && signal.number == SIGTSTP) {
         // What reads from the terminal in the background would be stopped by that again.
         undo_stop();
@@ -200,9 +200,13 @@ void Supervisor::undo_stop() {
 // unless it has a process group of its own.
 void Supervisor::on_continue(const Signal& signal) {
     const bool job_continued = std::exchange(was_stopped_, false);
-    wake_up_.set(Moment::max());
-    bystander_.wake_at(Moment::max());
-    if (signal.from_timer || signal.sender == bystander_.pid()) return end_stopped_command(BootClock::now());
+    forget_wake_up();
+    if (signal.from_timer || signal.sender == bystander_.pid()) {
+        const Moment now = BootClock::now();
+        // One that was not stopped after all has renewed its lease since.
+        if (first_end() - now < stopping) end_stopped_command(now);
+        return;
+    }
     const bool reached = reached_command_already(signal);
     if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
         const Terminal terminal;
@@ -300,6 +304,11 @@ bool Supervisor::will_be_woken() {
                       ": semactl does not stop here: the system has no way to continue it before the lease "
                       "ends");
     return false;
+}
+
+void Supervisor::forget_wake_up() {
+    wake_up_.set(Moment::max());
+    bystander_.wake_at(Moment::max());
 }
 
 void Supervisor::uphold_lease(Moment now) {

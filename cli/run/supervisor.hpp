@@ -101,6 +101,7 @@ class Supervisor {
     void follow_stopped_command(Moment now);
     bool is_ending() const;
     bool will_be_woken();
+    void forget_wake_up();
     void undo_stop();
     Moment first_end() const;
     Moment longest_stop(Moment now) const;

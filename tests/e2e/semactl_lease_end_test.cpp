@@ -70,6 +70,25 @@ TEST_CASE("a command that is stopped with semactl is ended before its slot is le
     CHECK_THAT(run->err(), has_text("vsim: the lease is about to end while the command is stopped"));
 }
 
+TEST_CASE("a run is known as semactl to one around it, whatever its file is called") {
+    const World world;
+    std::filesystem::create_symlink(SEMACTL, world.semactl.folder() / "seats");
+    const Finished run = run_program({(world.semactl.folder() / "seats").string(), "run", "vsim", "--", "sh",
+                                      "-c", "cat /proc/$PPID/comm"},
+                                     world.semactl.options());
+    CHECK(run.out == "semactl\n");
+}
+
+// In a session of its own nobody could continue what a Ctrl-Z stopped: there the kernel does not stop it.
+TEST_CASE("a TSTP that the kernel ignores harms no command") {
+    const World world;
+    const Finished run = run_program({"setsid", "--wait", SEMACTL, "run", "vsim", "--ttl", "3", "--", "sh",
+                                      "-c", "kill -TSTP $PPID; sleep 6; echo done"},
+                                     world.semactl.options());
+    CHECK(run.status == 0);
+    CHECK(run.out == "done\n");
+}
+
 TEST_CASE("a command that is continued before its lease ends goes on") {
     const World world;
     const auto run = world.start({}, {SIGNAL_COUNTER}, "1h");

@@ -7,13 +7,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <fstream>
-#include <iomanip>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <regex>
-#include <sstream>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -51,19 +51,13 @@ struct World {
         return run;
     }
 
-    // How many borrowers are connected. A place in the queue alone does not tell.
-    int connections() const {
-        std::ifstream table("/proc/net/tcp");
-        std::ostringstream own;
-        own << ":" << std::uppercase << std::hex << std::setw(4) << std::setfill('0') << server.port();
-        int all = 0;
-        std::string line, number, local, remote, state;
-        std::getline(table, line);
-        while (std::getline(table, line)) {
-            std::istringstream(line) >> number >> local >> remote >> state;
-            if (local.substr(local.find(':')) == own.str() && state == "01") ++all;
-        }
-        return all;
+    // How many waiters are connected. Nothing while the server is away.
+    std::optional<std::size_t> connected() const {
+        const Finished shown = semactl({"holders", "vsim", "--output", "json"});
+        if (shown.status != 0) return std::nullopt;
+        const Json queue = Json::parse(shown.out).at("queue");
+        return std::count_if(queue.begin(), queue.end(),
+                             [](const Json& waiter) { return !waiter.contains("away"); });
     }
 
     RunningServer server;
@@ -88,7 +82,7 @@ TEST_CASE("who waits is served in the order of arrival, also after the server wa
     world.server.kill9();
     REQUIRE(second->warns("is not available"));
     world.server.start();
-    REQUIRE(eventually([&] { return world.connections() == 3; }));
+    REQUIRE(eventually([&] { return world.connected() == 3; }));
 
     world.give_back();
     for (Program* run : {first.get(), second.get(), third.get()}) {
@@ -109,7 +103,7 @@ TEST_CASE("who waits with borrow keeps its place over a restart of the server, t
     world.server.kill9();
     REQUIRE(first.warns("is not available"));
     world.server.start();
-    REQUIRE(eventually([&] { return world.connections() == 2; }));
+    REQUIRE(eventually([&] { return world.connected() == 2; }));
 
     world.give_back();
     CHECK(first.wait() == 0);
@@ -130,9 +124,9 @@ TEST_CASE("a place in the queue survives a connection that is cut") {
     const auto second = world.queue_up();
     proxy.become(Proxy::State::cutting);
     REQUIRE(first->warns("is not available"));
-    REQUIRE(eventually([&] { return world.connections() == 1; }));
+    REQUIRE(eventually([&] { return world.connected() == 1; }));
     proxy.become(Proxy::State::open);
-    REQUIRE(eventually([&] { return world.connections() == 2; }));
+    REQUIRE(eventually([&] { return world.connected() == 2; }));
 
     world.give_back();
     CHECK(first->wait() == 0);

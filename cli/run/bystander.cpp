@@ -34,8 +34,7 @@ constexpr Duration longest_answer = 200ms;
 constexpr Duration between_looks = 200ms;
 
 struct Question {
-    /// The signal that is asked about; 0 for whether anybody answers; or one of the next two, which are no
-    /// questions.
+    /// The signal that is asked about; or one of the next two, which are no questions.
     int signal = 0;
     /// From when on the signal counts; when to wake semactl.
     Moment moment{};
@@ -240,10 +239,6 @@ bool Bystander::heard() {
     while (socket_ >= 0 && recv(socket_, &word, 1, MSG_DONTWAIT) == 1)
         heard_ = true;
     return std::exchange(heard_, false);
-}
-
-bool Bystander::answers() {
-    return ask(0, {}).has_value();
 }
 
 std::optional<bool> Bystander::ask(int signal, Moment moment) {

@@ -42,9 +42,6 @@ class Bystander {
     /// Whether it got any since the last call.
     bool heard();
 
-    /// Whether it is there and runs.
-    bool answers();
-
     /// Sends semactl a CONT at that moment, and again until this is taken back with Moment::max().
     void wake_at(Moment moment);
 

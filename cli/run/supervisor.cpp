@@ -294,11 +294,11 @@ bool Supervisor::is_ending() const {
 }
 
 // Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
-// False where nobody would.
+// False where the kernel would not: a process could be killed meanwhile.
 bool Supervisor::will_be_woken() {
     const Moment end = first_end();
     bystander_.wake_at(end);
-    if (wake_up_.set(end) || bystander_.answers()) return true;
+    if (wake_up_.set(end)) return true;
     if (!std::exchange(no_stop_said_, true))
         console_.note(pool_ +
                       ": semactl does not stop here: the system has no way to continue it before the lease "

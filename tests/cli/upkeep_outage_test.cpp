@@ -82,8 +82,8 @@ int deaths(const Job& job, Duration outage, Loss loss, Duration takes) {
 }  // namespace
 
 TEST_CASE("an outage of half of the ttl harms no command, whenever it begins") {
-    for (const Duration ttl : {3000ms, 3500ms, 4000ms, 6000ms, 10'000ms, 12'000ms, 15'000ms, 20'000ms,
-                               30'000ms, 60'000ms, 300'000ms, 3'600'000ms, 86'400'000ms}) {
+    for (const Duration ttl :
+         {3000ms, 4000ms, 6000ms, 10'000ms, 12'000ms, 20'000ms, 60'000ms, 3'600'000ms, 86'400'000ms}) {
         for (const Duration grace : {Duration(0s), Duration(1s), Duration(5s), longest_duration}) {
             for (const Duration takes : {Duration(1ms), std::min<Duration>(ttl / 100, 300ms)}) {
                 for (const Loss loss : {Loss::refused, Loss::silent}) {

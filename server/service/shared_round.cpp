@@ -193,7 +193,7 @@ void SharedDriver::do_duties(const Visit& visit, TimePoint now) {
     for (const Ticket ticket : entry.gone)
         entry.pool->leave(now, ticket, entry.changes);
     entry.pool->advance_to(now, effects);
-    // Before any call: where such a grant turns out not to be stored, its fence is given again.
+    // Before any call, which may be granted what that frees.
     for (const auto& [grant, is_once] : entry.counted_lost)
         entry.pool->undelivered(now, grant, effects);
     table_.pass_on(visit, effects);

@@ -48,6 +48,19 @@ TEST_CASE("a slot is returned though the server is away for some time when its c
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("semactl is not stopped before it has returned its slot") {
+    World world;
+    const auto run = world.start({"run", "vsim", "--", SIGNAL_COUNTER});
+    REQUIRE(run->prints("ready"));
+    world.server.kill9();
+    run->signal(SIGUSR2);
+    REQUIRE(run->warns("vsim: cannot return the slot"));
+    run->signal(SIGTSTP);
+    world.server.start();
+    CHECK(run->wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
+}
+
 TEST_CASE("the slots of several pools are returned though the server is away for some time") {
     World world;
     ProgramOptions options;

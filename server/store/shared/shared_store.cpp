@@ -22,6 +22,8 @@ constexpr std::size_t chosen_page = 100;
 constexpr Duration fresh_time = 1s;
 // A server whose way to the store takes longer is far away.
 constexpr Duration near = 10ms;
+// It asks for a turn once it was overtaken so often in a row; others do at once.
+constexpr unsigned patience_of_far = 3;
 
 void add_chosen(const PoolId& id, const PoolRecord& pool, std::vector<ChosenLease>& leases) {
     std::set<LeaseId> seen;
@@ -177,7 +179,8 @@ class SharedStoreCore final : public SharedStore {
     // At the most until the next attempt is there. All wait for a server that is far away: so it asks only
     // when it is overtaken again and again.
     shared::Turn turn() const {
-        return {.after = way_ <= near ? 0U : 3U, .time = std::clamp<Duration>(2 * way_ + 10ms, 100ms, 1s)};
+        return {.after = way_ <= near ? 0U : patience_of_far,
+                .time = std::clamp<Duration>(2 * way_ + 10ms, 100ms, 1s)};
     }
 
     const std::unique_ptr<Engine> engine_;

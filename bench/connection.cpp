@@ -1,6 +1,7 @@
 #include "bench/connection.hpp"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
@@ -34,12 +35,19 @@ std::size_t content_length(std::string_view headers) {
     throw std::runtime_error("an answer has no Content-Length: " + std::string(headers));
 }
 
+boost::asio::ssl::context& tls_settings() {
+    static boost::asio::ssl::context settings(boost::asio::ssl::context::tls_client);
+    return settings;
+}
+
 }  // namespace
 
-Connection::Connection(boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& server)
+Connection::Connection(boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& server,
+                       bool with_tls)
     : socket_(io) {
     socket_.connect(server);
     socket_.set_option(boost::asio::ip::tcp::no_delay(true));
+    if (with_tls) tls_.emplace(socket_, tls_settings()).handshake(boost::asio::ssl::stream_base::client);
 }
 
 void Connection::call(std::string_view method, std::string_view target, std::string_view body,
@@ -49,24 +57,22 @@ void Connection::call(std::string_view method, std::string_view target, std::str
     request_.append(method).append(" ").append(target).append(" HTTP/1.1\r\nHost: localhost\r\n");
     request_.append("Content-Type: application/json\r\nContent-Length: ").append(std::to_string(body.size()));
     request_.append(end_of_headers).append(body);
-    boost::asio::async_write(socket_, boost::asio::buffer(request_),
-                             [this](const boost::system::error_code& error, std::size_t) {
-                                 if (error) throw boost::system::system_error(error, "sending a request");
-                                 read_more();
-                             });
+    const auto sent = [this](const boost::system::error_code& error, std::size_t) {
+        if (error) throw boost::system::system_error(error, "sending a request");
+        read_more();
+    };
+    tls_ ? boost::asio::async_write(*tls_, boost::asio::buffer(request_), sent)
+         : boost::asio::async_write(socket_, boost::asio::buffer(request_), sent);
 }
 
 void Connection::read_more() {
-    socket_.async_read_some(boost::asio::buffer(chunk_),
-                            [this](const boost::system::error_code& error, std::size_t size) {
-                                if (error) throw boost::system::system_error(error, "reading an answer");
-                                received_.append(chunk_.data(), size);
-                                if (answer_is_complete()) {
-                                    deliver();
-                                } else {
-                                    read_more();
-                                }
-                            });
+    const auto received = [this](const boost::system::error_code& error, std::size_t size) {
+        if (error) throw boost::system::system_error(error, "reading an answer");
+        received_.append(chunk_.data(), size);
+        answer_is_complete() ? deliver() : read_more();
+    };
+    tls_ ? tls_->async_read_some(boost::asio::buffer(chunk_), received)
+         : socket_.async_read_some(boost::asio::buffer(chunk_), received);
 }
 
 bool Connection::answer_is_complete() {

@@ -2,9 +2,11 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/stream.hpp>
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,8 +24,9 @@ class Connection {
   public:
     using Handler = std::function<void(Answer)>;
 
-    /// Connects, and blocks for that long.
-    Connection(boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& server);
+    /// Connects, with TLS where it is wanted, and blocks for that long. Whose certificate the server shows is
+    /// no matter.
+    Connection(boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& server, bool with_tls);
 
     /// Sends a request and calls `handler` with its answer. REQUIRES: no other request is under way.
     /// The handler may make the next one.
@@ -35,6 +38,7 @@ class Connection {
     void deliver();
 
     boost::asio::ip::tcp::socket socket_;
+    std::optional<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls_;
     std::string request_;
     std::array<char, 1024> chunk_;
     std::string received_;

@@ -29,6 +29,7 @@ using boost::asio::ip::tcp;
 struct Target {
     std::vector<unsigned short> ports;
     std::vector<std::string> pools;
+    bool with_tls = false;
 
     const std::string& any_pool() const {
         static std::mt19937 random;
@@ -49,7 +50,7 @@ struct Target {
 class Borrower {
   public:
     Borrower(boost::asio::io_context& io, const Target& target, std::size_t number = 0)
-        : target_(target), connection_(io, target.endpoint(number)) {}
+        : target_(target), connection_(io, target.endpoint(number), target.with_tls) {}
 
     /// Calls `granted` once a slot is held, `refused` where none came free within `wait`.
     void borrow(Duration wait, std::function<void()> granted, std::function<void()> refused) {
@@ -230,7 +231,7 @@ class Registration {
     void run(const std::string& file) {
         const double before = server_.resident_kilobytes();
         for (int i = 0; i < 64; ++i) {
-            clients_.push_back(std::make_unique<Connection>(io_, target_.endpoint()));
+            clients_.push_back(std::make_unique<Connection>(io_, target_.endpoint(), target_.with_tls));
             next(*clients_.back());
         }
         run_within(io_, 120s);
@@ -365,6 +366,7 @@ int run(int argc, char** argv) {
         mode->add_option("--port", target.ports, "of one server, or of several that share a store")
             ->required();
         mode->add_option("--pool", target.pools);
+        mode->add_flag("--tls", target.with_tls, "the servers speak TLS");
         mode->add_option("--count", count, "how many clients, rounds or waiters")->required();
         return mode;
     };

@@ -71,13 +71,14 @@ unsigned number_in(const std::string& names, const std::string& text, NumberRang
 }
 
 // What other programs of this kind call it.
-constexpr std::array<Synonym, 22> synonyms = {
-    {{"acquire", "borrow"},    {"create", "new"},       {"exec", "run"},      {"extend", "keepalive"},
-     {"free", "return"},       {"help", "--help"},      {"info", "inspect"},  {"kill", "revoke"},
-     {"list", "pools"},        {"lock", "borrow"},      {"ls", "pools"},      {"queue", "holders"},
-     {"refresh", "keepalive"}, {"release", "return"},   {"remove", "delete"}, {"renew", "keepalive"},
-     {"rm", "delete"},         {"scale", "resize"},     {"show", "inspect"},  {"status", "inspect"},
-     {"unlock", "return"},     {"version", "--version"}}};
+constexpr std::array<Synonym, 27> synonyms = {
+    {{"acquire", "borrow"},    {"cancel", "callbacks"}, {"create", "new"},       {"disable", "slot"},
+     {"enable", "slot"},       {"exec", "run"},         {"extend", "keepalive"}, {"free", "return"},
+     {"info", "inspect"},      {"kill", "revoke"},      {"list", "pools"},       {"lock", "borrow"},
+     {"log", "history"},       {"ls", "pools"},         {"out", "slot"},         {"queue", "holders"},
+     {"refresh", "keepalive"}, {"release", "return"},   {"remove", "delete"},    {"renew", "keepalive"},
+     {"rm", "delete"},         {"scale", "resize"},     {"show", "inspect"},     {"statistics", "stats"},
+     {"status", "inspect"},    {"unlock", "return"},    {"version", "--version"}}};
 
 // Shows `run`'s command in its usage line.
 class CommandHelpFormatter : public HelpFormatter {
@@ -143,6 +144,10 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
             continue;
         }
         if (run == nullptr) {
+            if (word == "dispatch") {
+                const auto mark = std::find(words.begin(), words.end(), "--");
+                if (mark != words.end()) return {readable({words.begin(), mark}), {mark + 1, words.end()}};
+            }
             if (word != "run") return {readable(words), {}};
             run = app.get_subcommand("run");
         } else if (++pools == 2) {
@@ -155,6 +160,24 @@ CommandLine part_command_line(const CLI::App& app, const std::vector<std::string
     if (run == nullptr || i >= words.size()) return {readable(words), {}};
     const auto own_end = words.begin() + static_cast<std::ptrdiff_t>(i);
     return {readable({words.begin(), own_end}), {is_marked ? own_end + 1 : own_end, words.end()}};
+}
+
+std::vector<std::string> with_help_as_flag(const CLI::App& app, std::vector<std::string> words) {
+    std::size_t i = 0;
+    while (i < words.size() && words[i].size() > 1 && words[i].front() == '-') {
+        const std::size_t length = Options(app, nullptr).length(words[i]);
+        if (length == 0) return words;
+        i += length;
+    }
+    if (i >= words.size() || words[i] != "help") return words;
+    words.erase(words.begin() + static_cast<std::ptrdiff_t>(i));
+    const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+    const bool is_known = i >= words.size() || words[i].front() == '-' ||
+                          std::any_of(commands.begin(), commands.end(),
+                                      [&](const CLI::App* command) { return command->check_name(words[i]); });
+    // Else the parser says what is wrong with the word.
+    if (is_known) words.emplace_back("--help");
+    return words;
 }
 
 std::string describe_misuse(const CLI::App& app, const CLI::ParseError& error,
@@ -171,7 +194,7 @@ void set_help_style(CLI::App& app) {
 CLI::App& add_command(CLI::App& app, const std::string& name, const std::string& what,
                       const std::string& more) {
     CLI::App& command = *app.add_subcommand(name, what);
-    command.footer(more);
+    command.footer("Options of all commands (--server, --config, --output, ...): semactl --help\n\n" + more);
     return command;
 }
 
@@ -276,6 +299,11 @@ void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools) {
     if (pool_is_in_environment()) pools = {pool_of_environment};
     option.type_name("")->required(!pool_is_in_environment());
     app.add_option("CMD", "The command and its arguments, behind --")->type_name("")->expected(0, 1);
+}
+
+void add_words(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+               const std::string& help) {
+    app.add_option(names, target, help)->type_name("")->required();
 }
 
 void add_lease(CLI::App& app, std::string& target) {

@@ -21,16 +21,20 @@ namespace sema {
 /// A command line, parted into what semactl reads and what it only hands on.
 struct CommandLine {
     std::vector<std::string> own;
-    /// `run`'s command and its arguments, verbatim.
+    /// `run`'s command and its arguments, verbatim; of `dispatch`, what stands behind `--`.
     std::vector<std::string> command;
 };
 
 /// Parts `semactl ... run [options] POOL... [options] -- CMD ARG...`: the command begins after the first
 /// `--`. Without one, or where a word before it is an option that semactl doesn't have, it begins at the
-/// first word after one POOL that is neither an option nor an option's value. All other subcommands' lines
-/// are `own` alone. No option has `--` for its value, and one that ends with its `=` has an empty one. `app`
-/// knows the options; the program's name is not part of `words`.
+/// first word after one POOL that is neither an option nor an option's value. `dispatch` has words behind
+/// `--` too, where an id begins with a hyphen. All other subcommands' lines are `own` alone. No option has
+/// `--` for its value, and one that ends with its `=` has an empty one. `app` knows the options; the
+/// program's name is not part of `words`.
 CommandLine part_command_line(const CLI::App& app, const std::vector<std::string>& words);
+
+/// The words as they are read: `help COMMAND` is `COMMAND --help`, and `help` alone is `--help`.
+std::vector<std::string> with_help_as_flag(const CLI::App& app, std::vector<std::string> words);
 
 /// What is wrong with a command line whose words `app` refused.
 std::string describe_misuse(const CLI::App& app, const CLI::ParseError& error,
@@ -102,6 +106,10 @@ void add_named_pool(CLI::App& app, std::string& target);
 /// The arguments of `run`: its pools, which may be left out likewise, and for the help alone CMD, whose words
 /// never reach the parser (see part_command_line).
 void add_pools_and_command(CLI::App& app, std::vector<std::string>& pools);
+
+/// Arguments that the command itself tells apart, one at least.
+void add_words(CLI::App& app, const std::string& names, std::vector<std::string>& target,
+               const std::string& help);
 
 /// The argument LEASE.
 void add_lease(CLI::App& app, std::string& target);

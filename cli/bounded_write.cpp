@@ -83,11 +83,12 @@ std::optional<std::size_t> write_within(int fd, std::string_view text, std::chro
         pollfd ready{fd, POLLOUT, 0};
         const int found = poll(&ready, 1, static_cast<int>(std::max(left, 0ms) / 1ms));
         if (found == 0) break;
-        if (found < 0) {
-            if (errno != EINTR) return std::nullopt;
-            continue;
-        }
+        if (found < 0 && errno == EINTR) continue;
+        // A process from which all descriptors were taken may not poll, but write to those that are open.
+        const bool may_poll = found > 0 || errno != EINVAL;
+        if (found < 0 && may_poll) return std::nullopt;
         const Interruptions interruptions;
+        if (!may_poll && !interruptions.running()) return std::nullopt;
         const std::size_t rest = text.size() - done;
         const std::size_t part = interruptions.running() ? rest : std::min<std::size_t>(rest, PIPE_BUF);
         const ssize_t written = write(fd, text.data() + done, part);
@@ -97,6 +98,8 @@ std::optional<std::size_t> write_within(int fd, std::string_view text, std::chro
             return std::nullopt;
         } else if (Clock::now() >= give_up) {
             break;
+        } else if (!may_poll) {
+            poll(nullptr, 0, 1);
         }
     }
     return done;

@@ -13,7 +13,7 @@ namespace sema {
 ///
 /// A descriptor may be shared with other programs, so its own mode stays as it is: it may block. That the
 /// call returns nonetheless, a few milliseconds late at most, does not depend on what the file is or who
-/// else writes to it, except for a disk that hangs, and where the system refuses a timer.
+/// else writes to it, except for a disk that hangs (see ApartWriter), and where the system refuses a timer.
 ///
 /// REQUIRES: nothing else in the process uses the signal SIGRTMAX. One thread at a time.
 std::optional<std::size_t> write_within(int fd, std::string_view text, std::chrono::milliseconds patience);

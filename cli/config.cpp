@@ -1,6 +1,8 @@
 #include "cli/config.hpp"
 
+#include "cli/new_file.hpp"
 #include "cli/secret_ref.hpp"
+#include "cli/toml_file.hpp"
 #include "common/bearer_token.hpp"
 #include "common/given_text.hpp"
 #include "common/ids.hpp"
@@ -8,12 +10,10 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -31,19 +31,6 @@ std::string text_of(int error) {
     return std::generic_category().message(error);
 }
 
-// Where in the file a node stands, as compilers write it.
-std::string place(const fs::path& path, const toml::source_region& region) {
-    return path.string() + ":" + std::to_string(region.begin.line);
-}
-
-Expected<toml::table> parse_toml(const std::string& text, const fs::path& path) {
-    try {
-        return toml::parse(text, path.string());
-    } catch (const toml::parse_error& error) {
-        return failure(place(path, error.source()) + ": " + std::string(error.description()));
-    }
-}
-
 class Reader {
   public:
     explicit Reader(const fs::path& path) { config_.path = path; }
@@ -52,16 +39,23 @@ class Reader {
         for (const auto& [key, node] : file) {
             const std::string_view name = key.str();
             if (name == "server") {
-                if (auto done = read_string(name, node, config_.server.emplace()); !done)
+                if (auto done = read_servers(node); !done) return tl::unexpected(done.error());
+            } else if (name == "cacert") {
+                if (auto done = read_file_name(name, node, config_.cacert); !done)
                     return tl::unexpected(done.error());
-                config_.server_place = place(config_.path, node.source());
+            } else if (name == "cert") {
+                if (auto done = read_file_name(name, node, config_.cert); !done)
+                    return tl::unexpected(done.error());
+            } else if (name == "key") {
+                if (auto done = read_file_name(name, node, config_.key); !done)
+                    return tl::unexpected(done.error());
             } else if (name == "admin_token") {
                 if (auto done = read_admin_token(node); !done) return tl::unexpected(done.error());
             } else if (name == "pools") {
                 if (auto done = read_pools(node); !done) return tl::unexpected(done.error());
             } else {
                 return refuse(node, "there is no setting '" + std::string(name) +
-                                        "' (there are: server, admin_token, pools)");
+                                        "' (there are: server, cacert, cert, key, admin_token, pools)");
             }
         }
         return config_;
@@ -69,7 +63,7 @@ class Reader {
 
   private:
     tl::unexpected<Error> refuse(const toml::node& node, const std::string& why) const {
-        return failure(place(config_.path, node.source()) + ": " + why);
+        return failure(place_of(config_.path, node) + ": " + why);
     }
 
     Expected<void> read_string(std::string_view name, const toml::node& node, std::string& into) const {
@@ -79,19 +73,38 @@ class Reader {
         return {};
     }
 
+    void note_place(std::string_view name, const toml::node& node) {
+        config_.places.emplace(name, place_of(config_.path, node));
+    }
+
+    Expected<void> read_servers(const toml::node& node) {
+        note_place("server", node);
+        std::string& all = config_.server.emplace();
+        const toml::array* several = node.as_array();
+        if (several == nullptr) return read_string("server", node, all);
+        for (const toml::node& entry : *several) {
+            std::string one;
+            if (auto done = read_string("each server", entry, one); !done) return done;
+            all += (all.empty() ? "" : ",") + one;
+        }
+        return {};
+    }
+
+    // A path is relative to the folder of the configuration file.
+    Expected<void> read_file_name(std::string_view name, const toml::node& node,
+                                  std::optional<std::string>& into) {
+        note_place(name, node);
+        std::string file;
+        if (auto done = read_string(name, node, file); !done) return done;
+        if (file.empty()) return refuse(node, std::string(name) + " needs the path of a file");
+        into = (config_.path.parent_path() / file).string();
+        return {};
+    }
+
     Expected<void> read_duration(std::string_view name, const toml::node& node,
                                  std::optional<Duration>& into) const {
-        if (const auto number = node.value<double>(); number && node.is_number()) {
-            if (!(*number >= 0) || !std::isfinite(*number))
-                return refuse(node, std::string(name) + " must not be negative");
-            into = from_seconds(*number);
-            return {};
-        }
-        const auto* text = node.as_string();
-        if (text == nullptr)
-            return refuse(node, std::string(name) + " must be a number of seconds or a duration like \"5m\"");
-        const auto duration = parse_duration(trimmed(text->get()));
-        if (!duration) return refuse(node, std::string(name) + ": " + duration.error().message);
+        const auto duration = sema::read_duration(name, node);
+        if (!duration) return refuse(node, duration.error().message);
         into = *duration;
         return {};
     }
@@ -206,7 +219,7 @@ std::string without_lines(const std::string& text, std::pair<std::size_t, std::s
     return rest;
 }
 
-// What the file holds without the alias. One without pools has an empty table of them.
+// The file's content without the alias. One without pools has an empty table of them.
 toml::table without(const toml::table& file, const std::string& alias) {
     toml::table rest = file;
     if (!rest.contains("pools")) rest.insert("pools", toml::table{});
@@ -222,37 +235,6 @@ bool holds(const std::string& text, const toml::table& before, const std::string
     const auto entry = (*after)["pools"][alias];
     return id ? entry.value<std::string>() == id : !entry;
 }
-
-// A descriptor that is closed, and a file that is removed, unless it got its final name.
-class NewFile {
-  public:
-    explicit NewFile(const fs::path& target)
-        : name_(target.string() + ".XXXXXX"), fd_(mkostemp(name_.data(), O_CLOEXEC)) {}
-    ~NewFile() {
-        if (fd_ >= 0) close(fd_);
-        if (fd_ >= 0 && !placed_) unlink(name_.c_str());
-    }
-    NewFile(const NewFile&) = delete;
-    NewFile& operator=(const NewFile&) = delete;
-
-    // mkostemp() makes the file its owner's alone.
-    bool place(std::string_view text, const fs::path& target) {
-        if (fd_ < 0) return false;
-        while (!text.empty()) {
-            const ssize_t written = write(fd_, text.data(), text.size());
-            if (written < 0 && errno == EINTR) continue;
-            if (written < 0) return false;
-            text.remove_prefix(static_cast<std::size_t>(written));
-        }
-        placed_ = fsync(fd_) == 0 && rename(name_.c_str(), target.c_str()) == 0;
-        return placed_;
-    }
-
-  private:
-    std::string name_;
-    int fd_;
-    bool placed_ = false;
-};
 
 // Makes other processes wait that save an alias in the same folder. A lock on the file itself would stay
 // behind with the old one. Where the file system has no locks there is none.
@@ -307,7 +289,8 @@ Expected<void> rewrite(
     if (!parsed) return tl::unexpected(parsed.error());
     const auto after = change(before, *parsed);
     if (!after) return tl::unexpected(after.error());
-    if (!NewFile(target).place(*after, target))
+    NewFile file(target);
+    if (!file.is_open() || !file.write(*after) || !file.place())
         return failure("cannot write " + path.string() + ": " + text_of(errno));
     return {};
 }

@@ -4,6 +4,7 @@
 #include "common/error.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,7 +21,8 @@ struct PoolDefaults {
 
 /// The configuration file:
 ///
-///     server = "http://127.0.0.1:7717"
+///     server = "https://127.0.0.1:7717"     # or ["https://one:7717", "https://other:7717"]
+///     cacert = "ca.pem"                     # beside this file
 ///     admin_token = "file:/etc/semad/admin-token"
 ///
 ///     [pools]
@@ -29,9 +31,14 @@ struct PoolDefaults {
 struct Config {
     /// Where it is, whether or not there is a file.
     std::filesystem::path path;
+    /// Several with commas between.
     std::optional<std::string> server;
-    /// The file and the line on which it stands.
-    std::string server_place;
+    /// Files for https, as absolute as the configuration file's path.
+    std::optional<std::string> cacert;
+    std::optional<std::string> cert;
+    std::optional<std::string> key;
+    /// The file and the line on which each of those settings stands.
+    std::map<std::string, std::string, std::less<>> places;
     /// The token itself, or `env:NAME` or `file:PATH`.
     std::optional<std::string> admin_token;
     std::map<std::string, PoolDefaults> pools;
@@ -40,6 +47,8 @@ struct Config {
     /// Why the file, which is there, could not be read; empty where it was, or there is none. Then nothing is
     /// known of what it says.
     std::string unreadable;
+    /// That was said already: errors do not repeat the reason.
+    bool is_unreadable_said = false;
 };
 
 /// `$XDG_CONFIG_HOME/semactl/config.toml`, or the same under `~/.config`. Empty where neither variable

@@ -1,14 +1,17 @@
 #include "cli/console.hpp"
 
 #include "cli/bounded_write.hpp"
+#include "cli/foreground.hpp"
 #include "cli/text_width.hpp"
 
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
+#include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -18,14 +21,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// For a reader that is slow. A stopped command and its return have taken 7 s by now at most, and CI systems
-// kill a job 7.5 s after they asked it to end.
-constexpr auto last_patience = 500ms;
+// For a reader that is slow; and where the time is up.
+constexpr auto usual_patience = 500ms;
+constexpr auto least_patience = 100ms;
 // No stderr that is read is ever this far behind with the few lines of semactl.
 constexpr std::size_t most_unsaid = 65536;
-
-// A mistyped UUID is nearly the secret itself, and so is half of one.
-constexpr auto fewest_digits = 16;
 
 bool write_all(int fd, std::string_view text) {
     while (!text.empty()) {
@@ -35,49 +35,6 @@ bool write_all(int fd, std::string_view text) {
         text.remove_prefix(static_cast<std::size_t>(written));
     }
     return true;
-}
-
-bool is_word(char c) {
-    return c == '-' || std::isalnum(static_cast<unsigned char>(c)) != 0;
-}
-
-// Nearly all of a UUID's letters and digits are hexadecimal, also where some are mistyped. Of long
-// names with hyphens, much less are.
-bool resembles_uuid(std::string_view word) {
-    const auto count = [&](int (*is)(int)) {
-        return std::count_if(word.begin(), word.end(),
-                             [is](char c) { return is(static_cast<unsigned char>(c)) != 0; });
-    };
-    const auto digits = count(std::isxdigit);
-    return digits >= fewest_digits && digits * 4 >= count(std::isalnum) * 3;
-}
-
-std::string without_uuids(std::string_view text) {
-    std::string safe;
-    while (!text.empty()) {
-        const auto end = std::find_if_not(text.begin(), text.end(), is_word);
-        const auto length = std::max<std::size_t>(1, static_cast<std::size_t>(end - text.begin()));
-        const std::string_view word = text.substr(0, length);
-        safe += resembles_uuid(word) ? "<UUID>" : word;
-        text.remove_prefix(length);
-    }
-    return safe;
-}
-
-// How many bytes of a control character stand here, in UTF-8; 0 where there is none.
-std::size_t control_at(std::string_view text) {
-    const auto byte = [text](std::size_t i) {
-        return static_cast<unsigned char>(i < text.size() ? text[i] : 0);
-    };
-    if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
-    // What some terminals take for an escape sequence's beginning.
-    if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return 2;
-    // U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069.
-    if (byte(0) != 0xe2) return 0;
-    const unsigned char last = byte(2);
-    const bool control = byte(1) == 0x80 ? last == 0x8e || last == 0x8f || (last >= 0xa8 && last <= 0xae)
-                                         : byte(1) == 0x81 && last >= 0xa6 && last <= 0xa9;
-    return control ? 3 : 0;
 }
 
 bool moves_cursor(int fd) {
@@ -107,33 +64,53 @@ bool locale_is_utf8() {
 
 }  // namespace
 
-std::string printable(std::string_view text) {
-    std::string safe;
-    while (!text.empty()) {
-        const std::size_t control = control_at(text);
-        safe += control > 0 ? ' ' : text.front();
-        text.remove_prefix(std::max<std::size_t>(control, 1));
+std::string json_line(std::string_view json) {
+    std::string line;
+    line.reserve(json.size() + 1);
+    while (!json.empty()) {
+        const auto second = json.size() > 1 ? static_cast<unsigned char>(json[1]) : 0U;
+        const bool is_control = json.front() == '\xc2' && second >= 0x80 && second < 0xa0;
+        if (is_control) {
+            std::array<char, 8> escape{};
+            std::snprintf(escape.data(), escape.size(), "\\u%04x", second);
+            line += escape.data();
+        } else {
+            line += json.front();
+        }
+        json.remove_prefix(is_control ? 2 : 1);
     }
-    return safe;
-}
-
-std::string presentable(std::string_view text) {
-    return without_uuids(printable(text));
+    return line += '\n';
 }
 
 Console::Console(Verbosity verbosity, Output output)
     : verbosity_(verbosity),
       output_(output),
-      live_(verbosity != Verbosity::quiet && moves_cursor(STDERR_FILENO)),
+      may_be_live_(verbosity != Verbosity::quiet && moves_cursor(STDERR_FILENO)),
       utf8_(locale_is_utf8()) {}
 
 Console::~Console() {
     wipe_line();
-    flush(last_patience);
+    const std::chrono::milliseconds patience = last_patience();
+    flush(patience);
+    if (writer_) writer_->wait_at_end(patience);
+}
+
+std::chrono::milliseconds Console::last_patience() const {
+    if (!end_) return usual_patience;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*end_ - BootClock::now());
+    return std::clamp<std::chrono::milliseconds>(left, least_patience, usual_patience);
 }
 
 std::string Console::in_locale(std::string text) const {
     return utf8_ ? std::move(text) : in_ascii(text);
+}
+
+void Console::write_apart() {
+    if (!writer_ && ApartWriter::is_needed_for(STDERR_FILENO)) writer_.emplace(STDERR_FILENO);
+}
+
+void Console::show(IsShown is_shown) {
+    is_shown_ = std::move(is_shown);
 }
 
 void Console::error(std::string_view text) {
@@ -148,13 +125,31 @@ void Console::detail(std::string_view text) {
     if (verbosity_ == Verbosity::verbose) say(text);
 }
 
+bool Console::can_ask() const {
+    return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+}
+
+bool Console::is_confirmed(std::string_view question) {
+    wipe_line();
+    unsaid_ += "semactl: " + in_locale(presentable(question)) + " [y/N] ";
+    flush(usual_patience);
+    std::string answer;
+    for (int next = std::getchar(); next != EOF && next != '\n'; next = std::getchar())
+        answer += static_cast<char>(next);
+    return strcasecmp(answer.c_str(), "y") == 0 || strcasecmp(answer.c_str(), "yes") == 0;
+}
+
+bool Console::is_live() const {
+    return may_be_live_ && !is_in_background(STDERR_FILENO);
+}
+
 // A full line would wrap, and then not be wiped whole.
 std::size_t Console::live_columns() const {
     return size_of(STDERR_FILENO).columns - 1;
 }
 
 void Console::live(std::string_view text) {
-    if (!live_) return;
+    if (!is_live()) return;
     flush();
     // A line that counts is out of date by the time a stderr that lags behind takes it.
     if (!unsaid_.empty()) return;
@@ -171,20 +166,24 @@ void Console::live(std::string_view text) {
 void Console::say(std::string_view text) {
     if (unsaid_.size() < most_unsaid) {
         wipe_line();
-        unsaid_ += "semactl: " + in_locale(presentable(text)) + "\n";
+        unsaid_ += "semactl: " + in_locale(presentable(text, is_shown_)) + "\n";
     }
     flush();
 }
 
+// Not in the background: what is on that row since then is others'.
 void Console::wipe_line() {
-    if (line_shown_) unsaid_ += "\r\x1b[K";
+    if (line_shown_ && is_live()) unsaid_ += "\r\x1b[K";
     line_shown_ = false;
 }
 
 // In one piece where possible, so that the lines of several programs on one terminal stay whole.
 void Console::flush(std::chrono::milliseconds patience) {
-    if (unsaid_.empty()) return;
-    if (const auto written = write_within(STDERR_FILENO, unsaid_, patience))
+    if (unsaid_.empty() || (pauses_ > 0 && writer_)) return;
+    // Where there is no room for that process, a disk that hangs is less likely than a user who is to know.
+    if (writer_ && writer_->start())
+        unsaid_.erase(0, writer_->write(unsaid_));
+    else if (const auto written = write_within(STDERR_FILENO, unsaid_, patience))
         unsaid_.erase(0, *written);
     else
         unsaid_.clear();

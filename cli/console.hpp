@@ -1,5 +1,9 @@
 #pragma once
 
+#include "cli/apart_writer.hpp"
+#include "client/boot_clock.hpp"
+#include "common/printable.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <optional>
@@ -11,14 +15,9 @@ namespace sema {
 enum class Verbosity { quiet, normal, verbose };
 enum class Output { text, json };
 
-/// A text from somewhere else as it may be shown: on one line, with a space for every control character, also
-/// for those that change the direction of writing, which would make what follows read as something else.
-std::string printable(std::string_view text);
-
-/// A message as it may be shown: on one line and without control characters, since some of it comes from a
-/// server, and with `<UUID>` in place of whatever looks like a UUID, a mistyped one included. A person who
-/// has a pool's or a lease's UUID has its slots, and what people type in the wrong place ends up in messages.
-std::string presentable(std::string_view text);
+/// A JSON text as a line that moves no terminal: the control characters that JSON takes as they are, U+0080
+/// to U+009F, are written as escapes. What it says stays the same.
+std::string json_line(std::string_view json);
 
 /// How much a terminal shows at once.
 struct TerminalSize {
@@ -34,7 +33,8 @@ struct TerminalSize {
 class Console {
   public:
     Console(Verbosity verbosity, Output output);
-    /// Wipes the live line, if there is one, and gives stderr half a second for what it has not taken yet.
+    /// Wipes the live line, if there is one, and gives stderr half a second for what it has not taken yet, or
+    /// what is left of that: see end_by().
     ~Console();
     Console(const Console&) = delete;
     Console& operator=(const Console&) = delete;
@@ -44,6 +44,34 @@ class Console {
     /// A text for people as it can be shown: in ASCII, unless the environment's locale is one of UTF-8.
     std::string in_locale(std::string text) const;
 
+    /// From here on no diagnostic is written to a file by this process itself, which a disk that hangs could
+    /// hold up for ever, unless the system refuses another process.
+    void write_apart();
+    /// What writes in its place; none where it writes itself.
+    ApartWriter* writer() { return writer_ ? &*writer_ : nullptr; }
+
+    /// By then this object is to be gone, though a tenth of a second is left for what stderr has not taken.
+    void end_by(Moment end) { end_ = end; }
+
+    /// Diagnostics that are said while one of these lives, and that another process writes, are written at
+    /// its end: what is to be done first does not wait for that. Others take no time, and are written before
+    /// whatever the command says to what is done.
+    class Pause {
+      public:
+        explicit Pause(Console& console) : console_(console) { ++console_.pauses_; }
+        ~Pause() {
+            if (--console_.pauses_ == 0) console_.flush();
+        }
+        Pause(const Pause&) = delete;
+        Pause& operator=(const Pause&) = delete;
+
+      private:
+        Console& console_;
+    };
+
+    /// From here on diagnostics have the words for which this holds as they are, though they look like UUIDs.
+    void show(IsShown is_shown);
+
     /// Why semactl fails: said even when quiet.
     void error(std::string_view text);
     /// What the user should know without having asked: not said when quiet.
@@ -51,14 +79,21 @@ class Console {
     /// What is only said when asked for.
     void detail(std::string_view text);
 
-    /// Whether live() shows anything: on a terminal, unless quiet.
-    bool is_live() const { return live_; }
+    /// Whether there is a person to ask: stdin and stderr are terminals.
+    bool can_ask() const;
+    /// Asks a question on stderr, quiet or not, and waits for a line of stdin. True where that says yes.
+    bool is_confirmed(std::string_view question);
+
+    /// Whether live() shows anything: on a terminal, but while this is a job in its background; unless
+    /// quiet.
+    bool is_live() const;
     /// How wide a live line may be: the rest of a wider one is not seen.
     std::size_t live_columns() const;
     /// Puts `text` in place of the last live line. An empty text wipes it.
     void live(std::string_view text);
 
-    /// Writes a result to stdout as it is, and waits until it is taken. False if it could not be written.
+    /// Writes a result to stdout as it is, and waits until it is taken. False if it could not be written:
+    /// errno says why.
     [[nodiscard]] bool print(std::string_view text);
 
     /// The size of the terminal that stdout is, where it is one that understands what moves the cursor.
@@ -70,15 +105,20 @@ class Console {
   private:
     void say(std::string_view text);
     void wipe_line();
+    std::chrono::milliseconds last_patience() const;
     /// Writes what is unsaid, and for the rest of it waits no longer than `patience`.
     void flush(std::chrono::milliseconds patience = {});
 
     Verbosity verbosity_;
     Output output_;
-    bool live_;
+    bool may_be_live_;
     bool utf8_;
     bool line_shown_ = false;
+    std::optional<Moment> end_;
+    IsShown is_shown_;
     std::string unsaid_;
+    int pauses_ = 0;
+    std::optional<ApartWriter> writer_;
 };
 
 }  // namespace sema

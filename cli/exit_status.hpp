@@ -20,6 +20,9 @@ inline constexpr int usage = 2;
 /// The server knows no such pool (EX_NOINPUT).
 inline constexpr int no_such_pool = 66;
 
+/// The pool has no such task (EX_NOUSER). Only from `dispatch`.
+inline constexpr int no_such_task = 67;
+
 /// The server could not be reached, kept failing, or had no room for more, until the wait ran out
 /// (EX_UNAVAILABLE).
 inline constexpr int unreachable = 69;
@@ -30,7 +33,8 @@ inline constexpr int no_slot = 75;
 /// The lease ended before the command did, and the command was stopped. Only from `run`.
 inline constexpr int lease_lost = 79;
 
-/// Anything else that went wrong within semactl, as with env, nohup and timeout.
+/// Anything else that went wrong within semactl, as with env, nohup and timeout, or was refused by
+/// the server.
 inline constexpr int failed = 125;
 
 /// The command was found but cannot be executed. Only from `run`.

@@ -1,5 +1,7 @@
 #include "cli/keyboard.hpp"
 
+#include "cli/foreground.hpp"
+
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -11,10 +13,6 @@ void add(int set, int fd) {
     epoll_event event{};
     event.events = EPOLLIN;
     epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
-}
-
-bool is_in_foreground() {
-    return isatty(STDIN_FILENO) == 1 && tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
 }  // namespace
@@ -30,7 +28,7 @@ Keyboard::~Keyboard() {
 }
 
 void Keyboard::take() {
-    if (!is_in_foreground()) return;
+    if (!is_in_foreground(STDIN_FILENO)) return;
     // A shell that continues a job may have put modes of its own in their place.
     if (!taken_ && tcgetattr(STDIN_FILENO, &saved_) != 0) return;
     termios modes = saved_;
@@ -44,7 +42,7 @@ void Keyboard::take() {
 
 void Keyboard::give_back() {
     if (!taken_) return;
-    if (is_in_foreground()) tcsetattr(STDIN_FILENO, TCSANOW, &saved_);
+    if (is_in_foreground(STDIN_FILENO)) tcsetattr(STDIN_FILENO, TCSANOW, &saved_);
     forget();
 }
 

@@ -24,6 +24,19 @@ bool resembles_uuid(const std::string& text) {
     return std::count_if(text.begin(), text.end(), is_hex) >= 16;
 }
 
+// As documents shorten one: `74694115-...`. It may be a UUID's beginning or its end, or both.
+bool is_abbreviated_uuid(const std::string& text) {
+    for (const std::string dots : {"...", "\u2026"}) {
+        const auto at = text.find(dots);
+        if (at == text.npos) continue;
+        const std::string rest = text.substr(0, at) + text.substr(at + dots.size());
+        return !rest.empty() && rest.find_first_not_of("0123456789abcdefABCDEF-") == rest.npos;
+    }
+    return false;
+}
+
+constexpr const char* abbreviated = " UUID is abbreviated: all of its 36 characters are needed";
+
 // `called` is what messages call the text.
 Expected<PoolRef> resolve(const std::string& text, const std::string& called, const Config& config) {
     if (const auto id = PoolId::parse(text))
@@ -36,14 +49,19 @@ Expected<PoolRef> resolve(const std::string& text, const std::string& called, co
     if (const auto entry = config.pools.find(text); entry != config.pools.end()) {
         const PoolDefaults& defaults = entry->second;
         const auto named = [&](PoolId id) {
-            return PoolRef{
-                .id = id, .name = text, .argument = text, .ttl = defaults.ttl, .wait = defaults.wait};
+            return PoolRef{.id = id,
+                           .name = text,
+                           .argument = text,
+                           .is_alias = true,
+                           .ttl = defaults.ttl,
+                           .wait = defaults.wait};
         };
         if (const auto id = PoolId::parse(defaults.id)) return named(*id);
         return fetch_id<PoolId>(defaults.id).map(named).map_error([&](const Error& error) {
             return Error{text + ": " + error.message};
         });
     }
+    if (is_abbreviated_uuid(text)) return failure(std::string("the pool's") + abbreviated);
     if (resembles_uuid(text)) return failure("the pool's UUID is mistyped: it is not one");
     std::vector<std::string> aliases;
     for (const auto& [alias, defaults] : config.pools)
@@ -52,9 +70,10 @@ Expected<PoolRef> resolve(const std::string& text, const std::string& called, co
         return failure(called + " is no pool (did you mean '" + meant + "'?)");
     return failure(called + " is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
                    (config.path.empty() ? "the configuration file" : config.path.string()) +
-                   (!config.unreadable.empty() ? " (" + config.unreadable + ")"
-                    : is_alias_name(text)      ? " (semactl new --save makes one)"
-                                               : ""));
+                   (config.is_unreadable_said    ? ", which cannot be read"
+                    : !config.unreadable.empty() ? " (" + config.unreadable + ")"
+                    : is_alias_name(text)        ? " (semactl new --save makes one)"
+                                                 : ""));
 }
 
 }  // namespace
@@ -77,9 +96,15 @@ Expected<PoolRef> resolve_pool(const std::string& text, const Config& config) {
     });
 }
 
+std::string advice_if_absent(const PoolRef& pool) {
+    return (pool.is_alias ? "" : "check its UUID and --server; if both are right, ") +
+           ("register it: semactl register " + pool.argument + " --count 4");
+}
+
 Expected<LeaseId> resolve_lease(const std::string& text) {
     if (const auto id = LeaseId::parse(text)) return *id;
     if (is_secret_ref(text)) return fetch_id<LeaseId>(text);
+    if (is_abbreviated_uuid(text)) return failure(std::string("the lease's") + abbreviated);
     return failure("the lease must be a UUID, env:NAME or file:PATH");
 }
 

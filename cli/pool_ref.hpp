@@ -15,6 +15,8 @@ struct PoolRef {
     std::string name;
     /// What stands for it in a command line that a message proposes.
     std::string argument;
+    /// It was saved in the configuration file: its UUID is hardly mistyped.
+    bool is_alias = false;
     /// The configuration file's defaults for this pool.
     std::optional<Duration> ttl{};
     std::optional<Duration> wait{};
@@ -28,6 +30,9 @@ inline constexpr const char* pool_of_environment = "$SEMACTL_POOL";
 /// `pool_of_environment`, where that is written in the variable. Error texts repeat no UUID, nothing that
 /// looks like one that was mistyped, and no variable's value.
 Expected<PoolRef> resolve_pool(const std::string& text, const Config& config);
+
+/// What to do where the server knows no such pool.
+std::string advice_if_absent(const PoolRef& pool);
 
 /// Reads a lease's UUID, given as it is, or as `env:NAME` or `file:PATH`.
 Expected<LeaseId> resolve_lease(const std::string& text);

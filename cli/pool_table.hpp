@@ -1,6 +1,8 @@
 #pragma once
 
+#include "client/scheduler/task_mark.hpp"
 #include "common/wire.hpp"
+#include "common/wire_history.hpp"
 
 #include <cstddef>
 #include <string>
@@ -34,9 +36,37 @@ struct TableLayout {
 std::vector<std::string> pool_table(const wire::PoolDetails& view, const std::string& pool, Duration age,
                                     const TableLayout& layout);
 
+/// A lease for people: its holder, since when it is held and for how long yet.
+std::string describe_lease(const wire::PoolDetails::HolderEntry& lease);
+
+/// `out of service since 2026-06-13 08:00: fan is broken`. REQUIRES: the slot is.
+std::string describe_out(const wire::SlotState& slot);
+
+/// The borrowers that are to be called for slots of a pool, for people: the lines of a table. `pool` is what
+/// the person calls the pool. What receivers answered is shown as printable() text, too.
+std::vector<std::string> callback_table(const wire::CallbackList& list, const std::string& pool,
+                                        const TableLayout& layout);
+
+/// How many leases that ended a server lists at a time.
+inline constexpr unsigned most_past_leases = 10'000;
+
+/// The leases of a pool that ended, for people, in the same way. `limit` is how many were asked for at the
+/// most.
+std::vector<std::string> history_table(const wire::PoolHistory& history, const std::string& pool,
+                                       std::size_t limit, const TableLayout& layout);
+
+/// How a pool was used, for people, in the same way: with a chart, and with what other counts would have
+/// done where the statistics have it.
+std::vector<std::string> statistics_table(const wire::PoolStatistics& statistics, const std::string& pool,
+                                          const TableLayout& layout);
+
 /// All pools of a server, for people: the lines of a table, by name, those without a name at its end. In a
 /// bound of `columns` (0 sets none) long names are shortened, and only they: the ids are there to be copied.
 std::vector<std::string> pool_list_table(const wire::PoolList& list, std::size_t columns);
+
+/// The tasks that have a slot of a pool, for people: the lines of a table. In a bound of `columns` (0 sets
+/// none) long ids are shortened.
+std::vector<std::string> task_table(const TaskView& view, const std::string& pool, std::size_t columns);
 
 /// Positions for people: `0-2,5`. REQUIRES: they ascend.
 std::string describe_positions(const std::vector<unsigned>& positions);

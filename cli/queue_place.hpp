@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cli/client.hpp"
+#include "client/client.hpp"
 
 #include <algorithm>
 #include <string>
@@ -14,9 +14,10 @@ inline std::string ordinal(std::size_t number) {
     return std::to_string(number) + endings[!teens && number % 10 <= 3 ? number % 10 : 0];
 }
 
-/// `2 slots`, `1 slot`
-inline std::string slots_of(unsigned number) {
-    return std::to_string(number) + (number == 1 ? " slot" : " slots");
+/// `only 2 slots`, `only 1 slot`, `no slots`
+inline std::string only_slots(unsigned number) {
+    if (number == 0) return "no slots";
+    return "only " + std::to_string(number) + (number == 1 ? " slot" : " slots");
 }
 
 /// The borrower's place among all waiters, as `3rd of 7`. REQUIRES: the answer had details.

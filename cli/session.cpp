@@ -5,6 +5,8 @@
 #include "cli/queue_place.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 
 namespace sema {
 namespace {
@@ -22,36 +24,57 @@ int fail(Session& session, const std::string& about, const Busy& why) {
 
 // What the server's limits are, where it says only that something is beyond them.
 std::string range_of(const Rejected& why) {
-    const auto said = [&](const char* what) { return why.reason.find(what) != std::string::npos; };
-    if (said("count out of range"))
-        return " (it takes 0 to 1000, unless it was started with another --max-count)";
-    if (said("slots out of range"))
+    if (is_count_out_of_range(why)) return count_range;
+    if (why.reason.find("slots out of range") != std::string::npos)
         return " (it takes 1 to 1000, unless it was started with another --max-count)";
     return "";
 }
 
 int fail(Session& session, const std::string& about, const Rejected& why) {
     const bool is_semads = !why.is_foreign && why.reason.rfind("refused", 0) == 0;
-    const std::string port = is_semads ? "" : port_advice(session.client.server());
+    const std::string port = is_semads || why.is_handshake ? "" : port_advice(session.client.server());
     session.console.error(about + session.client.server().name + " " + predicate(why) + range_of(why) +
                           (port.empty() ? "" : " (" + port + ")"));
-    return exit_status::failed;
+    // It is no semad's that was meant.
+    return why.is_foreign ? exit_status::unreachable : exit_status::failed;
 }
 
 }  // namespace
 
+std::string no_such_position(const PoolRef& pool, unsigned position, unsigned count) {
+    return pool.name + ": there is no position " + std::to_string(position) +
+           (count == 0 ? ": the pool has no slots" : " (the last one is " + std::to_string(count - 1) + ")");
+}
+
+bool is_count_out_of_range(const Rejected& why) {
+    return why.reason.find("count out of range") != std::string::npos;
+}
+
 int explain(Session& session, const PoolRef& pool, const NoSuchPool&) {
-    session.console.error(pool.name + ": no such pool on " + session.client.server().name +
-                          " (register it: semactl register " + pool.argument + " --count 4)");
+    const std::string& passed_over = session.client.passed_over();
+    session.console.error(
+        pool.name + ": no such pool on " + session.client.server().name + " (" +
+        (passed_over.empty() ? advice_if_absent(pool) : passed_over + ": do the servers share a store?") +
+        ")");
     return exit_status::no_such_pool;
 }
 
-int explain(Session& session, const PoolRef& pool, const NoSlot& none) {
+int explain(Session& session, const PoolRef& pool, const NoSlot& none, Duration wait) {
     if (none.details && none.details->count < none.slots) {
         const std::string missing = std::to_string(none.slots - none.details->count);
-        session.console.error(pool.name + ": the pool has only " + slots_of(none.details->count) + ", and " +
-                              std::to_string(none.slots) + " were asked for (semactl resize " +
-                              pool.argument + " +" + missing + " adds as many as are missing)");
+        session.console.error(pool.name + ": the pool has " + only_slots(none.details->count) + ", and " +
+                              std::to_string(none.slots) + (none.slots == 1 ? " was" : " were") +
+                              " asked for (semactl resize " + pool.argument + " +" + missing +
+                              " adds as many as are missing)");
+        return exit_status::no_slot;
+    }
+    if (wait == Duration::zero()) {
+        const std::string what = none.slots == 1
+                                     ? "no slot is free"
+                                     : "no " + std::to_string(none.slots) + " slots are free at once";
+        session.console.error(pool.name + ": " + what + " (--wait 5m would wait for " +
+                              (none.slots == 1 ? "one" : "them") +
+                              (none.details ? ": " + place_in_queue(none) : "") + ")");
         return exit_status::no_slot;
     }
     session.console.error(
@@ -75,6 +98,10 @@ int explain(Session& session, const PoolRef& pool, const Unreachable& why) {
 }
 
 int explain(Session& session, const PoolRef& pool, const Rejected& why) {
+    if (why.is_cancelled) {
+        session.console.error(pool.name + ": an administrator took this borrower out of the queue");
+        return exit_status::no_slot;
+    }
     return fail(session, pool.name + ": ", why);
 }
 
@@ -108,20 +135,36 @@ void note_if_empty(Session& session, const PoolRef& pool, const wire::PoolState&
                              pool.argument + " +1)");
 }
 
-int print_result(Session& session, std::string_view text) {
-    if (session.console.print(text)) return exit_status::done;
-    session.console.error("cannot write to the standard output");
+int print_result(Console& console, std::string_view text) {
+    if (console.print(text)) return exit_status::done;
+    if (errno == EPIPE) return exit_status::of_signal(SIGPIPE);
+    console.error("cannot write to the standard output");
     return exit_status::failed;
 }
 
+int print_result(Session& session, std::string_view text) {
+    return print_result(session.console, text);
+}
+
+std::string failure_line(int status) {
+    return "(exit " + std::to_string(exit_status::in_shell(status)) + ")\n";
+}
+
 std::string render(const wire::PoolState& state, Output output) {
-    if (output == Output::json) return wire::to_json(state) + "\n";
+    if (output == Output::json) return json_line(wire::to_json(state));
     return "count      " + std::to_string(state.count) + "\nin_use     " + std::to_string(state.in_use) +
            "\navailable  " + std::to_string(state.available) + "\n";
 }
 
+std::string render(const wire::BorrowQueued& place, Output output) {
+    if (output == Output::json) return json_line(wire::to_json(place));
+    return "lease  " + place.lease.str() + "\nrank   " + std::to_string(place.rank) + "\nqueue  " +
+           std::to_string(place.queue) + "\neta    " + (place.eta ? std::to_string(*place.eta) : "unknown") +
+           "\n";
+}
+
 std::string render(const wire::LeaseGrant& lease, Output output) {
-    if (output == Output::json) return wire::to_json(lease) + "\n";
+    if (output == Output::json) return json_line(wire::to_json(lease));
     std::string text = "lease            " + lease.lease.str() + "\nposition         " +
                        std::to_string(lease.position) + "\nexpires_at_unix  " +
                        std::to_string(lease.expires_at_unix) + "\nexpires_in       " +

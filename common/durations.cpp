@@ -12,12 +12,12 @@ namespace {
 
 struct Unit {
     double seconds;
-    std::array<std::string_view, 4> names;
+    std::array<std::string_view, 5> names;
 };
 constexpr std::array<Unit, 5> known_units = {{{0.001, {"ms"}},
-                                              {1, {"s", "sec", "second", "seconds"}},
-                                              {60, {"m", "min", "minute", "minutes"}},
-                                              {3600, {"h", "hr", "hour", "hours"}},
+                                              {1, {"s", "sec", "secs", "second", "seconds"}},
+                                              {60, {"m", "min", "mins", "minute", "minutes"}},
+                                              {3600, {"h", "hr", "hrs", "hour", "hours"}},
                                               {86400, {"d", "day", "days"}}}};
 
 // 0 where there is no such unit.

@@ -23,7 +23,7 @@ Duration from_seconds(double seconds);
 std::int64_t whole_seconds(Duration duration);
 
 /// Reads a duration as people write it on a command line: numbers, each with its unit, the largest first:
-/// `30s`, `500ms`, `1.5h`, `1h30m`, `1h 30m`, `5min`, `2days`. One number alone means seconds: `90`, `1.5`.
+/// `30s`, `500ms`, `1.5h`, `1h30m`, `1h 30m`, `5mins`, `2days`. One number alone means seconds: `90`, `1.5`.
 /// Not negative.
 Expected<Duration> parse_duration(std::string_view text);
 

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-/// Reading the bodies of the HTTP interface field by field: for wire.cpp alone. Error texts name the field at
-/// fault and never quote it, since it may hold a lease's UUID.
+/// Reading the bodies of the HTTP interface field by field: for the sources of wire.hpp alone. Error texts
+/// name the field at fault and never quote it, since it may hold a lease's UUID.
 namespace sema::wire {
 
 /// The fields asked for of an object. One that is not there is no value.

@@ -5,7 +5,7 @@
 
 namespace sema {
 
-/// Who borrows, as shown to everybody who may inspect the pool. `name` has at most 256 characters, `url`
+/// A borrower, as shown to everybody who may inspect the pool. `name` has at most 256 characters, `url`
 /// 2048.
 struct Holder {
     std::optional<std::string> name;

@@ -50,7 +50,12 @@ class Misuse {
     }
 
   private:
-    static bool is_option(const std::string& word) { return word.size() > 1 && word.front() == '-'; }
+    static bool has_hyphen(const std::string& word) { return word.size() > 1 && word.front() == '-'; }
+
+    // Of one of the words. Behind `--` there are arguments only.
+    bool is_option(const std::string& word) const {
+        return has_hyphen(word) && std::find(words_.data(), &word, "--") == &word;
+    }
 
     static std::string in_sentence(std::string text) {
         if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
@@ -85,7 +90,8 @@ class Misuse {
             return unknown("option", name, closest_option(name));
         }
         if (command_ == nullptr) return unknown("command", word, closest_command(word));
-        return of_command("'" + word + "' is one argument too many (" + program() +
+        const std::string place = has_hyphen(word) ? ", as it stands behind --" : "";
+        return of_command("'" + word + "' is one argument too many" + place + " (" + program() +
                           " --help shows what it takes)");
     }
 

@@ -13,7 +13,7 @@ struct NumberRange {
     std::int64_t most;
 };
 
-// The text of a refusal names the range, and goes on from the name of what was to be a number.
+// The text of a refusal names the range, and goes on from the name of the value.
 
 /// Reads a whole number written in decimal digits alone.
 Expected<std::int64_t> parse_number(const std::string& text, NumberRange range);

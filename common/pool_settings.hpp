@@ -2,10 +2,14 @@
 
 #include "common/durations.hpp"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <vector>
@@ -16,6 +20,39 @@ namespace sema {
 /// `null` for a slot that has none.
 using Payload = std::string;
 
+/// Which of the free slots a grant takes: those of the lowest positions, or those that are idle longest.
+enum class Pick : std::uint8_t { lowest, idle };
+
+/// A setting that is one of some words: their list, in the order of its enumeration. Wherever such a setting
+/// is read or written it is its word.
+template <class Word>
+inline constexpr std::array<std::string_view, 0> words_of{};
+template <>
+inline constexpr std::array<std::string_view, 2> words_of<Pick>{"lowest", "idle"};
+
+template <class Word>
+concept SettingWord = std::is_enum_v<Word> && !words_of<Word>.empty();
+
+template <SettingWord Word>
+constexpr std::string_view word_of(Word value) {
+    return words_of<Word>.at(static_cast<std::size_t>(value));
+}
+/// None for a word that is not one of them.
+template <SettingWord Word>
+constexpr std::optional<Word> parse_word(std::string_view text) {
+    const auto found = std::find(words_of<Word>.begin(), words_of<Word>.end(), text);
+    if (found == words_of<Word>.end()) return std::nullopt;
+    return static_cast<Word>(found - words_of<Word>.begin());
+}
+/// All of them, for people: `lowest or idle`.
+template <SettingWord Word>
+std::string choice_of() {
+    std::string text;
+    for (const std::string_view word : words_of<Word>)
+        text += (text.empty() ? "" : " or ") + std::string(word);
+    return text;
+}
+
 /// What a pool has beside its count.
 struct PoolSettings {
     /// A label for people; empty where there is none.
@@ -25,6 +62,7 @@ struct PoolSettings {
     bool renewable = true;
     /// By position. There may be more or fewer than slots.
     std::vector<Payload> payloads{};
+    Pick pick = Pick::lowest;
 
     bool operator==(const PoolSettings&) const = default;
 };
@@ -35,6 +73,7 @@ struct SettingsChange {
     std::optional<Duration> cooldown{};
     std::optional<bool> renewable{};
     std::optional<std::vector<Payload>> payloads{};
+    std::optional<Pick> pick{};
 };
 
 /// One setting, as all parts of the programs know it.
@@ -76,6 +115,12 @@ inline constexpr std::tuple pool_settings{
                       .is_shown = true,
                       // Longer than any device rests.
                       .most = std::chrono::hours(24 * 30)},
+    Setting<Pick>{.field = "pick",
+                  .value = &PoolSettings::pick,
+                  .change = &SettingsChange::pick,
+                  .column = "pick",
+                  .row_place = 4,
+                  .is_shown = true},
     Setting<std::vector<Payload>>{.field = "slots",
                                   .value = &PoolSettings::payloads,
                                   .change = &SettingsChange::payloads,

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 /// The JSON bodies of the HTTP interface: what each call sends and what it answers. docs/http-api.md is
@@ -32,6 +33,19 @@ struct RegisterRequest {
     SettingsChange settings{};
 };
 
+/// The call to make once there is a slot: the `callback` of a borrow.
+struct Callback {
+    std::string url;
+    /// Names and values, in the order of the names.
+    std::vector<std::pair<std::string, std::string>> headers{};
+    /// JSON of any value, which is sent along; empty where there is none.
+    std::string body{};
+    /// Keys to sign with, each `whsec_` and base64, between spaces; empty where nothing is signed.
+    std::string secret{};
+
+    bool operator==(const Callback&) const = default;
+};
+
 /// POST /l/{id}/borrow. `ttl` > 0; `wait` >= 0, and 0 where the body names none. Neither is clamped yet:
 /// the server's limits are not part of the wire.
 struct BorrowRequest {
@@ -44,6 +58,8 @@ struct BorrowRequest {
     std::shared_ptr<const Holder> holder{};
     /// Whether the body had any field beyond `ttl` and `wait`: then so has the answer.
     bool extended = false;
+    /// Then a `wait` of 0 is as long as the server allows.
+    std::shared_ptr<const Callback> callback{};
 };
 
 /// POST /l/{id}/return
@@ -65,6 +81,21 @@ struct ResizeRequest {
 /// POST /l/{id}/revoke
 struct RevokeRequest {
     unsigned position = 0;
+    /// Only the lease that has this fence is meant.
+    std::optional<std::uint64_t> fence{};
+};
+
+/// PUT /l/{id}/slots/{n}
+struct SlotRequest {
+    bool out = false;
+    /// What is not there stays as it was.
+    std::optional<std::string> reason{};
+};
+
+/// POST /l/{id}/cancel
+struct CancelRequest {
+    /// As the waiter is called in the queue: PoolDetails::QueueEntry::waiter.
+    std::uint64_t waiter = 0;
 };
 
 /// The answer of PUT, GET and resize. `available` is how many slots could be lent now, never below 0.
@@ -107,6 +138,18 @@ struct BorrowRefused {
     std::optional<std::int64_t> eta;
 };
 
+/// The 202 of a borrow with a callback, as it was when it took its place. Where there was a slot for it at
+/// once, its rank is 1 and its eta 0.
+struct BorrowQueued {
+    LeaseId lease;
+    /// 1 is next.
+    std::size_t rank = 0;
+    /// How many wait, this one included.
+    std::size_t queue = 0;
+    /// Seconds until the grant, estimated.
+    std::optional<std::int64_t> eta{};
+};
+
 struct Returned {
     bool returned = false;
 };
@@ -122,6 +165,19 @@ struct Renewed {
 
 struct Revoked {
     bool revoked = false;
+};
+
+/// The answer of PUT /l/{id}/slots/{n}.
+struct SlotState {
+    /// How a slot is out of service.
+    struct Out {
+        std::string reason;
+        std::int64_t since_unix = 0;
+    };
+
+    unsigned position = 0;
+    /// Nothing where it is in service.
+    std::optional<Out> out{};
 };
 
 struct Cancelled {
@@ -148,6 +204,19 @@ struct PoolDetails {
         std::int64_t waiting_for = 0;
         /// Its borrower is gone, and may come back: until then it is passed over.
         bool away = false;
+        /// Its borrower is to be called.
+        bool callback = false;
+        /// Names it in POST /l/{id}/cancel, and nowhere else: 16 hex digits on the wire. Earlier servers have
+        /// none.
+        std::optional<std::uint64_t> waiter{};
+        /// Seconds until it is granted, estimated; not on the wire where that is not known.
+        std::optional<std::int64_t> eta{};
+    };
+
+    struct RestingSlot {
+        unsigned position = 0;
+        /// When it can be lent again.
+        std::int64_t until_unix = 0;
     };
 
     PoolId id;
@@ -160,8 +229,42 @@ struct PoolDetails {
     std::vector<HolderEntry> holders{};
     /// By rank.
     std::vector<QueueEntry> queue{};
+    /// The slots that are out of service, by position.
+    std::vector<SlotState> out{};
+    /// By position; not on the wire where there is none.
+    std::vector<RestingSlot> resting{};
     /// Seconds until a borrower that comes now is granted a slot, estimated.
     std::optional<std::int64_t> eta{};
+};
+
+/// The answer of GET /l/{id}/callbacks: the borrowers to be called, those that have a slot first. It contains
+/// no lease's id.
+struct CallbackList {
+    struct Entry {
+        /// Its place in the queue; nothing where it has a slot, and is being called.
+        std::optional<std::size_t> rank{};
+        std::shared_ptr<const Holder> holder{};
+        /// `https://host/...`: what stands behind the host may be a secret.
+        std::string url{};
+        /// How many attempts to call it failed, and why the last one did.
+        unsigned attempts = 0;
+        std::optional<std::string> last_error{};
+        /// Whole seconds; nothing where it waits for a slot.
+        std::optional<std::int64_t> next_attempt_in{};
+        /// Whole seconds since it asked, or since it was granted a slot.
+        std::int64_t waiting_for = 0;
+        /// Whole seconds until it loses its place, or its lease.
+        std::optional<std::int64_t> expires_in{};
+    };
+
+    std::vector<Entry> callbacks{};
+};
+
+/// The answer of GET /l/{id}/slots.
+struct SlotList {
+    PoolId id;
+    /// By position: as many as the pool has slots. `null` where a slot has none.
+    std::vector<Payload> slots{};
 };
 
 /// The answer of GET /pools.
@@ -175,6 +278,8 @@ struct PoolList {
         unsigned available = 0;
         /// How many wait.
         std::size_t queue = 0;
+        /// Whole seconds that the longest of them has waited; not on the wire where nobody waits.
+        std::optional<std::int64_t> oldest_wait{};
     };
 
     /// By id.
@@ -198,6 +303,8 @@ Expected<ReturnRequest> parse_return_request(std::string_view body);
 Expected<KeepaliveRequest> parse_keepalive_request(std::string_view body);
 Expected<ResizeRequest> parse_resize_request(std::string_view body);
 Expected<RevokeRequest> parse_revoke_request(std::string_view body);
+Expected<SlotRequest> parse_slot_request(std::string_view body);
+Expected<CancelRequest> parse_cancel_request(std::string_view body);
 
 /// Reads a slot's payload as it stands in a body: a JSON string or object.
 Expected<Payload> parse_payload(std::string_view json);
@@ -209,12 +316,18 @@ std::string payload_text(const Payload& payload);
 Expected<PoolState> parse_pool_state(std::string_view body);
 Expected<LeaseGrant> parse_lease_grant(std::string_view body);
 Expected<BorrowRefused> parse_borrow_refused(std::string_view body);
+Expected<BorrowQueued> parse_borrow_queued(std::string_view body);
+/// Reads what to_json() made of a callback.
+Expected<Callback> parse_callback(std::string_view json);
+Expected<CallbackList> parse_callback_list(std::string_view body);
 Expected<Returned> parse_returned(std::string_view body);
 Expected<Deleted> parse_deleted(std::string_view body);
 Expected<Renewed> parse_renewed(std::string_view body);
 Expected<Revoked> parse_revoked(std::string_view body);
+Expected<SlotState> parse_slot_state(std::string_view body);
 Expected<Cancelled> parse_cancelled(std::string_view body);
 Expected<PoolDetails> parse_pool_details(std::string_view body);
+Expected<SlotList> parse_slot_list(std::string_view body);
 Expected<PoolList> parse_pool_list(std::string_view body);
 Expected<ServerVersion> parse_version(std::string_view body);
 /// Takes nothing but what a semad answers: other servers' errors may have an `error` as well, among other
@@ -227,15 +340,22 @@ std::string to_json(const ReturnRequest& request);
 std::string to_json(const KeepaliveRequest& request);
 std::string to_json(const ResizeRequest& request);
 std::string to_json(const RevokeRequest& request);
+std::string to_json(const SlotRequest& request);
+std::string to_json(const CancelRequest& request);
 std::string to_json(const PoolState& state);
 std::string to_json(const LeaseGrant& grant);
 std::string to_json(const BorrowRefused& answer);
+std::string to_json(const BorrowQueued& answer);
+std::string to_json(const Callback& callback);
+std::string to_json(const CallbackList& list);
 std::string to_json(const Returned& answer);
 std::string to_json(const Deleted& answer);
 std::string to_json(const Renewed& answer);
 std::string to_json(const Revoked& answer);
+std::string to_json(const SlotState& answer);
 std::string to_json(const Cancelled& answer);
 std::string to_json(const PoolDetails& view);
+std::string to_json(const SlotList& list);
 std::string to_json(const PoolList& list);
 /// Makes the same text a few pools at a time: there may be a hundred thousand.
 class PoolListWriter {

@@ -118,13 +118,14 @@ _semactl_offer_command() {
 _semactl_offer_value() {
     local prefix=$2
     case $1 in
-        --config) _semactl_generate "$prefix" -f ;;
+        --config | --cacert | --cert | --key) _semactl_generate "$prefix" -f ;;
         --output) _semactl_offer "$prefix"{text,json} ;;
         --server) _semactl_offer "$prefix"{http://,https://,unix:/} ;;
         --on-lost) _semactl_offer "$prefix"{term,ignore} ;;
         --fallback) _semactl_offer "$prefix"{fail,run} ;;
         --renewable) _semactl_offer "$prefix"{yes,no} ;;
-        --admin-token) _semactl_offer_reference "$prefix" ;;
+        --pick) _semactl_offer "$prefix"{lowest,idle} ;;
+        --admin-token | --lease | --cancel | --callback-secret) _semactl_offer_reference "$prefix" ;;
     esac
 }
 
@@ -133,10 +134,11 @@ _semactl() {
     local -
     set +eu
     local IFS=$' \t\n'
-    local with_value=' --server --config --output --ttl --wait -I -E --conflict-exit-code --kill-after --grace
+    local with_value=' --server --cacert --cert --key --config --output --ttl --wait -I -E --conflict-exit-code --kill-after --grace
         --count --save --lease --slots --priority --holder --holder-url --slot --cooldown --name --renewable
-        --on-lost --teardown --fallback --admin-token '
-    local global='--server --config --output -q --quiet -v --verbose --version -h --help'
+        --pick --fence --reason --on-lost --teardown --fallback --admin-token --since --limit --position --cancel --patience
+        --callback --callback-header --callback-body --callback-secret '
+    local global='--server --cacert --cert --key --config --output -q --quiet -v --verbose --version -h --help'
     local words starts here typed stem
     local command='' named=() value_of='' begin='' marked='' i word options
     COMPREPLY=()
@@ -185,18 +187,27 @@ _semactl() {
     if [[ $typed == -* ]]; then
         case $command in
             run)
-                options='--ttl --wait --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
+                options='--ttl --wait --lease --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
                 options+=' --kill-after --grace --on-lost --die-with-parent --hold-tree --teardown'
                 options+=' --fallback --dry-run'
                 ((${#named[@]} == 0)) || options+=' --'
                 ;;
-            borrow) options='--ttl --wait --lease --slots --priority --holder --holder-url --shell' ;;
+            borrow)
+                options='--ttl --wait --lease --slots --priority --holder --holder-url --shell'
+                options+=' --callback --callback-header --callback-body --callback-secret'
+                ;;
+            callbacks) options='--cancel' ;;
             return) options='--wait' ;;
             keepalive) options='--ttl --wait' ;;
-            register) options='--count --slot --cooldown --name --renewable' ;;
-            new) options='--count --save' ;;
-            delete) options='--forget' ;;
-            pools) options='--admin-token' ;;
+            register) options='--count --slot --cooldown --name --renewable --pick' ;;
+            new) options='--count --name --save' ;;
+            revoke) options='--fence -y --yes' ;;
+            slot) options='--reason' ;;
+            delete) options='--forget -y --yes' ;;
+            pools | backup) options='--admin-token' ;;
+            history) options='--since --limit --position' ;;
+            stats) options='--since --what-if' ;;
+            dispatch) options='--once --patience --wait --undo' ;;
             *) options='' ;;
         esac
         # shellcheck disable=SC2086
@@ -204,9 +215,9 @@ _semactl() {
         return 0
     fi
     case $command:${#named[@]} in
-        :*)
-            _semactl_offer run borrow return keepalive register inspect resize holders who watch revoke delete \
-                new ping pools completion
+        :* | help:0)
+            _semactl_offer run borrow return keepalive register inspect resize holders who history stats callbacks watch \
+                revoke slot delete new ping pools backup dispatch completion help
             ;;
         run:0) _semactl_offer_pool ;;
         run:*)
@@ -214,12 +225,24 @@ _semactl() {
             _semactl_offer_pool --
             [[ ${#named[@]} != 1 || -n $marked || -z $typed || $typed == *:* ]] || _semactl_generate '' -c
             ;;
-        borrow:0 | return:0 | keepalive:0 | register:0 | inspect:0 | resize:0 | holders:0 | who:0 | watch:0 | \
-            revoke:0 | delete:0)
+        borrow:0 | return:0 | keepalive:0 | register:0 | inspect:0 | resize:0 | holders:0 | who:0 | history:0 | \
+            stats:0 | callbacks:0 | watch:0 | revoke:0 | slot:0 | delete:0)
             _semactl_offer_pool
             ;;
         return:1 | keepalive:1) _semactl_offer_reference '' env:SEMA_LEASE ;;
         resize:1) _semactl_offer +1 -1 ;;
+        slot:2) _semactl_offer out in ;;
+        backup:0)
+            mapfile -t COMPREPLY < <(compgen -f -- "$typed")
+            compopt -o filenames 2> /dev/null
+            ;;
+        dispatch:*)
+            ((${#named[@]} > 0)) || _semactl_offer stop keepalive status drain
+            case ${#named[@]}:${named[0]} in
+                1:stop | 1:keepalive) ;;
+                0:* | 1:status | 1:drain | 2:stop | 2:keepalive) _semactl_generate '' -f ;;
+            esac
+            ;;
         completion:0) _semactl_offer bash zsh fish ;;
     esac
     return 0

@@ -75,8 +75,8 @@ _semactl_run() {
                 begin=i+1
                 break
                 ;;
-            --server | --config | --output | --ttl | --wait | --slots | --priority | --holder | -I | -E | \
-                --conflict-exit-code | --kill-after | --grace | --on-lost | --teardown | --fallback)
+            --server | --cacert | --cert | --key | --config | --output | --ttl | --wait | --slots | --priority | --holder | -I | -E | \
+                --conflict-exit-code | --kill-after | --grace | --on-lost | --teardown | --fallback | --lease)
                 i+=1
                 ;;
             -?*) ;;
@@ -104,6 +104,7 @@ _semactl_run() {
     _arguments $semactl_global \
         '--ttl=[how long the slot stays lent if this machine dies]:time' \
         '--wait=[how long to wait for a slot]:time' \
+        '--lease=[borrow nothing, and run under this lease]:lease:_semactl_reference' \
         '--slots=[how many slots of each pool, all or none]:number' \
         '--priority=[a higher number is served first]:number' \
         '--holder=[what the holder is called]:name' \
@@ -121,6 +122,10 @@ _semactl_run() {
         '*:pool:_semactl_pool_or_command'
 }
 
+_semactl_dispatch() {
+    _alternative 'actions:action:(stop keepalive status drain)' 'files:file:_files'
+}
+
 _semactl() {
     local curcontext=$curcontext context state line
     typeset -A opt_args
@@ -128,6 +133,9 @@ _semactl() {
     semactl_words=("${(@)words[1,CURRENT-1]}")
     semactl_global=(
         '--server=[the server]:URL:(http\:// https\:// unix\:/)'
+        '--cacert=[the authorities to trust]:file:_files'
+        '--cert=[the certificate to show]:file:_files'
+        "--key=[the certificate's key]:file:_files"
         '--config=[the configuration file]:file:_files'
         '--output=[how results are printed]:form:(text json)'
         '(-q --quiet -v --verbose)'{-q,--quiet}'[say nothing but errors]'
@@ -145,13 +153,20 @@ _semactl() {
         'resize:change how many slots a pool has by so many'
         'holders:print the holders of slots and the waiters'
         'who:print the holders of slots and the waiters'
+        'history:print who had the slots of a pool'
+        'stats:print how a pool was used, and what more slots would do'
+        'callbacks:print who is to be called, or cancel that'
         'watch:show the holders and the waiters, as they change'
         'revoke:take a slot from its holder'
+        'slot:take a slot out of service, or put it back'
         'delete:delete a pool with all its leases'
         'new:make a pool with a fresh UUID and print that'
         'ping:check that the server answers'
         'pools:print all pools of the server, for its administrator'
+        'backup:copy all that the server keeps into a file, for its administrator'
+        'dispatch:keep the slots of a pool busy with tasks from sources of work'
         'completion:print the completion script for a shell'
+        'help:print this help, or that of a command'
     )
 
     _arguments -C -A '-*' $semactl_global '1:command:->command' '*::argument:->argument' && return
@@ -168,11 +183,15 @@ _semactl() {
                     _arguments $semactl_global \
                         '--ttl=[how long the slot is held]:time' \
                         '--wait=[how long to wait for a slot]:time' \
-                        '--lease=[the UUID that the lease is to have]:lease' \
+                        '--lease=[the UUID that the lease is to have]:lease:_semactl_reference' \
                         '--slots=[how many slots, all or none]:number' \
                         '--priority=[a higher number is served first]:number' \
                         '--holder=[what the borrower is called]:name' \
                         '--holder-url=[a link that is shown with it]:URL' \
+                        '--callback=[who is called once there is a slot]:URL:(https\://)' \
+                        '*--callback-header=[a header of that call]:header' \
+                        '--callback-body=[JSON that is sent along]:JSON' \
+                        '--callback-secret=[what it is signed with]:secret:_semactl_reference' \
                         '--shell[print lines for a shell to evaluate]' \
                         '1:pool:_semactl_pool'
                     ;;
@@ -194,25 +213,54 @@ _semactl() {
                         '--cooldown=[how long a slot rests before it is lent again]:time' \
                         '--name=[what the pool is called]:name' \
                         '--renewable=[whether leases may be kept alive]:word:(yes no)' \
+                        '--pick=[which free slot is lent]:word:(lowest idle)' \
                         '1:pool:_semactl_pool'
                     ;;
                 resize)
                     _arguments $semactl_global '1:pool:_semactl_pool' '2:number:(+1 -1)'
                     ;;
                 revoke)
-                    _arguments $semactl_global '1:pool:_semactl_pool' '2:position:'
+                    _arguments $semactl_global \
+                        '--fence=[only the lease that has this fence]:fence:' \
+                        '(-y --yes)'{-y,--yes}'[do not ask]' \
+                        '1:pool:_semactl_pool' '2:position:'
+                    ;;
+                slot)
+                    _arguments $semactl_global \
+                        '--reason=[why it is out of service]:text:' \
+                        '1:pool:_semactl_pool' '2:position:' '3:state:(out in)'
+                    ;;
+                callbacks)
+                    _arguments $semactl_global \
+                        '--cancel=[leave the queue by the lease]:lease:_semactl_reference' \
+                        '1:pool:_semactl_pool'
                     ;;
                 inspect | holders | who | watch)
                     _arguments $semactl_global '1:pool:_semactl_pool'
                     ;;
+                history)
+                    _arguments $semactl_global \
+                        '--since=[only leases that ended within this time]:time' \
+                        '--limit=[how many at the most]:number' \
+                        '--position=[only leases of this slot]:number' \
+                        '1:pool:_semactl_pool'
+                    ;;
+                stats)
+                    _arguments $semactl_global \
+                        '--since=[only what happened within this time]:time' \
+                        '--what-if[show waits with other counts too]' \
+                        '1:pool:_semactl_pool'
+                    ;;
                 delete)
                     _arguments $semactl_global \
                         '--forget[take its alias out of the configuration file]' \
+                        '(-y --yes)'{-y,--yes}'[do not ask]' \
                         '1:pool:_semactl_pool'
                     ;;
                 new)
                     _arguments $semactl_global \
                         '--count=[how many slots the pool has]:number' \
+                        '--name=[what the pool is called]:name' \
                         '--save=[save the UUID under this alias]:alias'
                     ;;
                 ping)
@@ -221,8 +269,23 @@ _semactl() {
                 pools)
                     _arguments $semactl_global '--admin-token=[the admin token]:token:_semactl_reference'
                     ;;
+                backup)
+                    _arguments $semactl_global '--admin-token=[the admin token]:token:_semactl_reference' \
+                        '1:file:_files'
+                    ;;
+                dispatch)
+                    _arguments $semactl_global \
+                        '--once[one pass, for cron]' \
+                        '--patience=[how long to wait for commands after a TERM]:time' \
+                        '--wait=[how long to try, or to wait for the tasks of a drain]:time' \
+                        '--undo[of drain, put the slots back into service]' \
+                        '1:file or action:_semactl_dispatch' '2:id or file:_files' '3:file:_files'
+                    ;;
                 completion)
                     _arguments $semactl_global '1:shell:(bash zsh fish)'
+                    ;;
+                help)
+                    _arguments $semactl_global "1:command:(${(j: :)${(@)semactl_commands%%:*}})"
                     ;;
             esac
             ;;

@@ -24,25 +24,37 @@ _semad() {
         --log-format) found=(text json) ;;
         --log-level) found=(debug info warn error off) ;;
         --store)
-            found=(sqlite: memory: redis:// rediss:// redis+unix:// redis+sentinel://)
+            found=(sqlite: memory: redis:// rediss:// redis+unix:// redis+sentinel:// postgresql://)
             if [[ $typed == "$prefix"sqlite:* ]]; then
                 mapfile -t found < <(compgen -P sqlite: -f -- "${typed#"$prefix"sqlite:}")
                 compopt -o filenames 2> /dev/null
             fi
             ;;
-        --admin-token-file | --redis-password-file)
+        --config | --admin-token-file | --redis-password-file | --tls-* | --callback-ca)
             mapfile -t found < <(compgen -f -- "${typed#"$prefix"}")
             compopt -o filenames 2> /dev/null
             ;;
         --socket-group)
             mapfile -t found < <(compgen -g -- "${typed#"$prefix"}")
             ;;
-        --listen | --socket-mode | --redis-wait-replicas | --max-* | --rejoin | --threads) return 0 ;;
+        --listen | --metrics-listen | --dashboard-listen | --socket-mode | --redis-wait-replicas | --history | --max-* | --rejoin | \
+            --threads | --callback-allow)
+            return 0
+            ;;
         *)
             [[ -z $prefix ]] || return 0
-            found=(migrate --listen --socket-mode --socket-group --store --redis-wait-replicas --redis-password-file
-                --admin-token-file --max-ttl --max-wait --max-hold --rejoin --max-count --max-pools --max-waiters
-                --max-connections --threads --log-format --log-level -h --help --version)
+            if [[ $typed != -* && " ${COMP_WORDS[*]:0:COMP_CWORD} " == *' backup '* ]]; then
+                mapfile -t COMPREPLY < <(compgen -f -- "$typed")
+                compopt -o filenames 2> /dev/null
+                return 0
+            fi
+            found=(backup check migrate pools --config --listen --socket-mode --socket-group --tls-cert --tls-key --tls-client-ca
+                --store --redis-wait-replicas --redis-password-file --admin-token-file --history --max-ttl --max-wait --max-hold
+                --max-callback-wait --rejoin --max-count --max-pools --max-waiters
+                --max-connections --threads --log-format --log-level --access-log --callback-allow --callback-ca --metrics-listen
+                --dashboard --dashboard-listen
+                -h --help --version)
+            [[ " ${COMP_WORDS[*]:0:COMP_CWORD} " != *' check '* ]] || found+=(--reload)
             ;;
     esac
     for word in "${found[@]/#/"$prefix"}"; do

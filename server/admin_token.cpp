@@ -7,10 +7,10 @@
 
 namespace sema {
 
-Expected<AdminToken> read_admin_token(const std::string& path) {
+Expected<AdminToken> read_admin_token(const std::string& path, const std::string& lead) {
     if (path.empty()) return AdminToken{};
     const auto refuse = [&](const std::string& why) {
-        return failure("cannot take the admin token from " + path + ": " + why);
+        return failure(lead + "cannot take the admin token from " + path + ": " + why);
     };
     auto secret = read_secret(path);
     if (!secret) return refuse(secret.error().message);
@@ -20,6 +20,10 @@ Expected<AdminToken> read_admin_token(const std::string& path) {
             "makes a good one)");
     }
     return AdminToken{std::move(secret->text), secret->exposed};
+}
+
+std::string exposure_of_token(const std::string& path) {
+    return path + " holds the admin token and others can read it (chmod 600 it)";
 }
 
 }  // namespace sema

@@ -16,7 +16,10 @@ struct AdminToken {
 };
 
 /// The token in the file at `path`, as read_secret() reads it; none where the path is empty. The error is one
-/// line that does not quote the file.
-Expected<AdminToken> read_admin_token(const std::string& path);
+/// line that begins with `lead` and does not quote the file.
+Expected<AdminToken> read_admin_token(const std::string& path, const std::string& lead = "");
+
+/// What to say of a token that is exposed, from the file at `path`.
+std::string exposure_of_token(const std::string& path);
 
 }  // namespace sema

@@ -3,23 +3,25 @@
 #include "common/given_text.hpp"
 #include "common/help_formatter.hpp"
 #include "common/misuse.hpp"
-#include "common/numbers.hpp"
 #include "common/version.hpp"
-#include "common/wire.hpp"
+#include "server/config_file.hpp"
+#include "server/settings.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdlib>
-#include <functional>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace sema {
 namespace {
 
-constexpr const char* default_listen = "127.0.0.1:7717";
+// Of the help.
+constexpr std::size_t semad_column_width = 26;
 
 std::string env(const char* name) {
     const char* value = std::getenv(name);
@@ -34,28 +36,6 @@ Expected<StoreOption> default_store() {
     if (const std::string state = env("XDG_STATE_HOME"); !state.empty()) return at(state + "/semad/semad.db");
     if (const std::string home = env("HOME"); !home.empty()) return at(home + "/.local/state/semad/semad.db");
     return failure("there is no HOME to keep the data in: name a file with --store sqlite:PATH");
-}
-
-Expected<StoreOption> redis_store(const std::string& url) {
-    RedisStoreOption option;
-    auto address = parse_redis_address(url);
-    if (!address) return tl::unexpected(address.error());
-    option.redis.address = std::move(*address);
-    option.password_shown = !option.redis.address.password.empty();
-    return option;
-}
-
-Expected<StoreOption> parse_store(const std::string& text) {
-    constexpr std::string_view sqlite = "sqlite:";
-    if (text == "memory:") return MemoryStoreOption{};
-    if (text.rfind(sqlite, 0) == 0 && text.size() > sqlite.size()) {
-        return SqliteStoreOption{text.substr(sqlite.size())};
-    }
-    // What begins like this may have a password further on.
-    if (is_redis_url(text)) return redis_store(text);
-    // There may be a password in it.
-    const std::string shown = text.find('@') == text.npos ? text : text.substr(0, text.find(':')) + ":...";
-    return failure("'" + shown + "' is not a store: write sqlite:PATH, memory: or redis://HOST");
 }
 
 // Empty where the variable is not set. One that is set and empty was to have something put into it.
@@ -73,32 +53,37 @@ Expected<Value> named(const char* option, Expected<Value> value) {
         [&](const Error& error) { return Error{std::string(option) + ": " + error.message}; });
 }
 
-// What other options say of a store on Redis.
-Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replicas,
-                        const std::string& password_file) {
+// A setting that is for something which another one names must not be left without it. Where that other one
+// was overridden, by a flag for a try perhaps, what only the file says is passed over.
+bool is_misplaced(const Draft& draft, const std::string& setting, const std::string& other) {
+    const Source source = draft.source_of(setting);
+    return source != Source::preset && source >= draft.source_of(other);
+}
+
+// What other settings say of a store on Redis.
+Expected<void> complete(StoreOption& store, const Draft& draft) {
     auto* redis = std::get_if<RedisStoreOption>(&store);
     if (!redis) {
-        const char* misplaced = wait_replicas            ? "--redis-wait-replicas"
-                                : !password_file.empty() ? "--redis-password-file"
-                                                         : nullptr;
-        if (!misplaced) return {};
-        return failure(std::string(misplaced) +
-                       " is for a store on Redis: name it with --store redis://HOST");
+        for (const std::string setting : {"redis-wait-replicas", "redis-password-file"}) {
+            if (is_misplaced(draft, setting, "store"))
+                return failure(draft.origins.at(setting).name +
+                               " is for a store on Redis: name it with --store redis://HOST");
+        }
+        return {};
     }
-    redis->redis.wait_replicas = wait_replicas.value_or(0);
-    redis->password_file = password_file;
-    if (redis->password_shown && !password_file.empty())
-        return failure("the password of the store is in --store and in --redis-password-file: write it once");
+    redis->redis.wait_replicas = draft.redis_wait_replicas.value_or(0);
     std::string& password = redis->redis.address.password;
-    if (password.empty() && password_file.empty()) {
+    if (password.empty()) redis->password_file = draft.redis_password_file;
+    if (password.empty() && redis->password_file.empty()) {
         auto found = password_in("SEMAD_REDIS_PASSWORD");
         if (!found) return tl::unexpected(found.error());
         password = *std::move(found);
     }
-    if (!redis->redis.address.user.empty() && password.empty() && password_file.empty()) {
-        return failure(
-            "--store names a user without a password: give that in --redis-password-file or "
-            "SEMAD_REDIS_PASSWORD");
+    if (!redis->redis.address.user.empty() && password.empty() && redis->password_file.empty()) {
+        const bool is_set = draft.source_of("store") != Source::preset;
+        return failure((is_set ? draft.origins.at("store").name : "--store") +
+                       " names a user without a password: give that in --redis-password-file or "
+                       "SEMAD_REDIS_PASSWORD");
     }
     if (redis->redis.address.way == RedisAddress::Way::sentinel) {
         auto found = password_in("SEMAD_REDIS_SENTINEL_PASSWORD");
@@ -108,57 +93,266 @@ Expected<void> complete(StoreOption& store, std::optional<unsigned> wait_replica
     return {};
 }
 
-Expected<http::SocketAccess> socket_access(const std::optional<std::string>& mode,
-                                           const std::optional<std::string>& group,
-                                           const std::vector<http::ListenAddress>& listen) {
-    const char* const given = mode ? "--socket-mode" : group ? "--socket-group" : nullptr;
-    const bool has_socket = std::any_of(listen.begin(), listen.end(), [](const http::ListenAddress& address) {
+bool has_password(const StoreOption& store) {
+    if (const auto* redis = std::get_if<RedisStoreOption>(&store))
+        return !redis->redis.address.password.empty();
+    const auto* postgresql = std::get_if<PostgresqlStoreOption>(&store);
+    return postgresql && postgresql->postgresql.address.has_password;
+}
+
+// Notes whether the password that the store's address has is on the command line.
+void note_password(StoreOption& store, bool is_shown) {
+    std::visit(
+        [&](auto& option) {
+            if constexpr (requires { option.password_shown; }) option.password_shown = is_shown;
+        },
+        store);
+}
+
+void warn_of_exposure(Draft& draft, const std::string& file, const std::string& secret, const char* advice) {
+    draft.options.warnings.push_back(file + " holds " + secret + " and others can read it (" + advice + ")");
+}
+
+Expected<void> complete_store(Draft& draft, const ConfigFile& file) {
+    if (!draft.store) {
+        auto preset = default_store();
+        if (!preset) return tl::unexpected(preset.error());
+        draft.store = std::move(*preset);
+    }
+    if (has_password(*draft.store)) {
+        if (is_misplaced(draft, "redis-password-file", "store"))
+            return failure(draft.origins.at("redis-password-file").name +
+                           ": the password of the store is in " + draft.origins.at("store").name +
+                           " too: write it once");
+        note_password(*draft.store, draft.source_of("store") == Source::flag);
+        if (draft.source_of("store") == Source::file && file.is_exposed)
+            warn_of_exposure(draft, draft.options.config_file, "the password of the store",
+                             "keep that in a file of its own");
+    }
+    if (auto completed = complete(*draft.store, draft); !completed) return completed;
+    draft.options.store = std::move(*draft.store);
+    return {};
+}
+
+// Where a person chooses another value: the option, the variable, or the key and its place in the file.
+std::string place_to_change(const Draft& draft, const std::string& setting) {
+    const auto origin = draft.origins.find(setting);
+    if (origin == draft.origins.end()) return "--" + setting;
+    const std::string& name = origin->second.name;
+    if (origin->second.source != Source::file) return name;
+    const auto key = name.rfind(": ") + 2;
+    return name.substr(key) + " in " + name.substr(0, key - 2);
+}
+
+void name_settings_of_addresses(Draft& draft) {
+    const auto name = [&](http::ListenAddress& address, const std::string& setting) {
+        std::visit([&](auto& any) { any.setting = place_to_change(draft, setting); }, address);
+    };
+    Options& options = draft.options;
+    for (http::ListenAddress& address : options.listen)
+        name(address, "listen");
+    if (options.metrics_listen) name(*options.metrics_listen, "metrics-listen");
+    if (options.dashboard_listen) name(*options.dashboard_listen, "dashboard-listen");
+}
+
+Expected<void> complete_sockets(Draft& draft) {
+    const auto is_socket = [](const http::ListenAddress& address) {
         return std::holds_alternative<http::UnixAddress>(address);
-    });
-    if (given && !has_socket)
-        return failure(std::string(given) + " is for a Unix socket: name one with --listen unix:/PATH");
-    http::SocketAccess access;
-    if (mode) {
-        const auto parsed = http::parse_socket_mode(*mode);
-        if (!parsed) return failure("--socket-mode: " + parsed.error().message);
-        access.mode = *parsed;
-    }
-    if (group) {
-        const auto found = http::find_group(*group);
-        if (!found) return failure("--socket-group: " + found.error().message);
-        access.group = *found;
-    }
-    return access;
-}
-
-std::string is_positive_duration(const std::string& text) {
-    const auto duration = parse_duration(text);
-    if (!duration) return duration.error().message;
-    return *duration > Duration::zero() ? "" : "must be longer than 0";
-}
-
-std::string is_duration(const std::string& text) {
-    const auto duration = parse_duration(text);
-    return duration ? "" : duration.error().message;
-}
-
-// A check for the parser: it wants to know why a text is no such number.
-std::function<std::string(const std::string&)> is_number(std::int64_t least, std::int64_t most) {
-    return [least, most](const std::string& text) {
-        const auto number = parse_number(text, {least, most});
-        return number ? std::string() : number.error().message;
     };
+    const Options& options = draft.options;
+    bool has_socket = std::any_of(options.listen.begin(), options.listen.end(), is_socket);
+    for (const auto& more : {options.metrics_listen, options.dashboard_listen})
+        has_socket = has_socket || (more && is_socket(*more));
+    for (const std::string setting : {"socket-mode", "socket-group"}) {
+        if (!has_socket && is_misplaced(draft, setting, "listen"))
+            return failure(draft.origins.at(setting).name +
+                           " is for a Unix socket: name one with --listen unix:/PATH");
+    }
+    draft.options.socket_access = {draft.socket_mode, draft.socket_group};
+    name_settings_of_addresses(draft);
+    return {};
 }
 
-std::function<std::string(const std::string&)> is_one_of(std::vector<std::string> words) {
-    return [words = std::move(words)](const std::string& text) {
-        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
-        return "'" + text + "' is not " + alternatives(words);
+// What errors begin with that are about a file which the configuration file names.
+std::string lead_of(const Draft& draft, const std::string& setting) {
+    return draft.source_of(setting) == Source::file ? draft.origins.at(setting).name + ": " : "";
+}
+
+Expected<void> complete_tls(Draft& draft) {
+    http::TlsFiles& files = draft.options.tls;
+    if (files == http::TlsFiles{}) return {};
+    files.leads = {lead_of(draft, "tls-cert"), lead_of(draft, "tls-key"), lead_of(draft, "tls-client-ca")};
+    if (!files.certificate.empty() && !files.key.empty()) return {};
+    const char* const given = !files.key.empty()           ? "tls-key"
+                              : !files.certificate.empty() ? "tls-cert"
+                                                           : "tls-client-ca";
+    return failure(draft.origins.at(given).name + " needs " +
+                   (files.certificate.empty() ? "--tls-cert" : "--tls-key") + " too");
+}
+
+Expected<void> take(Draft& draft, const ServerSetting& setting, Origin origin,
+                    const std::vector<std::string>& texts) {
+    if (auto read = setting.value.read(texts, draft); !read)
+        return failure(origin.name + ": " + read.error().message);
+    draft.origins[setting.name] = std::move(origin);
+    if (setting.on_reload == OnReload::kept) draft.options.kept[setting.name] = texts;
+    return {};
+}
+
+Expected<void> take_file(Draft& draft, const ConfigFile& file) {
+    for (const ConfigFile::Value& value : file.values) {
+        if (auto taken = take(draft, *value.setting, {Source::file, value.place}, value.texts); !taken)
+            return taken;
+    }
+    return {};
+}
+
+// Of a list, the entries stand between commas.
+std::vector<std::string> parted(const std::string& text) {
+    std::vector<std::string> parts;
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find(',', begin), text.size());
+        parts.emplace_back(trimmed(std::string_view(text).substr(begin, end - begin)));
+        begin = end + 1;
+    }
+    return parts;
+}
+
+Expected<void> take_environment(Draft& draft) {
+    for (const ServerSetting& setting : server_settings()) {
+        const auto text = environment_value(setting.variable());
+        if (!text) continue;
+        const auto texts =
+            setting.value.kind == ValueKind::texts ? parted(*text) : std::vector<std::string>{*text};
+        if (auto taken = take(draft, setting, {Source::environment, setting.variable()}, texts); !taken)
+            return taken;
+    }
+    return {};
+}
+
+// The options of the settings, as they are typed.
+class Flags {
+  public:
+    explicit Flags(CLI::App& app) {
+        for (const ServerSetting& setting : server_settings())
+            add(app, setting, typed_.emplace_back());
+    }
+
+    Expected<void> take(Draft& draft) const {
+        auto typed = typed_.begin();
+        for (const ServerSetting& setting : server_settings()) {
+            const auto& [option, one, many] = *typed++;
+            if (option->count() == 0) continue;
+            const auto& texts = setting.value.kind == ValueKind::texts ? many : std::vector<std::string>{one};
+            if (auto taken = sema::take(draft, setting, {Source::flag, "--" + setting.name}, texts); !taken)
+                return taken;
+        }
+        return {};
+    }
+
+  private:
+    struct Typed {
+        CLI::Option* option = nullptr;
+        std::string one;
+        std::vector<std::string> many;
     };
+
+    static void add(CLI::App& app, const ServerSetting& setting, Typed& typed) {
+        const std::string flag = "--" + setting.name;
+        if (setting.value.kind == ValueKind::yes_or_no) {
+            typed.option = app.add_flag(flag, typed.one, setting.help);
+            return;
+        }
+        typed.option = setting.value.kind == ValueKind::texts
+                           ? app.add_option(flag, typed.many, setting.help)->allow_extra_args(false)
+                           : app.add_option(flag, typed.one, setting.help);
+        typed.option->type_name(setting.placeholder);
+    }
+
+    /// The parser keeps pointers into it.
+    std::deque<Typed> typed_;
+};
+
+// `is_check`: it is no more than a warning that the id of a pool could not be read here.
+Expected<void> complete_pools(Draft& draft, ConfigFile file, bool is_check) {
+    for (const DeclaredPool& pool : file.pools) {
+        if (pool.unread_id.empty()) continue;
+        if (!is_check) return failure(pool.unread_id);
+        draft.options.warnings.push_back(pool.unread_id + " (it was not checked)");
+    }
+    for (const DeclaredPool& pool : file.pools) {
+        if (pool.count > draft.options.limits.max_count)
+            return failure(pool.count_place + ": " + std::to_string(pool.count) +
+                           " is more than --max-count allows (" +
+                           std::to_string(draft.options.limits.max_count) + ")");
+    }
+    // A configuration file that others cannot read is one that a service with a user of its own cannot read.
+    if (file.has_ids && file.is_exposed)
+        warn_of_exposure(draft, draft.options.config_file, "pools' UUIDs", "keep them in files: id-file");
+    for (const DeclaredPool& pool : file.pools) {
+        if (!pool.exposed_id_file.empty())
+            warn_of_exposure(draft, pool.exposed_id_file, "a pool's UUID",
+                             "chmod 600 it; LoadCredential= hands it to a service");
+    }
+    draft.options.pools = std::move(file.pools);
+    return {};
 }
 
-std::string is_path(const std::string& path) {
-    return path.empty() ? "needs a file" : "";
+using Names = std::vector<std::string>;
+
+/// Lists those of semad's own options that a command heeds.
+class CommandHelp : public HelpFormatter {
+  public:
+    /// `heeded`: empty for all.
+    CommandHelp(const CLI::App& semad, Names heeded) : semad_(semad), heeded_(std::move(heeded)) {
+        column_width(semad_column_width);
+    }
+
+    std::string make_group(std::string group, bool is_positional,
+                           std::vector<const CLI::Option*> options) const override {
+        const auto is_heeded = [this](const CLI::Option* option) {
+            const Names& names = option->get_lnames();
+            if (heeded_.empty()) return names != Names{"help"} && names != Names{"version"};
+            return std::find_first_of(names.begin(), names.end(), heeded_.begin(), heeded_.end()) !=
+                   names.end();
+        };
+        if (!is_positional) {
+            const auto more = semad_.get_options(is_heeded);
+            options.insert(options.end(), more.begin(), more.end());
+        }
+        return HelpFormatter::make_group(std::move(group), is_positional, std::move(options));
+    }
+
+  private:
+    const CLI::App& semad_;
+    const Names heeded_;
+};
+
+CLI::App& add_command(CLI::App& app, const char* name, const char* what, Names heeded) {
+    CLI::App& command = *app.add_subcommand(name, what);
+    command.formatter(std::make_shared<CommandHelp>(app, std::move(heeded)));
+    // The options stand behind it, too.
+    command.fallthrough();
+    return command;
+}
+
+Expected<MigrateOptions> migrate_options(const Draft& draft, const std::string& from, const std::string& to) {
+    if (draft.source_of("store") == Source::flag)
+        return failure("semad migrate takes two stores, and no --store");
+    auto source = named("FROM", parse_store(from));
+    if (!source) return tl::unexpected(source.error());
+    auto target = named("TO", parse_store(to));
+    if (!target) return tl::unexpected(target.error());
+    if (describe(*source) == describe(*target))
+        return failure("semad migrate takes two stores, and both are " + describe(*source));
+    for (StoreOption* each : {&*source, &*target}) {
+        if (std::holds_alternative<MemoryStoreOption>(*each))
+            return failure("memory: is gone when semad ends: migrate from and to stores that stay");
+        note_password(*each, has_password(*each));
+        if (!std::holds_alternative<RedisStoreOption>(*each)) continue;
+        if (auto completed = complete(*each, draft); !completed) return tl::unexpected(completed.error());
+    }
+    return MigrateOptions{std::move(*source), std::move(*target), draft.options.limits.pool.rejoin};
 }
 
 // A word that stands where none belongs may be a store with its password.
@@ -180,106 +374,43 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc, const char* const* argv) {
-    Options options;
-    std::vector<std::string> listen = {default_listen};
-    std::optional<std::string> socket_mode;
-    std::optional<std::string> socket_group;
-    std::string store;
-    std::optional<unsigned> redis_wait_replicas;
-    std::string redis_password_file;
-    std::string log_format = "text";
-    std::string max_ttl = "1d";
-    std::string max_wait = "5m";
-    std::string max_hold;
-    std::string rejoin = "15s";
-
-    const auto is_limit = is_number(0, 1'000'000'000);
-
+Expected<Parsed> parse_options(int argc, const char* const* argv) {
     CLI::App app("Lends numbered slots of pools for a bounded time, over HTTP.", "semad");
     app.set_version_flag("--version", std::string("semad ") + version, "Print the version and exit");
     app.set_help_flag("-h,--help", "Print this help and exit");
     app.formatter(std::make_shared<HelpFormatter>());
-    app.get_formatter()->column_width(26);
+    app.get_formatter()->column_width(semad_column_width);
 
-    app.add_option("--listen", listen,
-                   "HOST:PORT or unix:/PATH to listen on; may be repeated (127.0.0.1:7717)")
-        ->type_name("ADDRESS")
-        ->allow_extra_args(false);
-    app.add_option("--socket-mode", socket_mode,
-                   "Who may use the Unix sockets: the mode of their files, as 0660 (what the umask leaves)")
-        ->type_name("MODE");
-    app.add_option("--socket-group", socket_group, "The group of the Unix sockets' files (semad's own)")
-        ->type_name("GROUP");
-    app.add_option("--store", store,
-                   "Where pools are kept: sqlite:PATH, memory:, redis://HOST (sqlite: in your state folder)")
-        ->type_name("STORE");
-    app.add_option("--redis-wait-replicas", redis_wait_replicas,
-                   "On how many replicas of that Redis a change is before it is answered (0)")
-        ->type_name("N")
-        ->check(is_number(0, 100));
-    app.add_option("--redis-password-file", redis_password_file,
-                   "A file whose first line is the password for that Redis (none)")
-        ->type_name("FILE")
-        ->check(is_path);
-    app.add_option("--admin-token-file", options.admin_token_file,
-                   "A file whose first line is the token with which all pools can be listed (nobody can)")
-        ->type_name("FILE")
-        ->check(is_path);
-    app.add_option("--max-ttl", max_ttl, "The longest lease; a longer ttl is cut to it (1d)")
-        ->type_name("T")
-        ->check(is_positive_duration);
-    app.add_option("--max-wait", max_wait, "The longest wait of one borrow; a longer one is cut to it (5m)")
-        ->type_name("T")
-        ->check(is_duration);
-    app.add_option("--max-hold", max_hold, "The longest life of a lease that is kept alive (no limit)")
-        ->type_name("T")
-        ->check(is_positive_duration);
-    app.add_option("--rejoin", rejoin,
-                   "How long a borrower that lost its connection may come back to its place (15s)")
-        ->type_name("T")
-        ->check(is_duration);
-    app.add_option("--max-count", options.limits.max_count, "The most slots a pool may have (1000)")
-        ->type_name("N")
-        ->check(is_number(0, wire::largest_count));
-    app.add_option("--max-pools", options.limits.max_pools, "The most pools there may be (200000)")
-        ->check(is_limit)
-        ->type_name("N");
-    app.add_option("--max-waiters", options.limits.max_waiters,
-                   "The most borrows that may wait at a time (100000)")
-        ->check(is_limit)
-        ->type_name("N");
-    app.add_option("--max-connections", options.max_connections,
-                   "The most connections at a time (as many as file descriptors allow)")
-        ->check(is_limit)
-        ->type_name("N");
-    app.add_option("--threads", options.threads, "Threads that serve connections (one per two processors)")
-        ->type_name("N")
-        ->check(is_number(0, 1024));
-    app.add_option("--log-format", log_format, "How the log on stderr is written: text or json (text)")
-        ->type_name("FORM")
-        ->check(is_one_of({"text", "json"}));
-    app.add_option("--log-level", options.log_level,
-                   "What is logged at least: debug, info, warn, error or off (info)")
-        ->type_name("LEVEL")
-        ->check(is_one_of({"debug", "info", "warn", "error", "off"}));
+    std::optional<std::string> config;
+    app.add_option("--config", config, "A file with the settings that no option gives (none)")
+        ->type_name("FILE");
+    const Flags flags(app);
     std::string from;
     std::string to;
-    CLI::App& migrate = *app.add_subcommand(
-        "migrate", "Copy all pools and their live leases from one store to another that is empty");
-    migrate.formatter(std::make_shared<HelpFormatter>());
-    migrate.fallthrough();
+    CLI::App& check = add_command(app, "check", "Say what would be wrong with the same options", {});
+    bool for_reload = false;
+    check.add_flag("--reload", for_reload, "Leave out the store, which a reload does not open");
+    CLI::App& pools = add_command(app, "pools", "Print the pools that the configuration declares",
+                                  {"config", "store", "redis-password-file"});
+    CLI::App& migrate = add_command(app, "migrate", "Copy all pools and live leases to an empty store",
+                                    {"redis-wait-replicas", "redis-password-file", "rejoin"});
     migrate.add_option("FROM", from, "The store to read; no semad may use it meanwhile")->required();
     migrate.add_option("TO", to, "The store to fill; it must have no pools")->required();
+    BackupOptions backup_options;
+    CLI::App& backup =
+        add_command(app, "backup", "Copy a store that no semad uses into a file", {"config", "store"});
+    backup.add_option("FILE", backup_options.file, "The file to write")->required();
     app.footer(
-        "A time T is 90, 1.5, 30s, 5m, 1h30m or 1d.\n\n"
-        "Example: serve this machine's network, and lend nothing for longer than four hours\n"
+        "A time T is 90, 1.5, 30s, 5m, 1h30m or 1d. What no option says is taken from the environment, "
+        "as SEMAD_MAX_TTL for --max-ttl, and then from the file of --config: see semad.toml(5).\n\n"
+        "Example: serve this machine's network, with leases of four hours at the most\n"
         "  semad --listen 0.0.0.0:7717 --max-ttl 4h");
 
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-        return Printed{migrate.parsed() ? migrate.help("semad") : app.help()};
+        const auto chosen = app.get_subcommands();
+        return Printed{chosen.empty() ? app.help() : chosen.front()->help("semad")};
     } catch (const CLI::CallForVersion&) {
         return Printed{std::string("semad ") + version + "\n"};
     } catch (const CLI::ParseError& error) {
@@ -287,50 +418,48 @@ Expected<std::variant<Options, MigrateOptions, Printed>> parse_options(int argc,
         return failure(one_line(without_passwords(Misuse(app, words).describe(error))));
     }
 
-    options.log_format = log_format == "json" ? LogFormat::json : LogFormat::text;
-    options.limits.max_ttl = parse_duration(max_ttl).value();
-    options.limits.max_wait = parse_duration(max_wait).value();
-    options.limits.pool.rejoin = parse_duration(rejoin).value();
-    if (!max_hold.empty()) options.limits.pool.max_hold = parse_duration(max_hold).value();
-    for (const std::string& text : listen) {
-        auto address = named("--listen", http::parse_listen_address(text));
-        if (!address) return tl::unexpected(address.error());
-        options.listen.push_back(std::move(*address));
+    Draft draft;
+    const std::string file_name = config ? "--config" : "SEMAD_CONFIG";
+    // A migration reads no configuration file, not even the one that the environment names.
+    if (!config && !migrate.parsed()) config = environment_value("SEMAD_CONFIG");
+    ConfigFile file;
+    if (config) {
+        if (migrate.parsed()) return failure("semad migrate takes no --config");
+        if (config->empty()) return failure(file_name + ": needs a file");
+        auto read = read_config_file(*config);
+        if (!read) return tl::unexpected(read.error());
+        file = std::move(*read);
+        draft.options.config_file = *config;
     }
-    auto access = socket_access(socket_mode, socket_group, options.listen);
-    if (!access) return tl::unexpected(access.error());
-    options.socket_access = *access;
+    if (auto taken = take_file(draft, file); !taken) return tl::unexpected(taken.error());
+    if (auto taken = take_environment(draft); !taken) return tl::unexpected(taken.error());
+    if (auto taken = flags.take(draft); !taken) return tl::unexpected(taken.error());
     if (migrate.parsed()) {
-        if (!store.empty()) return failure("semad migrate takes two stores, and no --store");
-        auto source = named("FROM", parse_store(from));
-        if (!source) return tl::unexpected(source.error());
-        auto target = named("TO", parse_store(to));
-        if (!target) return tl::unexpected(target.error());
-        if (describe(*source) == describe(*target))
-            return failure("semad migrate takes two stores, and both are " + describe(*source));
-        for (StoreOption* each : {&*source, &*target}) {
-            if (std::holds_alternative<MemoryStoreOption>(*each))
-                return failure("memory: is gone when semad ends: migrate from and to stores that stay");
-            const auto* redis = std::get_if<RedisStoreOption>(each);
-            if (!redis) continue;
-            // Of two, one may have its password in its URL.
-            const std::string& file = redis->password_shown ? "" : redis_password_file;
-            if (auto completed = complete(*each, redis_wait_replicas, file); !completed)
-                return tl::unexpected(completed.error());
-        }
-        return MigrateOptions{std::move(*source), std::move(*target), options.limits.pool.rejoin};
+        auto migration = migrate_options(draft, from, to);
+        if (!migration) return tl::unexpected(migration.error());
+        return std::move(*migration);
     }
-    auto parsed = store.empty() ? default_store() : named("--store", parse_store(store));
-    if (!parsed) return tl::unexpected(parsed.error());
-    options.store = std::move(*parsed);
-    if (auto completed = complete(options.store, redis_wait_replicas, redis_password_file); !completed)
+    if (auto completed = complete_sockets(draft); !completed) return tl::unexpected(completed.error());
+    if (auto completed = complete_tls(draft); !completed) return tl::unexpected(completed.error());
+    draft.options.admin_token_lead = lead_of(draft, "admin-token-file");
+    draft.options.callback_authorities_lead = lead_of(draft, "callback-ca");
+    if (auto completed = complete_store(draft, file); !completed) return tl::unexpected(completed.error());
+    if (auto completed = complete_pools(draft, std::move(file), check.parsed()); !completed)
         return tl::unexpected(completed.error());
-    return options;
+    if (check.parsed()) return CheckOptions{std::move(draft.options), for_reload};
+    if (pools.parsed()) return PoolsOptions{std::move(draft.options)};
+    if (backup.parsed()) {
+        backup_options.store = std::move(draft.options.store);
+        return backup_options;
+    }
+    return std::move(draft.options);
 }
 
 std::string describe(const StoreOption& store) {
     if (const auto* sqlite = std::get_if<SqliteStoreOption>(&store)) return "sqlite:" + sqlite->path;
     if (const auto* redis = std::get_if<RedisStoreOption>(&store)) return describe(redis->redis.address);
+    if (const auto* postgresql = std::get_if<PostgresqlStoreOption>(&store))
+        return describe(postgresql->postgresql.address);
     return "memory:";
 }
 

@@ -18,4 +18,11 @@ struct Secret {
 /// not seen. The error is the reason alone, which does not quote the file.
 Expected<Secret> read_secret(const std::string& path);
 
+/// Whether the file at `path` is a credential of systemd's that this process cannot read: the service has it
+/// for itself alone.
+bool is_credential_of_another(const std::string& path);
+
+/// Whether the file at `path`, which holds a secret, is `exposed` as above. False where there is none.
+bool is_exposed(const std::string& path);
+
 }  // namespace sema

@@ -15,7 +15,15 @@ struct Timeline {
     using duration = Duration;
     using time_point = std::chrono::time_point<Timeline, Duration>;
     static constexpr bool is_steady = true;
+
+    /// Later than any other time: a deadline that is never reached.
+    static const time_point never;
+    /// Earlier than any other time: a deadline that has passed.
+    static const time_point long_ago;
 };
+
+inline constexpr Timeline::time_point Timeline::never = time_point::max();
+inline constexpr Timeline::time_point Timeline::long_ago = time_point::min();
 
 using TimePoint = Timeline::time_point;
 

@@ -1,6 +1,5 @@
 #include "cli/commands/commands.hpp"
 #include "cli/completions.hpp"
-#include "cli/exit_status.hpp"
 
 #include <memory>
 
@@ -15,9 +14,7 @@ int run_completion(const CompletionOptions& options, Console& console) {
     const char* script = options.shell == "bash"  ? completions::bash
                          : options.shell == "zsh" ? completions::zsh
                                                   : completions::fish;
-    if (console.print(script)) return exit_status::done;
-    console.error("cannot write to the standard output");
-    return exit_status::failed;
+    return print_result(console, script);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct HoldersOptions {
 };
 
 std::string render(const wire::PoolDetails& view, const PoolRef& pool, const Console& console) {
-    if (console.output() == Output::json) return wire::to_json(view) + "\n";
+    if (console.output() == Output::json) return json_line(wire::to_json(view));
     TableLayout layout;
     if (const auto terminal = console.terminal()) {
         layout.links = TableLayout::Links::hyperlink;
@@ -43,7 +43,7 @@ int run_holders(const HoldersOptions& options, Session& session) {
 
 void setup_holders(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<HoldersOptions>();
-    CLI::App& command = add_command(app, "holders", "Print who holds a pool's slots and who waits for one",
+    CLI::App& command = add_command(app, "holders", "Print who holds a pool's slots, and who waits",
                                     "On a terminal, a name whose holder gave a link is one.\n\n"
                                     "Example: who keeps us waiting?\n"
                                     "  semactl who vsim");

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "cli/backoff.hpp"
 #include "cli/session.hpp"
+#include "client/backoff.hpp"
 
 #include <poll.h>
 
@@ -26,19 +26,22 @@ auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
     for (bool is_said = false;; is_said = true) {
         const Duration left = end - BootClock::now();
         auto answer = call(wait > 0s ? std::clamp<Duration>(left, 1s, 5s) : usual_call);
-        Duration pause = std::min<Duration>(backoff.next(), 1s);
         std::optional<std::string> trouble;
+        std::optional<Duration> asked_for;
         if (const auto* busy = std::get_if<Busy>(&answer)) {
             trouble = predicate(*busy);
-            pause = std::max(pause, busy->retry_after.value_or(0s));
+            asked_for = busy->retry_after;
         } else if (const auto* away = std::get_if<Unreachable>(&answer)) {
             trouble = predicate(*away);
-            pause = std::max(pause, away->retry_after.value_or(0s));
+            asked_for = away->retry_after;
         }
-        if (!trouble || BootClock::now() + pause >= end) return answer;
+        if (!trouble) return answer;
+        const Moment now = BootClock::now();
+        const Duration pause = backoff.next(asked_for, std::min<Duration>(end - now, 3s), 100ms);
+        if (now + pause >= end) return answer;
         if (!is_said)
             session.console.note(pool.name + ": " + session.client.server().name + " " + *trouble +
-                                 " (trying again, for " + describe(wait) + " at most)");
+                                 " (trying again for up to " + describe(wait) + ")");
         poll(nullptr, 0, static_cast<int>(pause / 1ms));
     }
 }

@@ -20,7 +20,7 @@ struct KeepaliveOptions {
 int report(Session& session, const PoolRef& pool, const wire::Renewed& answer) {
     const bool json = session.console.output() == Output::json;
     if (!answer.lease) note_not_held(session, pool, "not renewed");
-    const std::string text = json           ? wire::to_json(answer) + "\n"
+    const std::string text = json           ? json_line(wire::to_json(answer))
                              : answer.lease ? render(*answer.lease, Output::text)
                                             : "";
     const int status = print_result(session, text);

@@ -10,6 +10,7 @@ namespace {
 
 struct NewOptions {
     unsigned count = 1;
+    SettingsChange settings;
     std::string save;
 };
 
@@ -40,7 +41,10 @@ int run_new(const NewOptions& options, Session& session) {
         if (!is_alias_name(options.save)) return refuse("--save: a name is made of letters, digits, - and _");
         if (session.config.path.empty())
             return refuse("--save: there is no place for a configuration file (give --config, or set HOME)");
-        if (!session.config.unreadable.empty()) return refuse("--save: " + session.config.unreadable);
+        if (!session.config.unreadable.empty())
+            return refuse("--save: " + (session.config.is_unreadable_said
+                                            ? session.config.path.string() + " cannot be read"
+                                            : session.config.unreadable));
         if (session.config.pools.count(options.save) != 0)
             return refuse(options.save + ": " + session.config.path.string() +
                           " has a pool of that name already (semactl delete " + options.save +
@@ -51,13 +55,14 @@ int run_new(const NewOptions& options, Session& session) {
     const PoolRef pool{.id = PoolId::random(),
                        .name = saved ? options.save : "the new pool",
                        .argument = saved ? options.save : "POOL"};
-    return std::visit(Overloaded{[&](const wire::PoolState& state) {
-                                     const int status = save_and_print(options, session, state);
-                                     if (status == exit_status::done) note_if_empty(session, pool, state);
-                                     return status;
-                                 },
-                                 [&](const auto& trouble) { return explain(session, pool, trouble); }},
-                      session.client.register_pool(pool.id, {options.count}));
+    return std::visit(
+        Overloaded{[&](const wire::PoolState& state) {
+                       const int status = save_and_print(options, session, state);
+                       if (status == exit_status::done) note_if_empty(session, pool, state);
+                       return status;
+                   },
+                   [&](const auto& trouble) { return explain(session, pool, trouble); }},
+        session.client.register_pool(pool.id, {.count = options.count, .settings = options.settings}));
 }
 
 }  // namespace
@@ -70,6 +75,7 @@ void setup_new(CLI::App& app, Invocation& chosen) {
                                     "  semactl new --count 4 --save vsim");
     add_number(command, "--count", options->count, "How many slots the pool has (1)",
                {0, wire::largest_count});
+    add_optional_text(command, "--name", options->settings.name, "S", "What the pool is called, for people");
     add_text(command, "--save", options->save, "NAME",
              "Save the UUID in the configuration file, under this alias");
     on_chosen(command, [options, &chosen] {

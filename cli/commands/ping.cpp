@@ -13,9 +13,8 @@ std::string render(const std::string& server, const std::string& version, Durati
                    Output output) {
     const double ms = std::chrono::duration<double, std::milli>(round_trip).count();
     if (output == Output::json) {
-        return nlohmann::ordered_json{{"server", server}, {"version", version}, {"round_trip_ms", ms}}
-                   .dump() +
-               "\n";
+        return json_line(
+            nlohmann::ordered_json{{"server", server}, {"version", version}, {"round_trip_ms", ms}}.dump());
     }
     char time[32];
     std::snprintf(time, sizeof time, "%.1f ms", ms);

@@ -23,10 +23,8 @@ Expected<Payload> payload_from(const std::string& text) {
     });
 }
 
-// The count that the options name.
-std::optional<unsigned> count_in(const RegisterOptions& options) {
-    if (options.count || options.slots.empty()) return options.count;
-    return static_cast<unsigned>(options.slots.size());
+std::string times(std::size_t number) {
+    return number == 1 ? "once" : std::to_string(number) + " times";
 }
 
 Expected<wire::RegisterRequest> request_of(const RegisterOptions& options, unsigned count) {
@@ -34,7 +32,7 @@ Expected<wire::RegisterRequest> request_of(const RegisterOptions& options, unsig
     const std::size_t given = options.slots.size();
     if (given > 0 && given != count)
         return failure("--slot: it must be given for each of the " + std::to_string(count) +
-                       " slots, and is given " + std::to_string(given) + " times");
+                       " slots, and is given " + times(given));
     if (given > 0) request.settings.payloads.emplace();
     for (const std::string& text : options.slots) {
         auto payload = payload_from(text);
@@ -66,17 +64,30 @@ int run_register(const RegisterOptions& options, Session& session) {
         session.console.error(pool.error().message);
         return exit_status::usage;
     }
-    if (const auto count = count_in(options)) return put(options, session, *pool, *count);
-    if (!is_any(options.settings)) {
+    if (options.count) return put(options, session, *pool, *options.count);
+    const auto given = static_cast<unsigned>(options.slots.size());
+    if (given == 0 && !is_any(options.settings)) {
         session.console.error(
             "register needs --count, or a --slot for each slot; of a pool that is there, what is to change");
         return exit_status::usage;
     }
     // A PUT names the count with every change.
-    return std::visit(
-        Overloaded{[&](const wire::PoolState& state) { return put(options, session, *pool, state.count); },
-                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-        session.client.inspect(pool->id));
+    return std::visit(Overloaded{[&](const wire::PoolState& state) {
+                                     if (given == 0 || given == state.count)
+                                         return put(options, session, *pool, state.count);
+                                     session.console.error(
+                                         pool->name + ": the pool has " + std::to_string(state.count) +
+                                         (state.count == 1 ? " slot" : " slots") + ", and --slot is given " +
+                                         times(given) + " (give it for each of them, or --count " +
+                                         std::to_string(given) + " too if the pool is to have as many)");
+                                     return exit_status::usage;
+                                 },
+                                 [&](const NoSuchPool& absent) {
+                                     return given > 0 ? put(options, session, *pool, given)
+                                                      : explain(session, *pool, absent);
+                                 },
+                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+                      session.client.inspect(pool->id));
 }
 
 }  // namespace
@@ -94,9 +105,10 @@ void setup_register(CLI::App& app, Invocation& chosen) {
         "Example: change the cooldown alone\n"
         "  semactl register boards --cooldown 10s");
     add_pool(command, options->pool);
-    add_optional_number(command, "--count", options->count,
-                        "How many slots the pool has (as many as there are --slot)",
-                        {0, wire::largest_count});
+    add_optional_number(
+        command, "--count", options->count,
+        "How many slots the pool has (what it has; of a new one, as many as there are --slot)",
+        {0, wire::largest_count});
     add_texts(command, "--slot", options->slots, "PAYLOAD",
               "What the next slot's borrower is given, as the path of a device: a text, or a JSON object "
               "if it begins with {. Once for each slot, or not at all");
@@ -107,6 +119,10 @@ void setup_register(CLI::App& app, Invocation& chosen) {
         command, "--renewable", {"yes", "no"},
         [options](const std::string& word) { options->settings.renewable = word == "yes"; }, "WORD",
         "Whether its leases may be kept alive: yes or no");
+    add_choice(
+        command, "--pick", {words_of<Pick>.begin(), words_of<Pick>.end()},
+        [options](const std::string& word) { options->settings.pick = parse_word<Pick>(word); }, "WORD",
+        "Which free slot is lent, the first one or the one idle longest: " + choice_of<Pick>());
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_register(*options, session); };
     });

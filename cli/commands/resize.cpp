@@ -29,6 +29,18 @@ std::string render(const wire::PoolState& state, std::int64_t change, Output out
     return std::string(text).replace(text.find(now), now.size(), before + " -> " + now);
 }
 
+// The server says that the pool would have too few or too many slots, but not how many it has.
+int explain_refusal(Session& session, const PoolRef& pool, std::int64_t change, const Rejected& why) {
+    const auto answer = session.client.inspect(pool.id);
+    const auto* state = std::get_if<wire::PoolState>(&answer);
+    if (state == nullptr || !is_count_out_of_range(why)) return explain(session, pool, why);
+    const std::int64_t count = state->count;
+    session.console.error(pool.name + ": it has " + std::to_string(count) +
+                          (count == 1 ? " slot" : " slots") + ", and cannot have " +
+                          std::to_string(count + change) + count_range);
+    return exit_status::failed;
+}
+
 int run_resize(const ResizeOptions& options, Session& session) {
     const auto refuse = [&](const std::string& why) {
         session.console.error(why);
@@ -38,12 +50,13 @@ int run_resize(const ResizeOptions& options, Session& session) {
     if (!pool) return refuse(pool.error().message);
     const auto change = change_of(options.change, *pool);
     if (!change) return refuse(change.error().message);
-    return std::visit(Overloaded{[&](const wire::PoolState& state) {
-                                     return print_result(session,
-                                                         render(state, *change, session.console.output()));
-                                 },
-                                 [&](const auto& trouble) { return explain(session, *pool, trouble); }},
-                      session.client.resize(pool->id, *change));
+    return std::visit(
+        Overloaded{[&](const wire::PoolState& state) {
+                       return print_result(session, render(state, *change, session.console.output()));
+                   },
+                   [&](const Rejected& why) { return explain_refusal(session, *pool, *change, why); },
+                   [&](const auto& trouble) { return explain(session, *pool, trouble); }},
+        session.client.resize(pool->id, *change));
 }
 
 }  // namespace
@@ -54,7 +67,7 @@ void setup_resize(CLI::App& app, Invocation& chosen) {
         app, "resize", "Change how many slots a pool has by so many",
         "Safe where several do it at once: each change counts. Leases that are held stay valid, however "
         "small the count becomes.\n\n"
-        "Example: one licence is out of order\n"
+        "Example: one licence fewer\n"
         "  semactl resize vsim -1");
     add_named_pool(command, options->pool);
     add_text(command, "N", options->change, "", "How many slots come (+2) or go (-2)");

@@ -15,7 +15,7 @@ struct ReturnOptions {
 };
 
 int report(Session& session, const PoolRef& pool, const wire::Returned& answer) {
-    const std::string text = session.console.output() == Output::json ? wire::to_json(answer) + "\n" : "";
+    const std::string text = session.console.output() == Output::json ? json_line(wire::to_json(answer)) : "";
     if (!answer.returned) note_not_held(session, pool, "not returned");
     const int status = print_result(session, text);
     return status == exit_status::done && !answer.returned ? exit_status::no : status;

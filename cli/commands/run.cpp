@@ -28,6 +28,19 @@ Expected<void> check_on_lost(const std::string& what) {
                    (meant.empty() ? "" : " (did you mean '" + meant + "'?)"));
 }
 
+// Why the options do not go with --lease, where they do not.
+std::string fault_with_lease(const RunOptions& options) {
+    const std::string begin = "--lease takes over a lease that is held already: ";
+    if (options.pools.size() > 1) return begin + "it is of one pool";
+    if (options.wait) return begin + "there is nothing to wait for (leave out --wait)";
+    if (options.slots) return begin + "it has the slots that it has (leave out --slots)";
+    if (options.priority) return begin + "it waits in no queue (leave out --priority)";
+    if (!options.holder.empty()) return begin + "who borrowed it is shown as its holder (leave out --holder)";
+    if (options.fall_back)
+        return begin + "without it there is nothing to run CMD under (leave out --fallback)";
+    return "";
+}
+
 int run_run(const RunOptions& options, const std::vector<std::string>& command, Session& session) {
     const auto fail = [&](const std::string& why) {
         session.console.error(why);
@@ -36,6 +49,8 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
     if (command.empty())
         return fail("no command to run (write it at the end: semactl run POOL -- CMD ARG...)");
     if (const auto usable = check_on_lost(options.on_lost); !usable) return fail(usable.error().message);
+    const std::string fault = options.lease.empty() ? "" : fault_with_lease(options);
+    if (!fault.empty()) return fail(fault);
     std::vector<PoolRef> pools;
     std::set<PoolId> seen;
     std::set<std::string> parts;
@@ -46,7 +61,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
                 pool.error().message +
                 (pools.empty() ? "" : " (all words before -- are pools: write it before the command)"));
         const std::string part = variable_part(pool->name, pools.size() + 1);
-        // What has no name of its own is called as in the command's environment.
+        // A pool that is given by its UUID is called as in the command's environment.
         if (options.pools.size() > 1 && PoolId::parse(text)) pool->name = part;
         if (!seen.insert(pool->id).second)
             return fail(pool->name + ": the pool is named twice (--slots takes several)");
@@ -59,6 +74,16 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
         return fail(
             "--no-keepalive is for one pool: the first slot's lease would end while the next is waited for");
 
+    std::optional<LeaseId> lease;
+    if (!options.lease.empty()) {
+        const auto named = resolve_lease(options.lease);
+        if (!named) return fail(named.error().message);
+        lease = *named;
+        if (options.no_keepalive && !options.ttl && !pools.front().ttl)
+            return fail(
+                "--no-keepalive with --lease needs --ttl: that long from its start on CMD has the slot");
+    }
+
     const ResolvedCommand resolved = resolve_command(command.front(), current_search_path());
     if (const auto* absent = std::get_if<CommandNotFound>(&resolved)) {
         session.console.error(absent->reason);
@@ -68,7 +93,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
         session.console.error(unusable->reason);
         return exit_status::not_executable;
     }
-    RunJob job(options, session, std::move(pools), std::get<std::string>(resolved), command);
+    RunJob job(options, session, std::move(pools), lease, std::get<std::string>(resolved), command);
     return options.dry_run ? job.describe() : job.run();
 }
 
@@ -76,6 +101,10 @@ void add_lease_options(CLI::App& run, RunOptions& options) {
     add_ttl(run, options.ttl,
             "How long the slot stays lent if this machine dies: the lease is renewed meanwhile (60s)");
     add_duration(run, "--wait", options.wait, "How long to wait for a slot (5m; 0 means one try)");
+    add_text(
+        run, "--lease", options.lease, "LEASE",
+        "Borrow nothing: run CMD under this lease, which somebody else borrowed (env:NAME, file:PATH or a "
+        "UUID), renew it and return it");
     add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)",
                         {1, wire::largest_count});
     add_signed(run, "--priority", options.priority, "From -100 to 100: a higher number is served first (0)",
@@ -118,11 +147,13 @@ void setup_run(CLI::App& app, Invocation& chosen, const std::vector<std::string>
     const auto options = std::make_shared<RunOptions>();
     CLI::App& run = add_command(
         app, "run", "Run a command while it holds a slot",
-        "The command finds SEMA_POSITION, SEMA_SLOT, SEMA_FENCE and more in its environment.\n"
-        "Exit status: the command's own; 128+N ended by signal N; 75 no slot; 69 server unreachable;\n"
-        "66 no such pool; 79 lease lost; 125 other failure; 126 cannot be executed; 127 not found.\n\n"
+        "The command finds SEMA_POSITION, SEMA_SLOT, SEMA_FENCE and more in its environment.\n\n"
+        "Exit status: the command's own; 128+N ended by signal N; 75 no slot; 69 server unreachable; 66 no "
+        "such pool; 79 lease lost; 125 other failure; 126 cannot be executed; 127 not found.\n\n"
         "Example: at most as many simulations at once as there are licences\n"
-        "  semactl run vsim --wait 30m -- make sim");
+        "  semactl run vsim --wait 30m -- make sim\n"
+        "Example: a job that a callback started, under the lease that it brought\n"
+        "  semactl run vsim --lease env:SEMA_LEASE -- make sim");
     add_pools_and_command(run, options->pools);
     add_lease_options(run, *options);
     add_command_options(run, *options);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "cli/run/acquire.hpp"
+#include "cli/run/proc_folder.hpp"
 #include "cli/run/supervisor.hpp"
+#include "cli/run/take_over.hpp"
 #include "cli/session.hpp"
 
 #include <cstdint>
@@ -17,6 +19,8 @@ namespace sema {
 /// The options of `semactl run`.
 struct RunOptions {
     std::vector<std::string> pools;
+    /// What names the lease to take over, where none is to be borrowed.
+    std::string lease;
     std::optional<Duration> ttl;
     std::optional<Duration> wait;
     std::optional<Duration> kill_after;
@@ -38,12 +42,13 @@ struct RunOptions {
     bool dry_run = false;
 };
 
-/// One `semactl run`: borrows a slot of each pool, runs the command, and returns them.
+/// One `semactl run`: borrows a slot of each pool, or takes over a lease, runs the command, and returns them.
 class RunJob {
   public:
-    /// `pools` in the order of the command line; `path` is the file that `command`'s first word names.
-    RunJob(const RunOptions& options, Session& session, std::vector<PoolRef> pools, std::string path,
-           const std::vector<std::string>& command);
+    /// `pools` in the order of the command line; `lease` is what the options name, of the only pool; `path`
+    /// is the file that `command`'s first word names.
+    RunJob(const RunOptions& options, Session& session, std::vector<PoolRef> pools,
+           std::optional<LeaseId> lease, std::string path, const std::vector<std::string>& command);
 
     /// Says what would be done. The exit status.
     int describe() const;
@@ -63,12 +68,15 @@ class RunJob {
     Duration wait() const;
     Duration grace() const;
     wire::BorrowRequest request(const PoolRef& pool, Duration wait) const;
-    Acquired borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Signals& signals) const;
-    std::optional<Failed> await_pools(Moment deadline, Signals& signals) const;
-    Borrowed borrow_all(Signals& signals) const;
-    Borrowed borrow_once(Moment deadline, Signals& signals) const;
+    Acquired borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Requests& requests) const;
+    std::optional<Failed> interruption(Requests& requests, const PoolRef& pool) const;
+    std::optional<Failed> await_pools(Moment deadline, Requests& requests) const;
+    Borrowed borrow_all(Requests& requests) const;
+    Borrowed borrow_once(Moment deadline, Requests& requests) const;
     int explain_failure(const Failed& failed) const;
+    void keep(Keeper& keeper, HeldLease lease) const;
 
+    int run_under_lease(Signals& signals) const;
     int run_holding(Keeper& keeper, Signals& signals) const;
     Supervisor::Limits limits(const Variables& variables) const;
     Variables variables(const Keeper& keeper) const;
@@ -81,9 +89,13 @@ class RunJob {
     const RunOptions& options_;
     Session& session_;
     const std::vector<PoolRef> pools_;
+    const std::optional<LeaseId> lease_;
     std::string names_;
     const std::string path_;
     const std::vector<std::string>& command_;
+    const ProcFolder proc_;
+    /// As whom it borrows.
+    std::shared_ptr<const Holder> holder_;
 };
 
 }  // namespace sema

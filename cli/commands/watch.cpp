@@ -1,13 +1,16 @@
-#include "cli/backoff.hpp"
 #include "cli/commands/commands.hpp"
 #include "cli/exit_status.hpp"
+#include "cli/foreground.hpp"
 #include "cli/keyboard.hpp"
 #include "cli/live_screen.hpp"
 #include "cli/pool_table.hpp"
 #include "cli/run/signals.hpp"
+#include "client/backoff.hpp"
 #include "common/overloaded.hpp"
 
 #include <poll.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -22,6 +25,12 @@ using namespace std::chrono_literals;
 // How long a stdout that takes nothing keeps us from looking for signals.
 constexpr auto write_patience = 200ms;
 constexpr Duration longest_pause = 500ms;
+
+// The standard output is a pipe whose other end is closed.
+bool has_no_reader() {
+    pollfd output{STDOUT_FILENO, 0, 0};
+    return poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+}
 
 struct WatchOptions {
     std::string pool;
@@ -68,10 +77,10 @@ class Watcher : public WaitControl {
 
     bool take(const wire::PoolDetails& view) {
         served_ = true;
-        if (std::exchange(trouble_told_, false))
+        if (std::exchange(trouble_said_, false))
             session_.console.note(client_.server().name + " is available again");
         backoff_.reset();
-        if (!live_) return print(wire::to_json(view) + "\n");
+        if (!live_) return print(json_line(wire::to_json(view)));
         view_ = view;
         as_of_ = BootClock::now();
         redraw();
@@ -79,7 +88,7 @@ class Watcher : public WaitControl {
     }
 
     void redraw() {
-        if (!view_) return;
+        if (!view_ || is_in_background(STDOUT_FILENO)) return;
         const TerminalSize size = session_.console.terminal().value_or(TerminalSize{});
         TableLayout layout;
         layout.links = TableLayout::Links::hyperlink;
@@ -104,6 +113,7 @@ class Watcher : public WaitControl {
                     suspension_ = signal->number;
                     break;
                 case SIGCONT:
+                    suspension_.reset();
                     if (live_) keyboard_.take();
                     break;
                 case SIGWINCH:
@@ -115,18 +125,27 @@ class Watcher : public WaitControl {
         }
     }
 
-    // Does what the signals ask for that do not end the watch.
+    // Obeys the signals that do not end the watch.
     void obey() {
         if (std::exchange(resized_, false)) print(screen_.wipe_all());
-        if (const auto number = std::exchange(suspension_, std::nullopt)) {
-            print(screen_.leave());
-            keyboard_.give_back();
-            signals_.stop_self(*number);
-            if (live_) keyboard_.take();
-        }
+        // As a program that takes the whole screen does, it stops until it is brought to the foreground.
+        if (live_ && !suspension_ && is_in_background(STDOUT_FILENO)) suspension_ = SIGTTOU;
+        if (!suspension_) return;
+        // That reads signals: a CONT among them, or one that ends the watch, is to win.
+        print(screen_.leave());
+        if (!is_over()) suspend();
     }
 
-    // A reader that stops reading does not keep us from ending at a signal.
+    // Stops, where that is still asked for. Returns once it was continued.
+    void suspend() {
+        const auto number = std::exchange(suspension_, std::nullopt);
+        if (!number) return;
+        keyboard_.give_back();
+        signals_.stop_self(*number);
+        if (live_) keyboard_.take();
+    }
+
+    // A reader that stops reading keeps us neither from ending at a signal nor from stopping at one.
     bool print(std::string_view text) {
         while (!text.empty()) {
             const auto written = session_.console.print_within(text, write_patience);
@@ -137,6 +156,7 @@ class Watcher : public WaitControl {
             text.remove_prefix(*written);
             take_input();
             if (signal_ || quits_) return false;
+            if (!text.empty()) suspend();
         }
         return true;
     }
@@ -145,9 +165,9 @@ class Watcher : public WaitControl {
     void pause_after(const Trouble& trouble) {
         view_.reset();
         print(screen_.wipe());
-        if (!std::exchange(trouble_told_, true))
+        if (!std::exchange(trouble_said_, true))
             session_.console.note(client_.server().name + " " + predicate(trouble) + " (trying again)");
-        const Moment end = BootClock::now() + std::max(backoff_.next(), trouble.retry_after.value_or(0s));
+        const Moment end = BootClock::now() + backoff_.next(trouble.retry_after, Duration::max(), 0s);
         for (Duration left = end - BootClock::now(); left > 0s && !is_over(); left = end - BootClock::now()) {
             pollfd wake{keyboard_.fd(), POLLIN, 0};
             const auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_pause));
@@ -163,6 +183,7 @@ class Watcher : public WaitControl {
         if (signal_) return exit_status::of_signal(*signal_);
         if (quits_) return exit_status::done;
         if (!unread_) return std::nullopt;
+        if (has_no_reader()) return exit_status::of_signal(SIGPIPE);
         session_.console.error("cannot write to the standard output");
         return exit_status::failed;
     }
@@ -186,7 +207,7 @@ class Watcher : public WaitControl {
     std::optional<wire::PoolDetails> view_;
     Moment as_of_;
     bool served_ = false;
-    bool trouble_told_ = false;
+    bool trouble_said_ = false;
     bool unread_ = false;
     /// A key was pressed that ends the watch.
     bool quits_ = false;
@@ -211,7 +232,7 @@ int run_watch(const WatchOptions& options, Session& session) {
 void setup_watch(CLI::App& app, Invocation& chosen) {
     const auto options = std::make_shared<WatchOptions>();
     CLI::App& command = add_command(
-        app, "watch", "Show who holds a pool's slots and who waits, as it changes",
+        app, "watch", "Show who holds and who waits, as it changes",
         "On a terminal it shows a table until q or Ctrl-C. Otherwise, and with --output json, it prints one "
         "line of JSON for each state: the answer of `semactl --output json holders`.\n\n"
         "Example: wait until a slot is free\n"

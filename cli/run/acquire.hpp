@@ -1,9 +1,10 @@
 #pragma once
 
-#include "cli/client.hpp"
 #include "cli/run/held_lease.hpp"
 #include "cli/run/keeper.hpp"
-#include "cli/run/signals.hpp"
+#include "cli/run/requests.hpp"
+#include "client/borrowing.hpp"
+#include "client/client.hpp"
 
 #include <variant>
 
@@ -18,10 +19,8 @@ struct Stopped {
 struct EarlierLost {};
 
 /// A key or another process stops the borrower (Ctrl-Z) that has earlier leases. They are to be returned
-/// before it stops: nobody could say for how long it does.
-struct Suspended {
-    int signal = 0;
-};
+/// before it stops (see Requests::suspend()): nobody could say for how long it does.
+struct Suspended {};
 
 using Acquired =
     std::variant<HeldLease, Stopped, Suspended, EarlierLost, NoSlot, NoSuchPool, Busy, Unreachable, Rejected>;
@@ -29,14 +28,7 @@ using Acquired =
 struct Acquisition {
     wire::BorrowRequest request;
 
-    /// What to do with a lease of which a part may be over when it comes: nothing but the time since it was
-    /// asked for shows how much. One that cannot be renewed then is returned where less than half is left,
-    /// and another one is asked for.
-    enum class Stale {
-        accept,   ///< no more than to ask what is left: one that the user named may be an old one
-        replace,  ///< it is renewed, since it is to have its whole ttl
-        renew,    ///< where it should have been renewed by then it is renewed
-    };
+    using Stale = Borrowing::Stale;
     Stale stale = Stale::replace;
     /// Leases that are kept alive while this one is waited for. It has a client of its own.
     Keeper* earlier = nullptr;
@@ -47,13 +39,11 @@ struct Acquisition {
 };
 
 /// Borrows what the request asks for, and waits for it up to its `wait` of elapsed time, whatever the
-/// server's own limit on waiting is. A request that names its lease waits in calls of at most 25 seconds,
-/// between which its place in the queue stays: proxies cut those that are silent for longer. Trouble with the
-/// server is tried again until then, with growing pauses; with a `wait` of 0 there is one try. After a signal
-/// that ends the wait, the borrower leaves the queue at once, and no slot is lost. After one that stops the
-/// process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and queues again
-/// when it is continued: at its old place where the server kept that.
+/// server's own limit on waiting is, by the rules of Borrowing. With a `wait` of 0 there is one try. After a
+/// signal that ends the wait, the borrower leaves the queue at once, and no slot is lost. After one that
+/// stops the process (Ctrl-Z) it hangs up first, lest it be lent a slot meanwhile that nobody uses, and
+/// queues again when it is continued: at its old place where the server kept that.
 Acquired acquire(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
-                 Signals& signals);
+                 Requests& requests);
 
 }  // namespace sema

@@ -1,8 +1,9 @@
 #include "cli/run/bystander.hpp"
 
+#include "cli/keep_only.hpp"
+#include "cli/own_command_line.hpp"
 #include "cli/run/process_tree.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -17,8 +18,12 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
+#include <ctime>
 #include <exception>
+#include <map>
+#include <sstream>
+#include <string>
+#include <tuple>
 #include <utility>
 
 namespace sema {
@@ -26,12 +31,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* own_name = "sema-bystander";
+// Without what begins the name of semactl: `pkill sema` means that alone, and must not look like a signal to
+// the group.
+constexpr const char* own_name = "slot-bystander";
 
 // An answer takes well below a millisecond. Signals that are doubled do less harm than semactl that waits.
 constexpr Duration longest_answer = 200ms;
 // poll() doesn't count the time in which the machine sleeps.
 constexpr Duration between_looks = 200ms;
+
+// Of a process that was killed.
+constexpr Duration longest_end = 100ms;
 
 struct Question {
     /// The signal that is asked about; or one of the next two, which are no questions.
@@ -39,11 +49,13 @@ struct Question {
     /// From when on the signal counts; when to wake semactl.
     Moment moment{};
     pid_t command = 0;
+    /// 0 where there is none.
+    Duration kill_after{};
 };
 constexpr int waking = -1;
 constexpr int watching = -2;
 
-// A command that got a TERM from the kernel, and stops within this, gets no second one.
+// A command that got the kernel's TERM, and changes its user while it stops, gets no second one within this.
 constexpr Duration time_to_stop = 1s;
 
 // What the bystander says: the answer to a question, or by itself that it got a signal.
@@ -56,47 +68,27 @@ int milliseconds(Duration duration) {
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
 }
 
-// A search for semactl by its command line finds it once: a `pkill -f` that found both would look like a
-// signal to the group.
-void hide_command_line() {
-    std::array<char, 2048> stat{};
-    const int file = open("/proc/self/stat", O_RDONLY);
-    if (file < 0 || read(file, stat.data(), stat.size() - 1) <= 0) return;
-    close(file);
-    // proc(5): behind the name in parentheses comes the third field; arg_start and arg_end are the 48th and
-    // the 49th.
-    const char* field = std::strrchr(stat.data(), ')');
-    for (int number = 2; field != nullptr && number < 48; ++number)
-        field = std::strchr(field + 1, ' ');
-    if (field == nullptr) return;
-    char* rest = nullptr;
-    const std::uintptr_t begin = std::strtoull(field, &rest, 10);
-    const std::uintptr_t end = std::strtoull(rest, nullptr, 10);
-    if (begin == 0 || end <= begin) return;
-    // The memory belongs to main()'s arguments.
-    char* const words = reinterpret_cast<char*>(begin);
-    std::memset(words, 0, end - begin);
-    std::memcpy(words, own_name, std::min(end - begin - 1, std::strlen(own_name)));
+// What /proc/PID/status says of a process, by the lines' keys; empty where it cannot be read.
+std::map<std::string, std::string> status_of(const std::string& process, const ProcFolder& proc) {
+    std::map<std::string, std::string> status;
+    std::istringstream text(proc.content_of(process + "/status"));
+    for (std::string key, value; std::getline(text, key, ':') && std::getline(text, value);)
+        status[key] = value;
+    return status;
 }
 
-// Keeps nothing open or busy that semactl's end is to close or free.
-void let_go_of_all_but(int socket) {
-    const auto kept = static_cast<unsigned>(socket);
-    // Before Linux 5.9 there is no such call. The lower ones are always open: the first three are.
-    if (close_range(0, kept - 1, 0) != 0 || close_range(kept + 1, ~0U, 0) != 0) {
-        for (int fd = 0; fd < 1024; ++fd)
-            if (fd != socket) close(fd);
-    }
-    static_cast<void>(chdir("/") + 0);
+bool has_term(const std::string& signals) {
+    return (std::strtoull(signals.c_str(), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
 }
 
 // What the bystander does.
 class StandBy {
   public:
-    StandBy(int socket, pid_t semactl) : socket_(socket), semactl_(semactl) {
-        let_go_of_all_but(socket);
+    StandBy(int socket, pid_t semactl, const ProcFolder& proc)
+        : socket_(socket), semactl_(semactl), proc_(proc) {
+        keep_only(socket, proc.fd());
+        OwnCommandLine(proc.open("self/stat")).replace(own_name);
         prctl(PR_SET_NAME, own_name);
-        hide_command_line();
         // The kernel's own set, since a sigset_t leaves out what libc keeps to itself.
         const std::uint64_t all = ~std::uint64_t{0};
         syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, nullptr, sizeof all);
@@ -109,7 +101,7 @@ class StandBy {
         for (;;) {
             const Moment now = BootClock::now();
             wake(now);
-            const bool waits = wake_at_ == Moment::max();
+            const bool waits = wake_at_ == BootClock::never;
             std::array<pollfd, 2> readable{{{socket_, POLLIN, 0}, {signals_, POLLIN, 0}}};
             poll(readable.data(), readable.size(),
                  waits ? -1 : milliseconds(std::min<Duration>(wake_at_ - now, between_looks)));
@@ -142,9 +134,9 @@ class StandBy {
             any = true;
         }
         if (!any) return;
-        // One word tells as much as several: where there is no room for another, no matter.
+        // One word says as much as several: where there is no room for another, no matter.
         const char word = news;
-        static_cast<void>(send(socket_, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL) + 0);
+        std::ignore = send(socket_, &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
 
     // False where semactl is gone.
@@ -156,7 +148,8 @@ class StandBy {
             return true;
         }
         if (question.signal == watching) {
-            command_ = find_process(question.command);
+            command_ = find_process(question.command, proc_);
+            kill_after_ = question.kill_after;
             return true;
         }
         const char word = question.signal != 0 && got_after(question.signal, question.moment) ? yes : no;
@@ -168,7 +161,7 @@ class StandBy {
         const Moment give_up = BootClock::now() + Bystander::in_turn;
         for (;;) {
             hear();
-            // What is older came to this process alone.
+            // An older signal came to this process alone.
             if (heard.last < since) heard.count = 0;
             if (heard.count > 0) {
                 --heard.count;
@@ -182,21 +175,45 @@ class StandBy {
         }
     }
 
-    static void end_command(const Process& command) {
-        const Moment end = BootClock::now() + time_to_stop;
-        while (BootClock::now() < end) {
-            const auto now = find_process(command.pid);
-            if (!now || now->started != command.started || now->state == 'Z') return;
+    void end_command(const Process& command) const {
+        if (!outlives(command, time_to_stop)) return;
+        // Many programs take a second TERM for a KILL. At `kill_after` a semactl that lives would send that.
+        const bool is_ever_killed = kill_after_ > Duration::zero();
+        if (may_be_stopping(command.pid) &&
+            (!is_ever_killed || !outlives(command, kill_after_ - time_to_stop)))
+            return;
+        send_signal(command, SIGTERM, proc_);
+    }
+
+    bool outlives(const Process& command, Duration time) const {
+        const Moment end = BootClock::now() + time;
+        for (;;) {
+            const auto now = find_process(command.pid, proc_);
+            if (!now || now->started != command.started || now->has_ended()) return false;
+            if (BootClock::now() >= end) return true;
             poll(nullptr, 0, milliseconds(between_looks / 4));
         }
-        send_signal(command, SIGTERM);
+    }
+
+    // Whether it may have got the kernel's TERM, and takes its time: it has this process's rights, though
+    // nothing shows whether it had others for a moment, and does not end at once of a TERM.
+    bool may_be_stopping(pid_t command) const {
+        auto own = status_of("self", proc_);
+        auto its = status_of(std::to_string(command), proc_);
+        for (const char* key : {"Uid", "Gid", "CapPrm"})
+            if (own[key].empty() || own[key] != its[key]) return false;
+        // What a process waits for with sigwait() counts as not blocked meanwhile.
+        const std::string wait = proc_.content_of(std::to_string(command) + "/wchan");
+        return has_term(its["SigCgt"]) || has_term(its["SigBlk"]) || wait.find("sigtimedwait") != wait.npos;
     }
 
     const int socket_;
     const pid_t semactl_;
+    const ProcFolder& proc_;
     std::optional<Process> command_;
+    Duration kill_after_{};
     int signals_ = -1;
-    Moment wake_at_ = Moment::max();
+    Moment wake_at_ = BootClock::never;
     std::array<Heard, 65> heard_{};
 };
 
@@ -208,14 +225,14 @@ bool say(int socket, const Question& question) {
 
 }  // namespace
 
-Bystander::Bystander() {
+Bystander::Bystander(const ProcFolder& proc) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
     const pid_t semactl = getpid();
     pid_ = fork();
     if (pid_ == 0) {
         try {
-            StandBy(ends[1], semactl).run();
+            StandBy(ends[1], semactl, proc).run();
         } catch (const std::exception&) {
             // No more memory. It must not go on as semactl.
         }
@@ -242,10 +259,10 @@ bool Bystander::heard() {
 }
 
 std::optional<bool> Bystander::ask(int signal, Moment moment) {
-    if (pid_ < 0) return std::nullopt;
+    if (socket_ < 0) return std::nullopt;
     pollfd readable{socket_, POLLIN, 0};
     char word = no;
-    if (say(socket_, {signal, moment, 0})) {
+    if (say(socket_, {signal, moment})) {
         while (poll(&readable, 1, milliseconds(longest_answer)) == 1 && read(socket_, &word, 1) == 1) {
             if (word != news) return word == yes;
             heard_ = true;
@@ -257,19 +274,28 @@ std::optional<bool> Bystander::ask(int signal, Moment moment) {
 }
 
 void Bystander::wake_at(Moment moment) {
-    if (pid_ >= 0) say(socket_, {waking, moment, 0});
+    if (socket_ >= 0) say(socket_, {waking, moment});
 }
 
-void Bystander::watch_over(pid_t command) {
-    if (pid_ >= 0) say(socket_, {watching, {}, command});
+void Bystander::watch_over(pid_t command, std::optional<Duration> kill_after) {
+    if (socket_ >= 0) say(socket_, {watching, {}, command, kill_after.value_or(Duration::zero())});
 }
 
 void Bystander::end() {
-    if (const pid_t pid = std::exchange(pid_, -1); pid > 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, nullptr, 0);
-    }
+    const bool is_killed = pid_ > 0 && !std::exchange(is_ending_, true);
+    // First: at the socket's end it would look after the command.
+    if (is_killed) kill(pid_, SIGKILL);
     if (const int socket = std::exchange(socket_, -1); socket >= 0) close(socket);
+    if (!is_killed) return;
+    // It comes at once as a rule, and not where another program traces it: it is collected later.
+    const Moment give_up = BootClock::now() + longest_end;
+    for (Duration pause = 50us; waitpid(pid_, nullptr, WNOHANG) == 0;
+         pause = std::min<Duration>(2 * pause, 1ms)) {
+        if (BootClock::now() >= give_up) return;
+        const timespec time{0, static_cast<long>(std::chrono::nanoseconds(pause).count())};
+        nanosleep(&time, nullptr);
+    }
+    pid_ = -1;
 }
 
 void Bystander::was_reaped() {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include "cli/run/signals.hpp"
+#include "client/boot_clock.hpp"
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,16 +40,24 @@ struct ChildSpec {
     std::vector<std::string> environment;
 };
 
-/// A process that was started to execute a program.
+/// A process that was started to execute a program. It waits, with the signals blocked that semactl has
+/// blocked, until it is let go; where that is not done before this object or semactl is gone, it ends itself.
 class StartedChild {
   public:
-    /// `report` is the reading end of a pipe that tells how the exec went.
-    StartedChild(pid_t pid, int report) : pid_(pid), report_(report) {}
+    /// The errno of a start whose time was over.
+    static constexpr int too_late = ETIME;
+
+    /// `report` is the reading end of a pipe that says how the exec went, `hold` the writing end of one that
+    /// the process waits for.
+    StartedChild(pid_t pid, int report, int hold) : pid_(pid), report_(report), hold_(hold) {}
     ~StartedChild();
     StartedChild(StartedChild&& other) noexcept;
     StartedChild& operator=(StartedChild&&) = delete;
 
     pid_t pid() const { return pid_; }
+
+    /// Has it go on to the exec. Once.
+    void let_go();
 
     /// Readable when the exec is over; -1 once that was taken in.
     int fd() const { return report_; }
@@ -60,15 +70,17 @@ class StartedChild {
   private:
     pid_t pid_;
     int report_;
+    int hold_;
     std::optional<int> failure_;
 };
 
 /// Starts a process that executes the program: a file on a disk that hangs takes its time for that, in which
 /// the process can be signalled as the program itself. It gets what it would have if it had been started in
 /// semactl's place: descriptors, terminal, session, process group, working directory, signal mask and
-/// dispositions. It gets a TERM should semactl die without having stopped it.
+/// dispositions. It gets a TERM should semactl die without having stopped it. From the moment `too_late` on
+/// nothing is executed any more.
 /// Throws std::system_error where the system has no room for another process: never once there is one.
 StartedChild start_child(const ChildSpec& spec, const Signals& signals,
-                         const InheritedDescriptors& descriptors);
+                         const InheritedDescriptors& descriptors, Moment too_late = Moment::max());
 
 }  // namespace sema

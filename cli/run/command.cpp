@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <system_error>
+#include <utility>
 
 namespace sema {
 namespace {
@@ -20,7 +22,11 @@ int why_not_executable(const std::string& path) {
     if (stat(path.c_str(), &info) != 0) return errno;
     if (S_ISDIR(info.st_mode)) return EISDIR;
     if (!S_ISREG(info.st_mode)) return EACCES;
-    return faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0 ? 0 : errno;
+    int result = faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS);
+    // Some containers refuse that call: an older one asks for the real user, who nearly always is the same.
+    if (result != 0 && errno == EPERM) result = access(path.c_str(), X_OK);
+    // No file's mode is a reason for that. The exec will show.
+    return result == 0 || errno == EPERM ? 0 : errno;
 }
 
 std::string text_of(int error) {
@@ -112,17 +118,30 @@ std::string current_search_path() {
     return standard;
 }
 
-std::vector<std::string> replace_token(std::vector<std::string> arguments, std::string_view token,
-                                       std::string_view replacement) {
-    if (token.empty()) return arguments;
+std::vector<std::string> replace_tokens(
+    std::vector<std::string> arguments,
+    const std::vector<std::pair<std::string_view, std::string_view>>& replacements) {
     for (std::size_t i = 1; i < arguments.size(); ++i) {
         std::string& argument = arguments[i];
-        for (auto at = argument.find(token); at != std::string::npos;
-             at = argument.find(token, at + replacement.size())) {
-            argument.replace(at, token.size(), replacement);
+        for (std::size_t at = 0; at < argument.size();) {
+            const auto here = std::find_if(replacements.begin(), replacements.end(), [&](const auto& one) {
+                return argument.compare(at, one.first.size(), one.first) == 0;
+            });
+            if (here == replacements.end()) {
+                ++at;
+                continue;
+            }
+            argument.replace(at, here->first.size(), here->second);
+            at += here->second.size();
         }
     }
     return arguments;
+}
+
+std::vector<std::string> replace_token(std::vector<std::string> arguments, std::string_view token,
+                                       std::string_view replacement) {
+    if (token.empty()) return arguments;
+    return replace_tokens(std::move(arguments), {{token, replacement}});
 }
 
 }  // namespace sema

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -26,7 +27,12 @@ ResolvedCommand resolve_command(const std::string& name, std::string_view search
 /// $PATH, or what the system uses for a PATH that isn't set.
 std::string current_search_path();
 
-/// The arguments with every `token` in them replaced. The command's own name, at the front, stays as it is.
+/// The arguments with every token in them replaced: what comes in the place of one is not looked through for
+/// others. The command's own name, at the front, stays as it is.
+std::vector<std::string> replace_tokens(
+    std::vector<std::string> arguments,
+    const std::vector<std::pair<std::string_view, std::string_view>>& replacements);
+/// The same of one token; of none where it is empty.
 std::vector<std::string> replace_token(std::vector<std::string> arguments, std::string_view token,
                                        std::string_view replacement);
 

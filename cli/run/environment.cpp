@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 6> endings = {"POSITION", "LEASE", "EXPIR
                                                      "FENCE",    "SLOT",  "POSITIONS"};
 
 // Whether a variable of that name describes a lease: SEMA_POSITION, or SEMA_VSIM_POSITION for the pool VSIM.
-bool tells_of_lease(std::string_view name, std::string_view pool) {
+bool describes_lease(std::string_view name, std::string_view pool) {
     const auto take = [&name](std::string_view part) {
         if (name.substr(0, part.size()) != part) return false;
         name.remove_prefix(part.size());
@@ -94,9 +94,9 @@ std::string variable_part(const std::string& pool_name, std::size_t number) {
 std::vector<std::string> environment_with(const std::vector<std::pair<std::string, std::string>>& variables,
                                           const std::vector<std::string>& own, const char* const* inherited) {
     const auto is_replaced = [&](std::string_view name) {
-        return tells_of_lease(name, "") ||
+        return describes_lease(name, "") || name == dispatch_pool_variable ||
                std::any_of(own.begin(), own.end(),
-                           [&](const std::string& pool) { return tells_of_lease(name, pool); }) ||
+                           [&](const std::string& pool) { return describes_lease(name, pool); }) ||
                std::any_of(variables.begin(), variables.end(),
                            [&](const auto& variable) { return variable.first == name; });
     };
@@ -118,6 +118,16 @@ std::string held_with(std::string held, const PoolId& pool) {
 
 bool is_held(std::string_view held, const PoolId& pool) {
     return (" " + std::string(held) + " ").find(" " + mark_of(pool) + " ") != std::string::npos;
+}
+
+int count_held(std::string_view held) {
+    int count = 0;
+    bool is_inside = false;
+    for (const char c : held) {
+        if (c != ' ' && !is_inside) ++count;
+        is_inside = c != ' ';
+    }
+    return count;
 }
 
 std::string shell_word(std::string_view text) {

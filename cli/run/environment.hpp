@@ -34,6 +34,12 @@ inline constexpr const char* held_variable = "SEMA_HELD";
 /// `held` with this pool's mark.
 std::string held_with(std::string held, const PoolId& pool);
 bool is_held(std::string_view held, const PoolId& pool);
+/// How many pools it lists.
+int count_held(std::string_view held);
+
+/// By which a dispatcher names the pool to a semactl of its own, since a UUID stands on no command line. It
+/// goes to no command: environment_with() leaves it out.
+inline constexpr const char* dispatch_pool_variable = "SEMA_DISPATCH_POOL";
 
 /// The text as one word of a Bourne shell, whatever is in it.
 std::string shell_word(std::string_view text);

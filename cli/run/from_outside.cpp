@@ -1,24 +1,61 @@
 #include "cli/run/from_outside.hpp"
 
+#include "client/boot_clock.hpp"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <csignal>
+#include <exception>
+#include <utility>
 
 namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The work takes well below a millisecond, more where many processes are signalled or the machine is busy.
+constexpr Duration longest_work = 500ms;
+
+// Both have the same descriptors: the end of a process with its own ones closes them, and that may wait for a
+// disk that hangs, as where stderr is a file on it.
+pid_t fork_with_same_files() {
+    return static_cast<pid_t>(syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0));
+}
+
+}  // namespace
 
 int from_outside(const std::function<int()>& work) {
-    const pid_t sender = fork();
+    const pid_t sender = fork_with_same_files();
     if (sender < 0) return work();
     if (sender == 0) {
         // Of the same session nonetheless, in which every process may continue every other.
         setpgid(0, 0);
-        _exit(work());
+        try {
+            _exit(work());
+        } catch (const std::exception&) {
+            // No more memory. It must not go on as semactl, which does the work itself.
+            kill(getpid(), SIGKILL);
+            _exit(1);
+        }
     }
-    int status = 0;
-    while (waitpid(sender, &status, 0) < 0 && errno == EINTR) {
+    // Any process of the user's may stop the sender, the command too: nothing here waits for it without end.
+    Moment end = BootClock::now() + longest_work;
+    for (bool is_killed = false;;) {
+        int status = 0;
+        const pid_t changed = waitpid(sender, &status, WNOHANG | WUNTRACED);
+        if (changed == sender && WIFEXITED(status)) return WEXITSTATUS(status);
+        if (changed < 0 || (changed == sender && WIFSIGNALED(status))) return work();
+        if (changed == sender || BootClock::now() >= end) {
+            if (std::exchange(is_killed, true)) return work();
+            kill(sender, SIGKILL);
+            end = BootClock::now() + longest_work;
+        }
+        poll(nullptr, 0, 1);
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
 
 }  // namespace sema

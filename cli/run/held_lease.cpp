@@ -1,6 +1,6 @@
 #include "cli/run/held_lease.hpp"
 
-#include "cli/backoff.hpp"
+#include "client/backoff.hpp"
 #include "common/overloaded.hpp"
 
 #include <poll.h>
@@ -47,8 +47,14 @@ HeldLease::~HeldLease() {
 
 void HeldLease::give_back() {
     const Moment give_up = BootClock::now() + Returning::short_patience;
-    Returning returning([give_up] { return give_up; });
-    returning.add(*this, Moment::max());
+    give_back([give_up] { return give_up; });
+}
+
+void HeldLease::give_back(std::function<Moment()> deadline) {
+    // Granted or renewed just now, it does not last longer.
+    const Moment ends_at = BootClock::now() + std::max(grant_.ttl, Returning::short_patience);
+    Returning returning(std::move(deadline));
+    returning.add(*this, ends_at);
     returning.run();
 }
 
@@ -59,7 +65,7 @@ HeldLease::Tried HeldLease::try_to_return(Duration limit) {
         return Tried::again;
     };
     return std::visit(Overloaded{[&](const wire::Returned& done) {
-                                     tell_end(done.returned || may_be_returned_);
+                                     say_end(done.returned || may_be_returned_);
                                      return Tried::done;
                                  },
                                  [&](const Busy& why) { return again(why); },
@@ -72,24 +78,24 @@ HeldLease::Tried HeldLease::try_to_return(Duration limit) {
                       client_->give_back(pool_.id, grant_.lease.lease, limit));
 }
 
-void HeldLease::tell_end(bool is_returned) {
+void HeldLease::say_end(bool is_returned) {
     held_ = false;
     const std::string text = pool_.name + ": returned position " + std::to_string(grant_.lease.position);
     if (!is_returned)
         console_->note(
             pool_.name +
             ": the lease was gone before it was returned (it had expired, or the pool was deleted)");
-    else if (trouble_told_)
+    else if (trouble_said_)
         console_->note(text);
     else
         console_->detail(text);
 }
 
-void HeldLease::tell_trouble(Duration time) {
+void HeldLease::say_trouble(Duration time) {
     if (time <= 0s) return;
-    trouble_told_ = true;
+    trouble_said_ = true;
     console_->note(pool_.name + ": cannot return the slot: " + client_->server().name + " " + trouble_ +
-                   " (trying again, for " + describe(time) + " at most)");
+                   " (trying again for " + (time < 1s ? "less than 1s" : "up to " + describe(time)) + ")");
 }
 
 void HeldLease::abandon() {
@@ -114,7 +120,7 @@ void Returning::run() {
         if (!is_said && now - begin >= until_said) {
             is_said = true;
             for (const Entry& entry : leases_)
-                entry.lease->tell_trouble(left(entry, now));
+                entry.lease->say_trouble(left(entry, now));
         }
         Duration pause = std::min(backoff.next(), longest_pause);
         for (const Entry& entry : leases_)

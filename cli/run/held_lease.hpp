@@ -1,8 +1,8 @@
 #pragma once
 
-#include "cli/client.hpp"
 #include "cli/console.hpp"
 #include "cli/pool_ref.hpp"
+#include "client/client.hpp"
 
 #include <functional>
 #include <string>
@@ -23,8 +23,13 @@ class HeldLease {
     const Grant& grant() const { return grant_; }
     const PoolRef& pool() const { return pool_; }
 
+    /// Whether it is yet to be returned, and not disowned.
+    bool is_held() const { return held_; }
+
     /// Returns the lease; tries again, for a second and a half, where the server can't be reached.
     void give_back();
+    /// The same until that deadline (see Returning), or the lease's end.
+    void give_back(std::function<Moment()> deadline);
 
     /// From here on the lease is not returned by this object.
     void disown() { held_ = false; }
@@ -33,8 +38,8 @@ class HeldLease {
     friend class Returning;
     enum class Tried { done, again };
     Tried try_to_return(Duration limit);
-    void tell_end(bool is_returned);
-    void tell_trouble(Duration time);
+    void say_end(bool is_returned);
+    void say_trouble(Duration time);
     void abandon();
 
     Client* client_;
@@ -45,7 +50,7 @@ class HeldLease {
     /// Why the last try failed, and whether one of them may have worked, though its answer was lost.
     std::string trouble_;
     bool may_be_returned_ = false;
-    bool trouble_told_ = false;
+    bool trouble_said_ = false;
 };
 
 /// Returns leases, one as often as the other: none waits until another is done with. One that is not returned

@@ -90,10 +90,12 @@ Job ci_job(const Variable& variable) {
 
 }  // namespace
 
-Holder identity(const std::string& command, const std::function<std::string(const char*)>& variable) {
+Holder identity(const std::optional<std::string>& command,
+                const std::function<std::string(const char*)>& variable) {
     const Job job = ci_job(variable);
-    const std::string process = user_name() + "@" + host_name() + ":" + std::to_string(getpid()) + " " +
-                                std::filesystem::path(command).filename().string();
+    std::string process = user_name() + "@" + host_name();
+    if (command)
+        process += ":" + std::to_string(getpid()) + " " + std::filesystem::path(*command).filename().string();
     Holder holder;
     holder.name = cut(job.name.empty() ? process : job.name + " (" + process + ")", longest_name);
     const bool is_link = job.url.rfind("http://", 0) == 0 || job.url.rfind("https://", 0) == 0;

@@ -5,6 +5,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace sema {
@@ -33,7 +34,7 @@ void Keeper::proceed(Moment now) {
 
 void Keeper::ask(Kept& kept, Moment now) {
     if (!kept.client) {
-        kept.client = std::make_unique<Client>(server_);
+        kept.client = client_.another();
         kept.client->expect_semad();
     }
     const Duration limit = kept.upkeep.begin_keepalive(now);
@@ -46,8 +47,8 @@ void Keeper::take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now) {
     const auto trouble = [&](const std::string& reason) {
         kept.upkeep.failed(now);
         if (std::exchange(kept.trouble, reason) == reason) return;
-        console_.note(pool + ": cannot renew the lease: " + server_.name + " " + reason +
-                      " (trying again until it ends)");
+        console_.note(pool + ": cannot renew the lease: " + kept.client->server().name + " " + reason +
+                      " (trying again until the lease ends)");
     };
     std::visit(Overloaded{[&](const wire::Renewed& renewed) {
                               if (!renewed.lease) {
@@ -79,6 +80,11 @@ Upkeep::Step Keeper::due(Moment now) const {
     return step;
 }
 
+bool Keeper::holds(Moment now) const {
+    const auto is_held = [](const Kept& kept) { return kept.lease.is_held(); };
+    return due(now) == Upkeep::Step::none && std::all_of(leases_.begin(), leases_.end(), is_held);
+}
+
 std::string Keeper::why_ending() const {
     const auto any = [this](bool (Upkeep::*is)() const) {
         return std::any_of(leases_.begin(), leases_.end(),
@@ -103,7 +109,7 @@ void Keeper::stop() {
 }
 
 Moment Keeper::next_deadline(Moment now) const {
-    Moment next = Moment::max();
+    Moment next = BootClock::never;
     for (const Kept& kept : leases_)
         next = std::min(next, kept.upkeep.next_deadline(now));
     return next;
@@ -125,7 +131,9 @@ void Keeper::wait(const std::vector<int>& wakes, Duration limit) {
     for (const int wake : wakes)
         descriptors.push_back({wake, POLLIN, 0});
     const auto round = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(limit, 1h));
-    poll(descriptors.data(), descriptors.size(), static_cast<int>(round.count()));
+    const int found = poll(descriptors.data(), descriptors.size(), static_cast<int>(round.count()));
+    // No process may poll from which all descriptors were taken.
+    if (found < 0 && errno == EINVAL) poll(nullptr, 0, static_cast<int>(while_several_ask / 1ms));
 }
 
 void Keeper::give_back(Returning::Deadline deadline) {

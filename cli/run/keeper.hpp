@@ -1,9 +1,9 @@
 #pragma once
 
-#include "cli/client.hpp"
 #include "cli/console.hpp"
 #include "cli/run/held_lease.hpp"
-#include "cli/run/upkeep.hpp"
+#include "client/client.hpp"
+#include "client/upkeep.hpp"
 
 #include <memory>
 #include <optional>
@@ -31,8 +31,8 @@ class Keeper {
         std::string trouble{};
     };
 
-    /// The console must outlive the keeper.
-    Keeper(ServerAddress server, Console& console) : server_(std::move(server)), console_(console) {}
+    /// The client, which knows the servers, and the console must outlive the keeper.
+    Keeper(const Client& client, Console& console) : client_(client), console_(console) {}
     Keeper(const Keeper&) = delete;
     Keeper& operator=(const Keeper&) = delete;
 
@@ -43,6 +43,9 @@ class Keeper {
 
     /// What the lease that ends first demands by `now`.
     Upkeep::Step due(Moment now) const;
+
+    /// Whether what is begun now finds all its slots held: no lease is gone, and none is about to end.
+    bool holds(Moment now) const;
 
     /// Why a lease ends, as the end of a message.
     std::string why_ending() const;
@@ -78,7 +81,7 @@ class Keeper {
     void ask(Kept& kept, Moment now);
     void take_in(Kept& kept, const KeepaliveAnswer& answer, Moment now);
 
-    const ServerAddress server_;
+    const Client& client_;
     Console& console_;
     std::vector<Kept> leases_;
     bool is_stopped_ = false;

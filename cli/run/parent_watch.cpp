@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <stdexcept>
+#include <tuple>
 
 namespace sema {
 namespace {
@@ -38,7 +39,7 @@ ParentWatch::~ParentWatch() {
 bool ParentWatch::is_gone() const {
     if (is_timer_) {
         std::uint64_t looks = 0;
-        static_cast<void>(read(fd_, &looks, sizeof looks) + 0);
+        std::ignore = read(fd_, &looks, sizeof looks);
     }
     // The kernel gives a process its new parent before it reports the old one's end.
     return getppid() != parent_;

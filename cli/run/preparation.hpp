@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/run/child.hpp"
+#include "cli/run/proc_folder.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -12,6 +13,7 @@ namespace sema {
 /// command takes: to be called before a slot is borrowed, so that nothing that could have been known turns
 /// out to be missing while a command runs that holds so many leases. Gives what is missing, for people; none
 /// where all is there.
-std::optional<std::string> prepare_to_supervise(const InheritedDescriptors& inherited, std::size_t leases);
+std::optional<std::string> prepare_to_supervise(const ProcFolder& proc, const InheritedDescriptors& inherited,
+                                                std::size_t leases);
 
 }  // namespace sema

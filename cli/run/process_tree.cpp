@@ -1,20 +1,16 @@
 #include "cli/run/process_tree.hpp"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
+#include <cstdlib>
 #include <memory>
 #include <set>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -34,17 +30,17 @@ struct Look {
     bool is_denied = false;
 };
 
-Look look_at(pid_t pid, const std::string& proc) {
+Look look_at(pid_t pid, const ProcFolder& proc) {
     // Of all the machine's processes, in the moment in which a tree must be dead: a stream costs several
     // times as much.
-    const int file = open((proc + "/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+    const int file = proc.open(std::to_string(pid) + "/stat");
     if (file < 0) return {std::nullopt, errno != ENOENT && errno != ESRCH};
     std::array<char, 1024> bytes{};
     const ssize_t size = read(file, bytes.data(), bytes.size());
     ::close(file);
     const std::string_view stat(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
     // proc(5): pid (name) state ppid ..., where the name may hold blanks and parentheses itself; the
-    // starting time is the 22nd field.
+    // 20th field is the number of threads, the 22nd the starting time.
     const auto name_begins = stat.find('(');
     const auto name_ends = stat.rfind(')');
     if (name_begins == stat.npos || name_ends == stat.npos) return {};
@@ -64,15 +60,19 @@ Look look_at(pid_t pid, const std::string& proc) {
     const std::string_view state = next_field();
     if (state.size() != 1 || !number_in(next_field(), process.parent)) return {};
     process.state = state.front();
-    for (int field = 5; field < 22; ++field)
+    for (int field = 5; field < 20; ++field)
         next_field();
-    if (!number_in(next_field(), process.started)) return {};
+    const std::string_view threads = next_field();
+    next_field();
+    if (!number_in(threads, process.threads) || !number_in(next_field(), process.started)) return {};
     return {std::move(process)};
 }
 
-Descendants all_processes(const std::string& proc) {
+Descendants all_processes(const ProcFolder& proc) {
     Descendants all;
-    const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(proc.c_str()), closedir);
+    const int fd = proc.open(".");
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(fd >= 0 ? fdopendir(fd) : nullptr, closedir);
+    if (!folder && fd >= 0) close(fd);
     // Where the system hides other users' processes, it hides this one too.
     bool first_is_shown = false;
     errno = 0;
@@ -89,34 +89,18 @@ Descendants all_processes(const std::string& proc) {
     return all;
 }
 
-}  // namespace
+using Known = std::set<std::pair<pid_t, std::uint64_t>>;
 
-std::optional<Process> find_process(pid_t pid, const std::string& proc) {
-    return look_at(pid, proc).process;
+Known known(const std::vector<Process>& processes) {
+    Known names;
+    for (const Process& process : processes)
+        names.emplace(process.pid, process.started);
+    return names;
 }
 
-std::optional<std::string> why_not_shown(const std::string& proc) {
-    std::error_code error;
-    const auto self = std::filesystem::read_symlink(proc + "/self", error).string();
-    std::ifstream status(proc + "/self/status");
-    if (error && !std::filesystem::exists(proc + "/stat")) return "/proc is not mounted";
-    // One number for each pid namespace, from that of /proc down to our own. Kernels before 4.1 do not say.
-    std::string line;
-    while (std::getline(status, line) && line.rfind("NSpid:", 0) != 0) {
-    }
-    const bool is_ours = self == std::to_string(getpid()) && line.find('\t') == line.rfind('\t');
-    if (!is_ours) return "/proc is that of another pid namespace";
-    return std::nullopt;
-}
-
-Descendants descendants(pid_t root, const std::vector<Process>& without, const std::string& proc) {
-    Descendants tree;
-    const auto [all, complete] = all_processes(proc);
-    tree.complete = complete;
-    std::set<std::pair<pid_t, std::uint64_t>> excluded;
-    for (const Process& process : without)
-        excluded.emplace(process.pid, process.started);
-    std::set<pid_t> inside = {root};
+// Those of `all` that descend from processes `inside`, except for `excluded` and their descendants.
+std::vector<Process> below(std::set<pid_t> inside, const std::vector<Process>& all, const Known& excluded) {
+    std::vector<Process> found;
     // Parents and children come in any order, so rounds are made until one finds nothing more.
     for (bool more = true; more;) {
         more = false;
@@ -125,13 +109,71 @@ Descendants descendants(pid_t root, const std::vector<Process>& without, const s
             if (excluded.count({process.pid, process.started}) != 0) continue;
             if (!inside.insert(process.pid).second) continue;
             more = true;
-            tree.found.push_back(process);
+            found.push_back(process);
         }
     }
-    return tree;
+    return found;
 }
 
-bool is_descendant(pid_t pid, pid_t root, const std::string& proc) {
+}  // namespace
+
+std::optional<Process> find_process(pid_t pid, const ProcFolder& proc) {
+    return look_at(pid, proc).process;
+}
+
+std::optional<std::uint64_t> pending_signals(pid_t pid, const ProcFolder& proc) {
+    const std::string status = proc.content_of(std::to_string(pid) + "/status");
+    const std::string key = "\nShdPnd:";
+    const auto at = status.find(key);
+    if (at == std::string::npos) return std::nullopt;
+    return std::strtoull(status.c_str() + at + key.size(), nullptr, 16);
+}
+
+Descendants descendants(pid_t root, const std::vector<Process>& without, const ProcFolder& proc) {
+    const auto [all, complete] = all_processes(proc);
+    return {below({root}, all, known(without)), complete};
+}
+
+void follow(std::vector<Process>& family, const ProcFolder& proc) {
+    const auto [all, complete] = all_processes(proc);
+    const Known before = known(family);
+    std::set<pid_t> inside;
+    // One that is not shown may be there nonetheless.
+    if (complete) family.clear();
+    for (const Process& process : all) {
+        if (before.count({process.pid, process.started}) == 0) continue;
+        inside.insert(process.pid);
+        if (complete) family.push_back(process);
+    }
+    for (Process& process : below(std::move(inside), all, {}))
+        family.push_back(std::move(process));
+}
+
+OwnChildren::OwnChildren(const ProcFolder& proc) {
+    const std::string self = std::to_string(getpid());
+    file_ = proc.open(self + "/task/" + self + "/children");
+}
+
+OwnChildren::~OwnChildren() {
+    if (file_ >= 0) ::close(file_);
+}
+
+void OwnChildren::look() {
+    const ssize_t size = pread(file_, text_.data(), text_.size(), 0);
+    rest_ = std::string_view(text_.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+}
+
+pid_t OwnChildren::next() {
+    // A blank is behind each, or it is not whole.
+    const auto end = rest_.find(' ');
+    pid_t pid = 0;
+    if (end == rest_.npos) return 0;
+    std::from_chars(rest_.data(), rest_.data() + end, pid);
+    rest_.remove_prefix(end + 1);
+    return pid;
+}
+
+bool is_descendant(pid_t pid, pid_t root, const ProcFolder& proc) {
     // The bound only matters where processes come and go while we look.
     for (int depth = 0; depth < 1000 && pid > 1; ++depth) {
         const auto process = find_process(pid, proc);
@@ -142,12 +184,12 @@ bool is_descendant(pid_t pid, pid_t root, const std::string& proc) {
     return false;
 }
 
-bool send_signal(const Process& process, int signal) {
+bool send_signal(const Process& process, int signal, const ProcFolder& proc) {
     // Through syscall(), since glibc 2.36 declares its functions for these in a way that C++ can't link.
     const int fd = static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0));
     if (fd < 0 && errno == ESRCH) return true;
     // The descriptor refers to the process that has the pid now: if that still is ours, it stays so.
-    const auto now = find_process(process.pid);
+    const auto now = find_process(process.pid, proc);
     const bool same = now && now->started == process.started;
     const auto done = [](long result) { return result == 0 || errno == ESRCH; };
     // Kernels before 5.3 and many containers do not have the calls for it. A pid is used again only once all

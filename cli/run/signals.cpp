@@ -29,6 +29,13 @@ bool has_default_action(int number) {
     return action.sa_handler == SIG_DFL;
 }
 
+// The kernel gives a signal of a low number first, of those that are pending.
+bool is_urgent(int number) {
+    const Meaning meaning = meaning_of(number);
+    return meaning == Meaning::stop || meaning == Meaning::end ||
+           (meaning == Meaning::nothing && number != SIGCHLD);
+}
+
 bool may_come_from_terminal(int number) {
     switch (number) {
         case SIGINT:
@@ -44,6 +51,12 @@ bool may_come_from_terminal(int number) {
             // A timer's, or a limit's that semactl's own process came to.
             return false;
     }
+}
+
+// Whether a CONT waits to be read.
+bool is_continued() {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGCONT) == 1;
 }
 
 }  // namespace
@@ -88,15 +101,23 @@ Signals::Signals() {
         set_disposition(number, handler);
     }
     Mask taken = 0;
+    Mask urgent = 0;
     for (int number = 1; number <= highest_signal; ++number) {
         const bool possible = number != SIGKILL && number != SIGSTOP && number != SIGURG;
-        if (possible && has_default_action(number)) taken |= Mask{1} << (number - 1);
+        if (!possible || !has_default_action(number)) continue;
+        taken |= Mask{1} << (number - 1);
+        if (is_urgent(number)) urgent |= Mask{1} << (number - 1);
     }
     if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, &taken, &original_mask_, sizeof taken) != 0)
         throw std::system_error(errno, std::generic_category(), "cannot block signals");
-    fd_ = static_cast<int>(syscall(SYS_signalfd4, -1, &taken, sizeof taken, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (fd_ < 0) {
+    const auto descriptor_of = [](const Mask& mask) {
+        return static_cast<int>(syscall(SYS_signalfd4, -1, &mask, sizeof mask, SFD_CLOEXEC | SFD_NONBLOCK));
+    };
+    fd_ = descriptor_of(taken);
+    urgent_ = descriptor_of(urgent);
+    if (fd_ < 0 || urgent_ < 0) {
         const int error = errno;
+        if (fd_ >= 0) close(fd_);
         restore_in_child();
         throw std::system_error(error, std::generic_category(), "cannot watch for signals");
     }
@@ -104,6 +125,7 @@ Signals::Signals() {
 
 Signals::~Signals() {
     if (either_ >= 0) close(either_);
+    close(urgent_);
     close(fd_);
 }
 
@@ -118,9 +140,9 @@ void Signals::watch_parent() {
     }
 }
 
-std::optional<Signal> Signals::next() {
+std::optional<Signal> Signals::read_from(int fd) {
     signalfd_siginfo info{};
-    while (read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    while (read(fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
         Signal signal;
         signal.number = static_cast<int>(info.ssi_signo);
         signal.from_kernel = info.ssi_code == SI_KERNEL && may_come_from_terminal(signal.number);
@@ -130,13 +152,25 @@ std::optional<Signal> Signals::next() {
         const bool own_write = signal.number == SIGXFSZ && signal.sender == getpid();
         if (!own_write) return signal;
     }
-    if (!parent_ || !parent_->is_gone()) return std::nullopt;
+    return std::nullopt;
+}
+
+std::optional<Signal> Signals::next() {
+    if (const auto urgent = read_from(urgent_)) return urgent;
+    if (!parent_ || !parent_->is_gone()) return read_from(fd_);
     // Its descriptor would be readable for ever.
     parent_.reset();
     Signal signal;
     signal.number = SIGTERM;
     signal.parent_is_gone = true;
     return signal;
+}
+
+Signals::Mask Signals::pending() const {
+    Mask pending = 0;
+    // None where the system refuses to say.
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    return pending;
 }
 
 void Signals::restore_in_child() const {
@@ -146,6 +180,10 @@ void Signals::restore_in_child() const {
 }
 
 bool Signals::stop_self(int number) const {
+    // The kernel drops it when the stop is raised. One that came after the signal which asks for the stop is
+    // to win, though, as it does over a stop that waits to be read. One that comes after this look is lost:
+    // no call stops a process only where no CONT is pending. A shell sends it to a job that it saw stopped.
+    if (is_continued()) return false;
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, number);
@@ -153,8 +191,7 @@ bool Signals::stop_self(int number) const {
     sigprocmask(SIG_UNBLOCK, &stop, nullptr);
     sigprocmask(SIG_BLOCK, &stop, nullptr);
     // What continued this process waits to be read.
-    sigset_t pending;
-    return sigpending(&pending) == 0 && sigismember(&pending, SIGCONT) == 1;
+    return is_continued();
 }
 
 }  // namespace sema

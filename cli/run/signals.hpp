@@ -49,6 +49,10 @@ struct Signal {
 /// started (as by nohup): that stays ignored. PIPE is ignored.
 class Signals {
   public:
+    /// The kernel's own set: bit N - 1 for signal N. A sigset_t leaves out what libc keeps to itself, and
+    /// that ends a process too.
+    using Mask = std::uint64_t;
+
     Signals();
     /// The signals stay blocked: one that comes while the process ends does not change how it ends.
     ~Signals();
@@ -58,30 +62,41 @@ class Signals {
     /// From now on the end of the process that started semactl counts as a TERM.
     /// Throws std::runtime_error where that can't be noticed.
     void watch_parent();
+    /// From now on it does not: after a request to stop, it must not count as a second one.
+    void forget_parent() { parent_.reset(); }
 
     /// Readable when next() has something.
     int fd() const { return either_ >= 0 ? either_ : fd_; }
 
-    /// The next signal that came in, if any. Doesn't block. CHLD is one of them, and may stand for several.
+    /// The next signal that came in, if any: first what asks to stop, and what stops or continues a job,
+    /// which all others together cannot hold up. Doesn't block. CHLD is one of them, and may stand for
+    /// several.
     std::optional<Signal> next();
+
+    /// Those that came, and that next() has yet to return.
+    Mask pending() const;
 
     /// Gives a new process, between fork and exec, the signal mask and dispositions that semactl was
     /// started with. Async-signal-safe.
     void restore_in_child() const;
 
-    /// Does what a TSTP, TTIN or TTOU does by default: stops this process, until it is continued. False where
-    /// the kernel ignores the signal, as in a group that no shell looks after.
+    /// Does what a STOP, TSTP, TTIN or TTOU does by default: stops this process, until it is continued. Not
+    /// where a CONT waits to be read, which came after the signal that asks for this. True where it was
+    /// continued, and the CONT is to be read; false where it did not stop (in a group, as one example, that
+    /// no shell looks after), or where CONT is ignored.
     bool stop_self(int number) const;
 
   private:
-    /// The kernel's own set. A sigset_t leaves out what libc keeps to itself, and that ends a process too.
-    using Mask = std::uint64_t;
     struct Disposition {
         int number;
         struct sigaction action;
     };
 
+    std::optional<Signal> read_from(int fd);
+
     int fd_ = -1;
+    /// The same for those that come first.
+    int urgent_ = -1;
     std::optional<ParentWatch> parent_;
     /// Readable when one of the two is.
     int either_ = -1;

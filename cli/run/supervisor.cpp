@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <exception>
 #include <stdexcept>
 #include <system_error>
@@ -27,24 +28,57 @@ using namespace std::chrono_literals;
 constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
-// What a semactl in the tree has to return a slot, in which semactl itself stays below the 5 s it is to end
-// in.
+// A look takes a time with all of the machine's processes, and many commands may be killed at once there:
+// each has this many times the look's for its pause, so that the processes that are killed have time to end.
+constexpr int look_pause = 4;
+// How often strangers are looked at for new descendants. A process that one of them starts and leaves between
+// two looks cannot be distinguished from one that the command leaves.
+constexpr Duration look_at_strangers = 1s;
+// A process that forks and ends without a pause is caught within less, on a machine that is not busy.
+constexpr Duration longest_chase = 5ms;
+// The time that a semactl in the tree has to return a slot. With it semactl itself stays below the 5 s it is
+// to end in.
 constexpr Duration longest_return = 400ms;
-// After this, what is left can't be killed: it is another user's, or stuck in the kernel.
+// After this, what is left can't be killed: it is another user's, or stuck in the kernel. On a machine that
+// is busy enough a process takes longer to die, so there may be more where that is early.
 constexpr Duration kill_patience = 1s;
+// From the first request to stop on, where the KILL did not come later: what is left of the 5 s is for the
+// return.
+constexpr Duration all_stopping = 4300ms;
+// From the same on, as long as the KILL came in that time: by then what cannot be killed is given up.
+constexpr Duration all_given_up = 4800ms;
 // A command that stays stopped this long was not just stopped together with semactl.
 constexpr Duration stop_settles = 100ms;
+// As many may be pending at once, the real-time ones aside. Of more that come one after the other, as from a
+// program that does nothing else, the command's end is not to wait.
+constexpr int most_in_a_row = 32;
 // What semactl takes to stop, on a busy machine too: a CONT that comes before that is lost.
 constexpr Duration stopping = 250ms;
+
+// What another run is called where /proc shows it.
+constexpr const char* own_name = "semactl";
 
 std::string name_of(int signal) {
     const char* name = sigabbrev_np(signal);
     return name != nullptr ? name : std::to_string(signal);
 }
 
-bool is_stopped(pid_t pid) {
-    const auto process = find_process(pid);
+// Whether it is called what another run is.
+bool is_run(pid_t pid, const ProcFolder& proc) {
+    const auto process = find_process(pid, proc);
+    return process && process->name == own_name;
+}
+
+bool is_stopped(pid_t pid, const ProcFolder& proc) {
+    const auto process = find_process(pid, proc);
     return process && process->state == 'T';
+}
+
+// The time that this process has computed for.
+Duration processor_time() {
+    timespec time{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_nsec / 1000);
 }
 
 bool has_children() {
@@ -54,23 +88,28 @@ bool has_children() {
 
 }  // namespace
 
-std::vector<Process> own_descendants() {
+std::vector<Process> own_descendants(const ProcFolder& proc) {
     if (!has_children()) return {};
-    auto [found, complete] = descendants(getpid(), {});
+    auto [found, complete] = descendants(getpid(), {}, proc);
     if (!complete) throw std::runtime_error("cannot see in /proc which processes semactl was started with");
     return std::move(found);
 }
 
-Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console& console, std::string pool)
+Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console& console,
+                       const ProcFolder& proc, std::string pool)
     : keeper_(keeper),
       limits_(std::move(limits)),
       signals_(signals),
       console_(console),
+      proc_(proc),
       pool_(std::move(pool)),
+      bystander_(proc),
+      strangers_(limits_.strangers),
+      children_(proc),
       kill_at_(limits_.kill_at) {}
 
 Supervisor::~Supervisor() {
-    if (command_ == 0 || kill_tree()) return;
+    if (!start_ || kill_tree()) return;
     keeper_.disown();
     try {
         killing_since_ = BootClock::now();
@@ -82,40 +121,84 @@ Supervisor::~Supervisor() {
 
 Ended Supervisor::run(const ChildSpec& command, const InheritedDescriptors& descriptors) {
     descriptors_ = &descriptors;
-    // What came before, the command has yet to get.
+    // What the bystander got before shows nothing of the command.
     quiet_at_ = BootClock::now() + Bystander::in_turn;
-    start_.emplace(start_child(command, signals_, descriptors));
+    start_.emplace(start(command));
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
     command_ = start_->pid();
-    bystander_.watch_over(command_);
+    bystander_.watch_over(command_, limits_.kill_after);
+    missed_ = missed_at_start();
+    start_->let_go();
     const Ended ended = look_after();
-    command_ = 0;
+    start_.reset();
     return ended;
 }
 
+// Not when a lease demands that all is dead.
+StartedChild Supervisor::start(const ChildSpec& command) {
+    Moment too_late = Moment::max();
+    for (const Keeper::Kept& kept : keeper_.leases())
+        too_late = std::min(too_late, kept.upkeep.kill_at());
+    try {
+        return start_child(command, signals_, *descriptors_, too_late);
+    } catch (const std::system_error& error) {
+        if (error.code().value() != EAGAIN || bystander_.pid() < 0) throw;
+    }
+    // There is room for one process, and the other can be done without.
+    bystander_.end();
+    return start_child(command, signals_, *descriptors_, too_late);
+}
+
+// What an event does, by how far the command's end has come:
+//
+//                   runs             is being stopped;     is being killed     has ended by itself,
+//                                    or what it left is                        what it left has the slot
+//   asked to stop   passed on; KILL  KILL, where asked     nothing more        nobody to pass it on to;
+//                   after a while    the second time                           TERM, then KILL
+//   lease is gone   TERM or what     the same: KILL after  the same, and no    TERM and what the user chose,
+//   or about to     the user chose,  the grace, or sooner  semactl is spared   then KILL
+//   end             then KILL        where it is due       for long
+//   lease's end     KILL             KILL                  nothing more        KILL
+//   command's end   slot returned;   TERM to what it left  what it left is
+//                   what it left is  goes on until KILL    killed, too
+//                   left, or held
+//
+// What was asked for or lost by the time that the slot could be returned keeps a teardown from being run.
 Ended Supervisor::look_after() {
-    for (;;) {
+    for (int in_a_row = 0;;) {
         const Moment now = catch_up();
         // One at a time: while semactl deals with one it may be stopped, and its lease end, before the next
         // one continues the command.
-        if (const auto signal = signals_.next()) {
+        const auto signal = signals_.next();
+        if (signal) {
             on_signal(*signal);
-            continue;
+            if (++in_a_row < most_in_a_row) continue;
+        } else {
+            quiet_at_ = std::max(quiet_at_, now);
+            missed_ = 0;
+            if (heard_at_ && now - *heard_at_ > Bystander::in_turn) heard_at_.reset();
         }
-        quiet_at_ = std::max(quiet_at_, now);
-        if (heard_at_ && now - *heard_at_ > Bystander::in_turn) heard_at_.reset();
-        if (const auto ended = finished(now)) return *ended;
+        in_a_row = 0;
+        if (const auto ended = finished(now)) {
+            // One that has ended, but is not collected, keeps its process group: see SavedModes::restore().
+            reap();
+            return *ended;
+        }
+        if (signal) continue;
         follow_stopped_command(now);
         wait(now);
     }
 }
 
-// What does not wait for anything. The moment that it is good for.
+// Takes in all that there is, without waiting. Returns the moment up to which that holds.
 Moment Supervisor::catch_up() {
     reap();
     follow_execs();
     if (bystander_.heard()) heard_at_ = BootClock::now();
     const Moment now = BootClock::now();
+    if (!strangers_.empty() && now >= strangers_at_) follow_strangers(now);
+    // What is to be signalled now does not wait until it is said why.
+    const Console::Pause silence(console_);
     uphold_lease(now);
     enforce_limit(now);
     return now;
@@ -141,52 +224,79 @@ void Supervisor::on_signal(const Signal& signal) {
 }
 
 void Supervisor::pass_on(const Signal& signal) {
+    const Meaning meaning = meaning_of(signal.number);
+    // News for nobody, unless it is what ended the command.
+    if (meaning == Meaning::news && status_ && ended_by_ != signal.number) return;
     const Moment now = BootClock::now();
     const bool reached = reached_command_already(signal);
     // Nothing shows any more what a command was that has ended.
     const bool from_below =
-        signal.sender > 0 && (signal.sender == command_ || is_descendant(signal.sender, getpid()));
+        signal.sender > 0 && (signal.sender == command_ || is_descendant(signal.sender, getpid(), proc_));
     // The command's own affair.
     if (reached && (signal.from_kernel || from_below)) return;
-    const Meaning meaning = meaning_of(signal.number);
     if (meaning == Meaning::news) {
+        if (limits_.is_teardown) return;
         passed_on_.insert(signal.number);
         if (!reached) forward(signal.number);
         return;
     }
     // A process that is asked to stop may well signal its parent.
     if (from_below && stop_requested_) return;
+    is_killed_around_ = is_killed_around_ || comes_from_around(signal);
     const bool echo = signal.number == stop_request_ && now - stop_passed_on_ < same_request;
     if (echo) return;
+    const Console::Pause silence(console_);
     if (signal.parent_is_gone)
-        console_.note(pool_ + ": the process that started semactl is gone, stopping the command");
-    if (!reached) forward(meaning == Meaning::stop ? signal.number : SIGTERM);
+        console_.note(pool_ + ": the process that started semactl is gone" +
+                      (limits_.is_teardown ? "" : ", stopping the command"));
+    if (!reached && !limits_.is_teardown) forward(meaning == Meaning::stop ? signal.number : SIGTERM);
     on_stop_request(now);
+    parent_asked_ = parent_asked_ || signal.parent_is_gone;
     stop_request_ = signal.number;
     // To ask the bystander and to pass it on took a time, in which the second one may have come.
     stop_passed_on_ = BootClock::now();
 }
 
-void Supervisor::on_stop_request(Moment now) {
-    if (!stop_requested_) {
-        stop_requested_ = now;
-        if (limits_.kill_after) kill_at_ = now + *limits_.kill_after;
-    } else if (now - *stop_requested_ >= same_request) {
-        kill_at_ = now;
-    }
+// Whether a run around this one sent it, without a sender from outside: see send_to_tree().
+bool Supervisor::comes_from_around(const Signal& signal) const {
+    if (signal.sender <= 0 || !is_descendant(getpid(), signal.sender, proc_)) return false;
+    return is_run(signal.sender, proc_);
 }
 
-// Ctrl-Z reaches the command from the kernel, as does what stops a job in the background that reads from
+void Supervisor::on_stop_request(Moment now) {
+    const auto first = stop_requested_ ? stop_requested_ : limits_.asked_before;
+    if (!stop_requested_) begin_stop(now);
+    if (!first) return;
+    if (std::exchange(parent_asked_, false)) return;
+    if (now - *first < same_request) return;
+    kill_by(now);
+    if (asker_) asker_->kill_at = std::min(asker_->kill_at, now);
+}
+
+void Supervisor::begin_stop(Moment now) {
+    stop_requested_ = now;
+    // Often the whole job is asked to stop, and semactl's parent ends sooner.
+    signals_.forget_parent();
+    // What a lease that is gone demands is not put off.
+    if (limits_.kill_after) kill_by(now + *limits_.kill_after);
+    if (asker_) asker_->kill_at = std::min(asker_->kill_at, longest_asking(now));
+}
+
+// Ctrl-Z reaches the command from the kernel, as does the TTIN of a job in the background that reads from
 // the terminal. A TSTP that was sent to semactl is passed on, as if the command had been meant.
 void Supervisor::on_terminal_stop(const Signal& signal) {
     const bool reached = reached_command_already(signal);
     const bool ends = is_ending();
-    if (!reached && !ends) forward(signal.number);
+    was_stopped_ = false;
+    if (!reached && !ends) {
+        forward(signal.number);
+        stop_forwarded_ = true;
+    }
     if (!ends && will_be_woken()) {
         was_stopped_ = signals_.stop_self(signal.number);
         if (!was_stopped_) forget_wake_up();
     } else if (reached && signal.number == SIGTSTP) {
-        // What reads from the terminal in the background would be stopped by that again.
+        // A job in the background that reads from the terminal would be stopped by that again.
         undo_stop();
     }
 }
@@ -208,21 +318,41 @@ void Supervisor::on_continue(const Signal& signal) {
         return;
     }
     const bool reached = reached_command_already(signal);
-    if (const auto group = std::exchange(terminal_group_, std::nullopt)) {
-        const Terminal terminal;
-        if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
-    }
-    if (job_continued ? is_stopped(command_) : !reached) forward(SIGCONT);
+    give_terminal_back();
+    // It may have yet to stop of what was passed on just before, or have got this CONT sooner than that.
+    const bool stops = std::exchange(stop_forwarded_, false);
+    if (stops || (job_continued ? is_stopped(command_, proc_) : !reached)) forward(SIGCONT);
+}
+
+// To a command that had it, in a group of its own, when semactl stopped.
+void Supervisor::give_terminal_back() {
+    const auto group = std::exchange(terminal_group_, std::nullopt);
+    // Once the command is collected, its number may be another group's.
+    if (!group || status_) return;
+    const Terminal terminal;
+    if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
 }
 
 // Whether the command got the signal from its sender.
 bool Supervisor::reached_command_already(const Signal& signal) {
     const bool same_group = group_ == getpgrp();
-    if (const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn))
-        return same_group && *group_got_it;
+    const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn);
+    const Signals::Mask own = Signals::Mask{1} << (signal.number - 1);
+    if ((std::exchange(missed_, missed_ & ~own) & own) != 0) return false;
+    if (group_got_it) return same_group && *group_got_it;
     // A key's signal goes to the group. The terminal's hang-up is signalled to the session's leader alone.
     const bool hang_up = signal.number == SIGHUP || signal.number == SIGCONT;
     return same_group && signal.from_kernel && !(hang_up && getsid(0) == getpid());
+}
+
+// The kernel has a signal to a group reach the process that is forked meanwhile, too, and the younger ones
+// first. So while the command's process waits, it has all of these that semactl got since there is such a
+// process. No clock would show which they are: on a busy machine a time passes between the fork and the next
+// look at one, in either process.
+Signals::Mask Supervisor::missed_at_start() const {
+    const Signals::Mask pending = signals_.pending();
+    if (pending == 0) return 0;
+    return pending & ~pending_signals(command_, proc_).value_or(pending);
 }
 
 void Supervisor::forward(int number) {
@@ -245,8 +375,11 @@ void Supervisor::reap() {
         if (info.si_pid == 0) return;
         const bool has_ended = info.si_code != CLD_STOPPED && info.si_code != CLD_CONTINUED;
         if (has_ended && info.si_pid == bystander_.pid()) bystander_.was_reaped();
+        if (has_ended && info.si_pid == writer()) console_.writer()->was_reaped();
         if (has_ended && asker_ && info.si_pid == asker_->process.pid) forget_asker();
-        if (info.si_pid != command_) continue;
+        // Another process may have the pid of a command that was collected.
+        if (status_ || info.si_pid != command_) continue;
+        if (has_ended) command_stopped_.reset();
         switch (info.si_code) {
             case CLD_EXITED:
                 status_ = info.si_status;
@@ -270,19 +403,28 @@ void Supervisor::reap() {
 void Supervisor::follow_stopped_command(Moment now) {
     if (!command_stopped_ || now - *command_stopped_ < stop_settles) return;
     command_stopped_.reset();
-    if (!is_stopped(command_)) return;
+    if (!is_stopped(command_, proc_)) return;
     const pid_t foreground = Terminal().foreground();
     const pid_t group = getpgid(command_);
     if (foreground != getpgrp() && foreground != group) return;
     if (is_ending() || !will_be_woken()) return forward(SIGCONT);
     if (group != getpgrp()) terminal_group_ = group;
-    was_stopped_ = true;
-    raise(SIGSTOP);
+    was_stopped_ = signals_.stop_self(SIGSTOP);
+    if (!was_stopped_) go_on_after_stop();
+}
+
+// Where semactl was started with CONT ignored, that it runs again is all that shows that it was continued.
+void Supervisor::go_on_after_stop() {
+    forget_wake_up();
+    const Moment now = BootClock::now();
+    if (first_end() - now < stopping) return end_stopped_command(now);
+    give_terminal_back();
+    if (is_stopped(command_, proc_)) forward(SIGCONT);
 }
 
 // When the first lease demands the command's end, unless it is renewed.
 Moment Supervisor::first_end() const {
-    Moment first = Moment::max();
+    Moment first = BootClock::never;
     for (const Keeper::Kept& kept : keeper_.leases())
         first = std::min(first, kept.upkeep.terminate_at());
     return first;
@@ -290,7 +432,7 @@ Moment Supervisor::first_end() const {
 
 // Whether the command's end has a time already.
 bool Supervisor::is_ending() const {
-    return lease_ending_ || kill_at_ || first_end() - BootClock::now() < stopping;
+    return lost_ || kill_at_ || first_end() - BootClock::now() < stopping;
 }
 
 // Has semactl continued when the time comes to stop the command for good, should it still be stopped then.
@@ -307,49 +449,70 @@ bool Supervisor::will_be_woken() {
 }
 
 void Supervisor::forget_wake_up() {
-    wake_up_.set(Moment::max());
-    bystander_.wake_at(Moment::max());
+    wake_up_.set(BootClock::never);
+    bystander_.wake_at(BootClock::never);
 }
 
 void Supervisor::uphold_lease(Moment now) {
-    keeper_.proceed(now);
-    if (const auto lease = keeper_.take_lost()) on_lost(*lease, now);
+    // The CONT to semactl is yet to be read: the command may be stopped still, and its lease about to end.
+    if (!was_stopped_) keeper_.proceed(now);
+    if (const auto lease = keeper_.take_lost()) on_lost(*lease);
+    heed_lease(now);
+}
+
+// Done anew whenever something may have changed: a lease's demand lasts beyond the moment in which it begins,
+// and a command that ended by then may have left processes that are still being stopped.
+void Supervisor::heed_lease(Moment now) {
     const Upkeep::Step step = keeper_.due(now);
-    if (step == Upkeep::Step::none) return;
-    if (!std::exchange(lease_ending_, true) && is_in_use()) {
-        lose(pool_ + ": the lease is about to end, stopping the command" + keeper_.why_ending());
-        // Where the KILL comes at once a TERM is of no use, but what stops something else is.
-        if (step == Upkeep::Step::terminate || limits_.on_lost) ask_to_stop(now);
+    if (step == Upkeep::Step::none && !gone_) return;
+    const Console::Pause silence(console_);
+    const bool is_first = !lost_;
+    if (is_first) {
+        if (!is_in_use()) return;
+        lose((gone_ ? *gone_ + ":" : pool_ + ": the lease is about to end,") +
+             (status_ ? " stopping what is left of the command" : " stopping the command") +
+             (gone_ ? "" : keeper_.why_ending()));
+        if (killing_since_) spare_until_ = std::min(spare_until_, spares_until(now));
+        if (step != Upkeep::Step::kill) ask_to_stop(now);
     }
-    if (step == Upkeep::Step::kill && (!kill_at_ || *kill_at_ > now)) kill_at_ = now;
+    if (std::exchange(gone_, std::nullopt)) kill_by(longest_stop(now));
+    if (step != Upkeep::Step::kill) return;
+    kill_by(now);
+    if (!is_first) return;
+    // The command is to be dead by now, so nothing is asked of it. What the user chose may stop something
+    // else.
+    enforce_limit(now);
+    if (limits_.on_lost) start_asker(now, 0);
+}
+
+void Supervisor::kill_by(Moment end) {
+    kill_at_ = std::min(kill_at_.value_or(BootClock::never), end);
 }
 
 // The terminal's user stopped the command, and it has not been continued since.
 void Supervisor::end_stopped_command(Moment now) {
-    if (lease_ending_ || !is_in_use()) return;
+    if (lost_ || !is_in_use()) return;
+    const Console::Pause silence(console_);
     lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
     ask_to_stop(now);
-    // What else asks it to stop does not wake it.
+    // An asker, unlike the TERM, does not continue it.
     if (asker_) send_to_tree(SIGCONT);
     for (const Keeper::Kept& kept : keeper_.leases())
-        kill_at_ = std::min(kill_at_.value_or(Moment::max()), kept.upkeep.kill_at());
+        kill_by(kept.upkeep.kill_at());
 }
 
 /// The slot may be lent to another holder by now.
-void Supervisor::on_lost(const Keeper::Lost& lease, Moment now) {
+void Supervisor::on_lost(const Keeper::Lost& lease) {
     const std::string what =
         lease.pool +
         ": the lease is gone before its time (it was returned or revoked, or the pool was deleted, or the "
         "server lost its data)";
     if (limits_.ignore_lost) return console_.note(what + ": the command goes on without a slot");
-    if (!is_in_use()) return;
-    lose(what + ": stopping the command");
-    ask_to_stop(now);
-    kill_at_ = std::min(kill_at_.value_or(Moment::max()), longest_stop(now));
+    gone_ = what;
 }
 
-// When what is asked to stop by `now`, or does the asking, is killed at the latest. Where a lease is over
-// already, since the machine slept, the asking has its time nonetheless: what it stops may run on.
+// When the processes that are asked to stop by `now`, and the asker, are killed at the latest. Where a lease
+// is over already, since the machine slept, the asker has its time nonetheless: what it stops may run on.
 Moment Supervisor::longest_stop(Moment now) const {
     Moment end = now + limits_.grace;
     for (const Keeper::Kept& kept : keeper_.leases()) {
@@ -359,23 +522,33 @@ Moment Supervisor::longest_stop(Moment now) const {
     return end;
 }
 
-// Said before whatever the command says to that.
+// When the asker is killed at the latest. After a request to stop all that it leaves is to be killed in the
+// 5 s, too.
+Moment Supervisor::longest_asking(Moment now) const {
+    const Moment end = longest_stop(now);
+    if (!stop_requested_ || !limits_.kill_after) return end;
+    return std::min(end, *stop_requested_ + std::max(*limits_.kill_after, all_stopping - longest_return));
+}
+
 void Supervisor::lose(const std::string& why) {
-    lost_ = lease_ending_ = true;
+    lost_ = true;
     console_.error(why);
 }
 
 void Supervisor::ask_to_stop(Moment now) {
-    if (limits_.on_lost && !status_ && start_asker(now)) return;
-    send_to_tree(SIGTERM);
+    const bool is_asked = limits_.on_lost && start_asker(now, status_ ? 0 : command_);
+    // The asker does not know the processes that an ended command has left.
+    if (!is_asked || status_) send_to_tree(SIGTERM);
 }
 
-bool Supervisor::start_asker(Moment now) {
+// It finds the pid of the command, where that is not 0.
+bool Supervisor::start_asker(Moment now, pid_t command) {
     try {
-        StartedChild start = start_child(limits_.on_lost(command_), signals_, *descriptors_);
+        StartedChild start = start_child(limits_.on_lost(command), signals_, *descriptors_);
+        start.let_go();
         // Nobody but reap() collects it, so that it is there to be found.
-        if (const auto process = find_process(start.pid()))
-            asker_.emplace(Asker{std::move(start), *process, longest_stop(now)});
+        if (const auto process = find_process(start.pid(), proc_))
+            asker_.emplace(Asker{std::move(start), *process, longest_asking(now)});
         return true;
     } catch (const std::system_error& error) {
         console_.error(error.what());
@@ -388,30 +561,39 @@ void Supervisor::follow_execs() {
     if (asker_) asker_->start.proceed();
 }
 
-// Its end. What it leaves is the tree's, and takes its time to be killed from now on.
+// Its end. Processes that it leaves are the tree's, and the time to kill them begins now.
 void Supervisor::forget_asker() {
     asker_->start.proceed();
     const auto failure = asker_->start.failure();
     asker_.reset();
     killing_since_.reset();
     if (!failure) return;
-    console_.error("cannot execute what --on-lost names: " + std::generic_category().message(*failure));
     send_to_tree(SIGTERM);
+    console_.error("cannot execute what --on-lost names: " + std::generic_category().message(*failure));
 }
 
 /// Whether a process is there that could still use the slot, as far as it is our business.
-bool Supervisor::is_in_use() const {
-    return !status_ || (limits_.hold_tree && !tree_is_empty());
+bool Supervisor::is_in_use() {
+    return !status_ || ((limits_.hold_tree || is_being_stopped()) && !tree_is_empty());
+}
+
+/// Whether the whole tree is to end, the command's own end or not.
+bool Supervisor::is_being_stopped() const {
+    return stop_requested_ || lost_ || killing_since_;
 }
 
 void Supervisor::enforce_limit(Moment now) {
     if (asker_ && now >= asker_->kill_at) {
         forget_asker();
-        kill_at_ = std::min(kill_at_.value_or(now), now);
+        kill_by(now);
     }
-    if (!kill_at_ || now < *kill_at_) return;
-    if (!killing_since_) spare_until_ = now + time_to_return();
+    if (!kill_at_ || now < *kill_at_ || (killing_since_ && now < next_round_)) return;
+    if (!killing_since_) spare_until_ = spares_until(now);
+    const Duration before = processor_time();
     send_to_tree(SIGKILL);
+    // The first round is enough for nearly all that there is.
+    if (killing_since_) chase();
+    next_round_ = now + std::max(kill_round, look_pause * (processor_time() - before));
     if (killing_since_) return;
     killing_since_ = now;
     console_.detail(pool_ + ": killing what still runs");
@@ -420,72 +602,162 @@ void Supervisor::enforce_limit(Moment now) {
 std::optional<Ended> Supervisor::finished(Moment now) {
     const auto ended = [this](bool slot_is_free) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
-        return Ended{own, start_->failure(), slot_is_free, lost_, stop_requested_};
+        const bool killed = is_killed_around_ && status_ == exit_status::of_signal(SIGKILL);
+        return Ended{own, start_->failure(), slot_is_free, lost_, stop_requested_, parent_asked_, killed};
     };
-    if (status_) settle_end(now);
+    if (status_ && settle_end(now)) heed_lease(now);
     // What it stops beside the command may use the slot yet.
     if (asker_) return std::nullopt;
-    if (killing_since_ && now - *killing_since_ >= kill_patience) {
-        if (tree_is_empty()) return ended(true);
+    if (killing_since_ && now >= kills_until()) {
+        // There is no later look: what ends between two that are compared leaves them unlike.
+        if (tree_is_empty() || tree_is_empty()) return ended(true);
         report_leftovers();
         return ended(false);
     }
     if (!status_) return std::nullopt;
     if (tree_is_empty()) return ended(true);
-    if (!stop_requested_ && !lost_) {
+    if (!is_being_stopped()) {
         if (!std::exchange(rest_named_, true)) report_leftovers();
         if (limits_.hold_tree) return std::nullopt;
         return ended(true);
     }
-    if (!std::exchange(rest_said_, true) && !lost_) send_to_tree(SIGTERM);
+    if (!std::exchange(rest_said_, true) && !lost_ && !killing_since_) send_to_tree(SIGTERM);
     return std::nullopt;
 }
 
 // The command has ended, and all signals that came before that are dealt with: the kernel sends one to all of
-// a group before any of them can end of it.
-void Supervisor::settle_end(Moment now) {
-    // There is no process left to pass signals on to.
+// a group before any of them can end of it. Whether that turns out to have been a request to stop.
+bool Supervisor::settle_end(Moment now) {
+    // There is no process left to pass signals on to, and no more to come of it: its pid may be another's.
+    // Nor is a key's signal its affair any more.
     bystander_.end();
+    command_ = 0;
+    group_ = 0;
     const auto number = std::exchange(ended_by_, std::nullopt);
     // The sender may have meant to end it all.
-    if (number && passed_on_.count(*number) != 0 && !stop_requested_) on_stop_request(now);
+    if (!number || passed_on_.count(*number) == 0 || stop_requested_) return false;
+    begin_stop(now);
+    return true;
 }
 
-bool Supervisor::tree_is_empty() const {
+void Supervisor::follow_strangers(Moment now) {
+    follow(strangers_, proc_);
+    strangers_at_ = now + look_at_strangers;
+}
+
+// Processes that have ended do not count, though another program that traces one may keep it from being
+// collected.
+bool Supervisor::tree_is_empty() {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
     if (!has_children()) return true;
-    // Children that were not there before are the command's, whether /proc shows them or not.
-    if (limits_.strangers.empty() && bystander_.pid() < 0) return false;
-    const auto [found, complete] = tree();
-    return complete && found.empty();
+    // A look takes its time: a process may leave a child that the look misses, and be found to have ended.
+    // But where any lives when the second look begins, so does a child of semactl's. The second look finds
+    // that, since nothing is collected meanwhile, and the first did not have it among those that had ended.
+    const auto before = ended_tree();
+    return before && ended_tree() == before;
 }
 
-Descendants Supervisor::tree() const {
-    std::vector<Process> without = limits_.strangers;
+// The pids of the tree's processes where a look shows that all have ended. None where one lives, or may.
+std::optional<std::set<pid_t>> Supervisor::ended_tree() {
+    const auto has_ended = [](const Process& process) { return process.has_ended(); };
+    if (!status_ && !has_ended(find_process(command_, proc_).value_or(Process{}))) return std::nullopt;
+    if (strangers_.empty() && has_child_of_command()) return std::nullopt;
+    const auto [found, complete] = tree();
+    if (!complete || !std::all_of(found.begin(), found.end(), has_ended) || has_child_of_command())
+        return std::nullopt;
+    std::set<pid_t> pids;
+    for (const Process& process : found)
+        pids.insert(process.pid);
+    return pids;
+}
+
+// Whether there is a child that semactl did not have before and does not have for itself, whether /proc shows
+// it or not. A setuid program, as one example, may be hidden while all else is shown.
+bool Supervisor::has_child_of_command() {
+    bool any = false;
+    children_.look();
+    while (const pid_t pid = children_.next()) {
+        any = true;
+        if (is_spared(pid)) continue;
+        const auto child = find_process(pid, proc_);
+        if (!child || !child->has_ended()) return true;
+    }
+    // Some kernels do not say which children there are.
+    return !any && strangers_.empty() && bystander_.pid() < 0 && writer() < 0;
+}
+
+// Whether it is known as none of the command's.
+bool Supervisor::is_spared(pid_t pid) const {
+    const auto is_it = [pid](const Process& process) { return process.pid == pid; };
+    return is_helper(pid) || (asker_ && is_it(asker_->process)) ||
+           std::any_of(strangers_.begin(), strangers_.end(), is_it);
+}
+
+Descendants Supervisor::tree() {
+    if (!strangers_.empty()) follow_strangers(BootClock::now());
+    std::vector<Process> without = strangers_;
     if (asker_) without.push_back(asker_->process);
-    Descendants all = descendants(getpid(), without);
-    const auto is_bystander = [this](const Process& process) { return process.pid == bystander_.pid(); };
-    all.found.erase(std::remove_if(all.found.begin(), all.found.end(), is_bystander), all.found.end());
+    Descendants all = descendants(getpid(), without, proc_);
+    std::erase_if(all.found, [this](const Process& process) { return is_helper(process.pid); });
     return all;
 }
 
-// Not so long that what such a semactl still starts could meet the next holder of a lease that ends.
-Duration Supervisor::time_to_return() const {
-    Duration time = longest_return;
-    for (const Keeper::Kept& kept : keeper_.leases())
-        time = std::min(time, kept.upkeep.kill_time() / 2);
-    return time;
+pid_t Supervisor::writer() const {
+    const ApartWriter* const writer = console_.writer();
+    return writer != nullptr ? writer->pid() : -1;
+}
+
+// Whether it is a child that semactl has for itself.
+bool Supervisor::is_helper(pid_t pid) const {
+    return pid == bystander_.pid() || pid == writer();
+}
+
+// When the runs in a tree that is killed from `now` on are no more spared. Not so late that a process that
+// one of them still starts could meet the next holder of a lease that ends.
+Moment Supervisor::spares_until(Moment now) const {
+    Moment end = now + longest_return;
+    if (stop_requested_ && !lost_) end = std::max(end, *stop_requested_ + all_stopping - longest_return);
+    for (const Keeper::Kept& kept : keeper_.leases()) {
+        const bool lasts = !lost_ && kept.upkeep.kill_at() > now;
+        end = std::min(end, lasts ? kept.upkeep.kill_at() : now + kept.upkeep.kill_time() / 2);
+    }
+    return end;
+}
+
+// When a tree that is being killed is given up.
+Moment Supervisor::kills_until() const {
+    const Moment end = *killing_since_ + kill_patience;
+    // A limit of the user's may be beyond the 5 s.
+    if (!stop_requested_ || *killing_since_ > *stop_requested_ + all_stopping) return end;
+    return std::clamp(end, *stop_requested_ + all_stopping, *stop_requested_ + all_given_up);
+}
+
+// Whether a run in the tree is given time to return its slot.
+bool Supervisor::spares_runs() const {
+    return BootClock::now() < spare_until_;
 }
 
 void Supervisor::send_to_tree(int number) {
     const std::vector<Process> all = tree().found;
-    const bool spares = number == SIGKILL && BootClock::now() < spare_until_;
-    const auto send = [number, spares](const Process& process) {
-        if (spares && process.name == "semactl") return;
-        send_signal(process, number);
+    const auto lives = [](const Process& process) { return !process.has_ended(); };
+    // What is left then is not shown.
+    if (number == SIGKILL && std::none_of(all.begin(), all.end(), lives)) kill_children();
+    const bool spares = number == SIGKILL && spares_runs();
+    const auto send = [this, number, spares](const Process& process) {
+        if (spares && process.name == own_name) return;
+        send_signal(process, number, proc_);
         // One that is stopped would not even notice.
-        if (number != SIGKILL) send_signal(process, SIGCONT);
+        if (number != SIGKILL) send_signal(process, SIGCONT, proc_);
     };
+    // Before its command is gone, or a run in the tree would begin a teardown, only to have it killed. A run
+    // without a child may be returning a slot.
+    const auto warn = [this, &all](const Process& process) {
+        const auto is_child = [&](const Process& other) { return other.parent == process.pid; };
+        if (process.name != own_name || std::none_of(all.begin(), all.end(), is_child)) return;
+        send_signal(process, SIGTERM, proc_);
+        send_signal(process, SIGCONT, proc_);
+    };
+    if (spares && !killing_since_) std::for_each(all.begin(), all.end(), warn);
     const auto send_to_all = [&] {
         bool command_is_shown = false;
         for (const Process& process : all) {
@@ -502,20 +774,44 @@ void Supervisor::send_to_tree(int number) {
     static_cast<void>(number == SIGKILL ? send_to_all() : from_outside(send_to_all));
 }
 
+// Their own children come to semactl then, and are killed the next time. Whether any was killed.
+bool Supervisor::kill_children() {
+    bool any = false;
+    children_.look();
+    while (const pid_t pid = children_.next()) {
+        if (is_spared(pid) || (spares_runs() && is_run(pid, proc_))) continue;
+        kill(pid, SIGKILL);
+        any = true;
+    }
+    return any;
+}
+
+// Kills what moves on by forking and ending: by the time that all of the machine's processes have been looked
+// at it is another one, but each of them is semactl's child for a moment.
+void Supervisor::chase() {
+    const Moment end = BootClock::now() + longest_chase;
+    while (kill_children() && BootClock::now() < end)
+        reap();
+}
+
 // Kills whatever is left. Whether it is all gone then.
 bool Supervisor::kill_tree() {
     asker_.reset();
     // Or the tree would never be empty.
     bystander_.end();
+    // That time may be longer than this one.
+    spare_until_ = {};
     const Moment give_up = BootClock::now() + kill_patience;
     for (;;) {
         reap();
         try {
             if (tree_is_empty()) return true;
             send_to_tree(SIGKILL);
+            chase();
         } catch (const std::exception&) {
             // A look at /proc takes memory, and there is none as it seems.
             if (!status_) kill(command_, SIGKILL);
+            kill_children();
         }
         if (BootClock::now() >= give_up) return false;
         poll(nullptr, 0, static_cast<int>(kill_round / 1ms));
@@ -525,13 +821,14 @@ bool Supervisor::kill_tree() {
 void Supervisor::report_leftovers() {
     std::string names;
     for (const Process& process : tree().found) {
-        if (process.state == 'Z') continue;
+        if (process.has_ended()) continue;
         names += (names.empty() ? "" : ", ") + process.name + " (" + std::to_string(process.pid) + ")";
     }
     if (killing_since_)
         return console_.note(pool_ + ": cannot kill " +
                              (names.empty() ? "processes that /proc does not show" : names) +
-                             ": the slot is not returned, and frees itself when its ttl ends");
+                             (lost_ ? ": what is left runs on without a slot"
+                                    : ": the slot is not returned, and frees itself when its ttl ends"));
     if (names.empty()) return;
     if (limits_.hold_tree)
         console_.note(pool_ + ": the slot is held until these end too: " + names);
@@ -542,10 +839,11 @@ void Supervisor::report_leftovers() {
 void Supervisor::wait(Moment now) {
     Moment next = keeper_.next_deadline(now);
     if (kill_at_ && !killing_since_) next = std::min(next, *kill_at_);
-    if (killing_since_) next = std::min(next, now + kill_round);
+    if (killing_since_) next = std::min(next, next_round_);
     if (asker_) next = std::min(next, asker_->kill_at);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
     if (heard_at_) next = std::min(next, *heard_at_ + Bystander::in_turn + 1ms);
+    if (!strangers_.empty()) next = std::min(next, strangers_at_);
 
     std::vector<int> wakes = {signals_.fd()};
     for (const int fd : {bystander_.fd(), start_->fd(), asker_ ? asker_->start.fd() : -1})

@@ -8,7 +8,8 @@
 
 namespace sema {
 
-Terminal::Terminal() : fd_(open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
+// Without waiting for the carrier of a serial line.
+Terminal::Terminal() : fd_(open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) {}
 
 Terminal::~Terminal() {
     if (fd_ >= 0) close(fd_);

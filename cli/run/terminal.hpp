@@ -27,7 +27,7 @@ class Terminal {
 };
 
 /// The terminal's modes (see termios(3)) as they were before a command: a shell that waits for semactl takes
-/// what a killed command left of them for what its user wants.
+/// the modes that a killed command left for those that its user wants.
 class SavedModes {
   public:
     /// Saves them, unless another job is in the foreground: then they are that one's.

@@ -47,11 +47,13 @@ bool WaitingLine::is_waiting(Moment now) const {
 void WaitingLine::update(Moment now) {
     if (!is_waiting(now)) return;
     begin_waiting(now);
-    if (console_.is_live())
+    if (console_.is_live()) {
         console_.live(live_text(now));
-    else if (now - said_ >= longest_silence)
+        said_ = now;
+    } else if (now - said_ >= longest_silence) {
         say(now, "still waiting for " + pool_ + ", " + waited(now) + ": " +
-                     (trouble_.empty() ? place_ + longest_holder(now) : "the server " + trouble_));
+                     (trouble_.empty() ? place_ + out_ + longest_holder(now) : "the server " + trouble_));
+    }
 }
 
 void WaitingLine::begin_waiting(Moment now) {
@@ -73,14 +75,14 @@ std::string WaitingLine::live_text(Moment now) const {
     };
     // During an outage that is out of date.
     if (trouble_.empty() && longest_held_) {
-        const std::string held = place_ + " · longest held " + describe(now - longest_held_->since);
+        const std::string held = place_ + out_ + " · longest held " + describe(now - longest_held_->since);
         const std::string& by = longest_held_->by;
         const std::size_t room = room_beside(with(pool_, held));
-        if (width_of(by) <= room) return with(pool_, held + by);
+        if (width_of(with(pool_, held + by)) <= columns) return with(pool_, held + by);
         if (room >= shortest_name) return with(pool_, held + cut_to(by, room));
         if (room > 0) return with(pool_, held);
     }
-    for (const std::string& place : {trouble_.empty() ? place_ : rank_text_, rank_text_}) {
+    for (const std::string& place : {trouble_.empty() ? place_ + out_ : rank_text_, rank_text_}) {
         if (width_of(with(pool_, place)) <= columns) return with(pool_, place);
     }
     return with(cut_to(pool_, std::max(shortest_name, room_beside(with("", "")))), "");
@@ -95,8 +97,9 @@ void WaitingLine::place(const NoSlot& none) {
     rank_text_ = rank_of(none);
     if (wait_ == 0s || count >= none.slots || said_count_ == count) return;
     said_count_ = count;
-    console_.note(pool_ + ": the pool has only " + slots_of(count) + ", and " + std::to_string(none.slots) +
-                  " are asked for: waiting until it has as many (semactl resize)");
+    console_.note(pool_ + ": the pool has " + only_slots(count) + ", and " + std::to_string(none.slots) +
+                  (none.slots == 1 ? " is" : " are") +
+                  " asked for: waiting until it has as many (semactl resize)");
 }
 
 bool WaitingLine::has_news(Moment now) const {
@@ -110,13 +113,14 @@ bool WaitingLine::wants_holders(Moment now) const {
 }
 
 void WaitingLine::say_place(Moment now) {
-    if (console_.is_live() || !has_news(now)) return;
-    say(now, "waiting for " + pool_ + ": " + place_ + longest_holder(now));
+    if (!has_news(now)) return;
+    if (!console_.is_live()) say(now, "waiting for " + pool_ + ": " + place_ + out_ + longest_holder(now));
     rank_said_ = now;
     said_rank_ = rank_;
 }
 
 void WaitingLine::holders(Moment now, const wire::PoolDetails& view) {
+    out_ = view.out.empty() ? "" : ", " + std::to_string(view.out.size()) + " out of service";
     longest_held_.reset();
     const auto longest =
         std::min_element(view.holders.begin(), view.holders.end(),
@@ -138,19 +142,17 @@ void WaitingLine::trouble(Moment now, const std::string& server, const std::stri
                           const std::string& advice) {
     if (trouble_ == what) return;
     trouble_ = what;
-    server_ = server;
-    say(now, server + " " + what + " (" + (advice.empty() ? "" : advice + "; ") + "trying again, for " +
-                 describe(wait_) + " in all)");
+    say(now, server + " " + what + " (" + (advice.empty() ? "" : advice + "; ") +
+                 "trying again until --wait " + describe(wait_) + " is over)");
     announced_ = true;
 }
 
-void WaitingLine::recovered(Moment now) {
-    if (!trouble_.empty()) say(now, server_ + " is available again");
+void WaitingLine::recovered(Moment now, const std::string& server) {
+    if (!trouble_.empty()) say(now, server + " is available again");
     trouble_.clear();
 }
 
 void WaitingLine::granted(Moment now, unsigned position) {
-    recovered(now);
     console_.live("");
     const std::string text = pool_ + ": position " + std::to_string(position);
     if (is_waiting(now))

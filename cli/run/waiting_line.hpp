@@ -1,8 +1,8 @@
 #pragma once
 
-#include "cli/boot_clock.hpp"
-#include "cli/client.hpp"
 #include "cli/console.hpp"
+#include "client/boot_clock.hpp"
+#include "client/client.hpp"
 
 #include <optional>
 #include <string>
@@ -10,9 +10,10 @@
 
 namespace sema {
 
-/// What is shown while a borrower waits for a slot: on a terminal one line that counts, elsewhere one line
-/// when the waiting begins, and a sign of life every two minutes: CI systems kill jobs that are silent for
-/// ten. Both end with a line that names the position. Where there is no wait, nothing is shown.
+/// What is shown while a borrower waits for a slot: on a terminal, as long as this is the job in its
+/// foreground, one line that counts; elsewhere one line when the waiting begins, and a sign of life every two
+/// minutes: CI systems kill jobs that are silent for ten. Both end with a line that names the position. Where
+/// there is no wait, nothing is shown.
 class WaitingLine {
   public:
     /// `wait` is how long the borrower is ready to wait in all, from `begin` on.
@@ -38,8 +39,8 @@ class WaitingLine {
     /// `advice` is what to do about it, if that is known.
     void trouble(Moment now, const std::string& server, const std::string& what,
                  const std::string& advice = "");
-    /// The trouble, if there was any, is over: said once.
-    void recovered(Moment now);
+    /// The trouble, if there was any, is over, since this server has answered: said once.
+    void recovered(Moment now, const std::string& server);
 
     void granted(Moment now, unsigned position);
 
@@ -55,18 +56,18 @@ class WaitingLine {
     std::string pool_;
     Duration wait_;
     Moment begin_;
-    /// When the last line was written.
+    /// When the last line was written, or the counting one drawn.
     Moment said_;
     std::string hint_;
     bool announced_ = false;
     /// `is not available: REASON`
     std::string trouble_;
-    /// The server that is in trouble.
-    std::string server_;
     /// `3rd of 7`
     std::string rank_text_;
     /// `3rd of 7, ~4m · 4/4 in use`
     std::string place_;
+    /// `, 1 out of service`, where there is one.
+    std::string out_;
     struct LongestHeld {
         Moment since;
         std::string by;

@@ -12,14 +12,14 @@ WakeUp::~WakeUp() {
 
 bool WakeUp::set(Moment when) {
     if (!exists_) {
-        if (when == Moment::max()) return true;
+        if (when == BootClock::never) return true;
         sigevent event{};
         event.sigev_notify = SIGEV_SIGNAL;
         event.sigev_signo = SIGCONT;
         exists_ = timer_create(CLOCK_BOOTTIME, &event, &timer_) == 0;
     }
     itimerspec timer{};
-    if (when != Moment::max()) {
+    if (when != BootClock::never) {
         const Duration since_boot = when.time_since_epoch();
         timer.it_value.tv_sec = static_cast<time_t>(since_boot / 1s);
         timer.it_value.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_boot % 1s).count());

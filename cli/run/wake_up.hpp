@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cli/boot_clock.hpp"
+#include "client/boot_clock.hpp"
 
 #include <ctime>
 
@@ -15,7 +15,7 @@ class WakeUp {
     WakeUp(const WakeUp&) = delete;
     WakeUp& operator=(const WakeUp&) = delete;
 
-    /// Moment::max() is never. False where the system gives no such timer.
+    /// With BootClock::never it does not. False where the system gives no such timer.
     /// REQUIRES: the moment is not so near that the process may be stopped only after it.
     bool set(Moment when);
 

@@ -46,10 +46,19 @@ timed() {
 
 # run_tests PRESET [CTEST_OPTION...]: most tests wait for something most of the time, so that many run at a
 # time; those that measure a time, or fill the machine by themselves, say so and run alone. The command in
-# $tests_under, if any, starts them.
+# $tests_under, if any, starts them. What a build left to be written would hold up the disk for seconds meanwhile.
 run_tests() {
+    sync
     timed "tests $1" "${tests_under[@]}" ctest --preset "$1" --output-on-failure \
         --parallel "$(($(nproc) * tests_per_core))" "${@:2}"
 }
 tests_under=()
 tests_per_core=4
+
+# copy_source FOLDER: the files of the repository, new ones included; all there are where this is none.
+copy_source() {
+    mkdir -p "$1"
+    { git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
+        find . -path ./build -prune -o -type f -print0; } |
+        tar --create --null --files-from - | tar --extract --directory "$1"
+}

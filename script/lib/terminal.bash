@@ -22,3 +22,9 @@ die() {
 
 # The colour by which job NUMBER is known.
 hue() { printf '%s' "${hues[$1 % ${#hues[@]}]}"; }
+
+# Every script says in the comment at its top what it does and how it is called.
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "script/${0##*/}"
+    exit
+fi

@@ -7,6 +7,9 @@
 
 namespace sema::http {
 
+/// What a listener is for.
+enum class Serves { calls, calls_and_dashboard };
+
 /// A request as routes see it, for as long as it is being handled.
 struct Request {
     std::string_view method;
@@ -15,6 +18,10 @@ struct Request {
     std::string_view body;
     /// The value of the Authorization field; empty where there is none.
     std::string_view authorization{};
+    std::string_view query{};
+    /// The value of the If-None-Match field; empty where there is none.
+    std::string_view known_tags{};
+    Serves served = Serves::calls;
 };
 
 /// cpp-httplib as a parser of requests, without its sockets and threads. Everything that depends on that

@@ -14,14 +14,18 @@ namespace sema::http {
 struct TcpAddress {
     std::string host;
     std::string port;
+    /// Where it is chosen, for errors: an option, a variable, or a key of the configuration file.
+    std::string setting = "--listen";
 };
 struct UnixAddress {
     std::string path;
+    /// As of a TcpAddress.
+    std::string setting = "--listen";
 };
 /// Where to listen, as written after `--listen`.
 using ListenAddress = std::variant<TcpAddress, UnixAddress>;
 
-/// Who may connect to a Unix socket: every user who may write to its file.
+/// Which users may connect to a Unix socket: those who may write to its file.
 struct SocketAccess {
     /// As chmod(2) takes it. Nothing: what the umask leaves.
     std::optional<mode_t> mode;

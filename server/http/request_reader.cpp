@@ -96,6 +96,13 @@ std::string in_words(std::size_t bytes) {
     return std::to_string(bytes) + " bytes";
 }
 
+// Of a field that may stand there more than once (RFC 9110, section 5.3). Whether it is well-formed is left
+// to the caller that uses it.
+void append_value(std::string& values, std::string_view value) {
+    if (!values.empty()) values += ", ";
+    values += value;
+}
+
 }  // namespace
 
 std::string_view Message::method() const {
@@ -133,7 +140,8 @@ bool RequestReader::idle() const {
 }
 
 std::size_t RequestReader::buffered() const {
-    return input_.size() - used_ + request_line_.size() + body_.size() + authorization_.size();
+    return input_.size() - used_ + request_line_.size() + body_.size() + authorization_.size() +
+           query_.size() + known_tags_.size();
 }
 
 bool RequestReader::step() {
@@ -240,7 +248,10 @@ bool RequestReader::keep_request_line(std::string_view method, std::string_view 
         slash_is_missing = !target.starts_with('/');
         break;
     }
-    target = target.substr(0, target.find('?'));
+    if (const auto mark = target.find('?'); mark != target.npos) {
+        query_.assign(target.substr(mark + 1));
+        target = target.substr(0, mark);
+    }
     request_line_.reserve(method.size() + target.size() + 11);
     request_line_.append(method).append(slash_is_missing ? " /" : " ").append(target);
     request_line_.append(facts_.http_1_0 ? " HTTP/1.0" : " HTTP/1.1");
@@ -293,7 +304,8 @@ bool RequestReader::read_field(const Field& field) {
             if (same_word(field.name, "connection")) read_connection(field.value);
             break;
         case 13:
-            if (same_word(field.name, "authorization")) read_authorization(field.value);
+            if (same_word(field.name, "authorization")) append_value(authorization_, field.value);
+            if (same_word(field.name, "if-none-match")) append_value(known_tags_, field.value);
             break;
         case 14:
             if (same_word(field.name, "content-length")) return read_content_length(field.value);
@@ -370,12 +382,6 @@ bool RequestReader::read_expect(std::string_view value) {
     });
 }
 
-// Whether it is well-formed is left to the caller that uses it.
-void RequestReader::read_authorization(std::string_view value) {
-    if (!authorization_.empty()) authorization_ += ", ";
-    authorization_ += value;
-}
-
 void RequestReader::read_connection(std::string_view value) {
     each_member(value, [&](std::string_view option) {
         if (same_word(option, "close")) facts_.close = true;
@@ -404,7 +410,7 @@ bool RequestReader::end_head() {
     return true;
 }
 
-// As much of what remains as is there.
+// As much of the rest as has arrived.
 void RequestReader::move_to_body() {
     const std::size_t length = std::min(remaining_, input_.size() - used_);
     body_.append(input_, used_, length);
@@ -471,9 +477,13 @@ bool RequestReader::read_trailer_line() {
 
 // Section 9.3: what persists.
 Message RequestReader::take_message() {
-    Message message{std::exchange(request_line_, {}), std::exchange(body_, {}), facts_.http_1_0,
+    Message message{std::exchange(request_line_, {}),
+                    std::exchange(body_, {}),
+                    facts_.http_1_0,
                     !facts_.close && (!facts_.http_1_0 || facts_.keep_alive),
-                    std::exchange(authorization_, {})};
+                    std::exchange(authorization_, {}),
+                    std::exchange(query_, {}),
+                    std::exchange(known_tags_, {})};
     begin_request();
     return message;
 }
@@ -481,7 +491,7 @@ Message RequestReader::take_message() {
 bool RequestReader::reject(int status, std::string reason) {
     rejected_ = BadRequest{status, std::move(reason), request_line_.starts_with("HEAD ")};
     state_ = State::rejected;
-    for (std::string* buffer : {&input_, &request_line_, &body_, &authorization_}) {
+    for (std::string* buffer : {&input_, &request_line_, &body_, &authorization_, &query_, &known_tags_}) {
         std::string().swap(*buffer);
     }
     used_ = 0;

@@ -21,11 +21,11 @@ struct Limits {
     std::size_t body = 65536;
 };
 
-/// One whole request. Of its header fields only the credentials are left: no call here asks for another, and
-/// what they say of the request's end and of the connection is dealt with by the reader.
+/// One whole request. Of its header fields only those are left that a call asks for: what the others say of
+/// the request's end and of the connection is dealt with by the reader.
 struct Message {
-    /// `METHOD TARGET HTTP/1.x` without its CRLF. The target is reduced to its path: no call here has a
-    /// query. HTTP/1.2 to 1.9 became HTTP/1.1.
+    /// `METHOD TARGET HTTP/1.x` without its CRLF. The target is reduced to its path. HTTP/1.2 to 1.9 became
+    /// HTTP/1.1.
     std::string request_line;
     /// Empty where the request has none.
     std::string body;
@@ -34,6 +34,10 @@ struct Message {
     bool keep_alive = true;
     /// The value of its Authorization field; of several, all with commas between (RFC 9110, section 5.3).
     std::string authorization{};
+    /// What stands behind the path's question mark, as it came.
+    std::string query{};
+    /// The value of its If-None-Match field; of several, all with commas between.
+    std::string known_tags{};
 
     /// Views into `request_line`.
     std::string_view method() const;
@@ -137,7 +141,6 @@ class RequestReader {
     bool read_transfer_encoding(std::string_view value);
     bool read_content_encoding(std::string_view value);
     bool read_expect(std::string_view value);
-    void read_authorization(std::string_view value);
     void read_connection(std::string_view value);
 
     std::optional<std::string_view> take_line(std::size_t longest, Bound bound);
@@ -165,6 +168,8 @@ class RequestReader {
     std::string request_line_;
     std::string body_;
     std::string authorization_;
+    std::string query_;
+    std::string known_tags_;
     BadRequest rejected_;
 };
 

@@ -17,13 +17,18 @@ thread_local Worker* this_thread_worker = nullptr;
 
 // Handlers that run before the disk is seen to. More than a thread has busy connections, as a rule.
 constexpr int longest_round = 1024;
+// One takes as long as some ten requests, with an RSA key as a hundred: with so few a round, a crowd that
+// connects does not delay the clients that are connected.
+constexpr int handshakes_a_round = 4;
 
 }  // namespace
 
-Worker::Worker(Routes& routes, const Limits& limits, std::atomic<std::size_t>& connections)
+Worker::Worker(Routes& routes, const Limits& limits, std::atomic<std::size_t>& connections,
+               const Observers& observers)
     : routes_(routes),
       limits_(limits),
       connection_count_(connections),
+      observers_(observers),
       work_(context_.get_executor()),
       clock_tick_(context_) {}
 
@@ -71,7 +76,18 @@ void Worker::run() {
         // After the answers there is more only where a request that came in one go with an answered one was
         // handled.
         if (hand_out_own() && (routes_.settle() || !own_.empty())) more = true;
+        if (shake_hands()) more = true;
     }
+}
+
+/// Whether there is more to do.
+bool Worker::shake_hands() {
+    for (int i = 0; i < handshakes_a_round && !ready_handshakes_.empty(); ++i) {
+        const auto connection = std::move(ready_handshakes_.front());
+        ready_handshakes_.pop_front();
+        connection->shake_hands();
+    }
+    return !ready_handshakes_.empty();
 }
 
 void Worker::deliver(std::shared_ptr<Connection> connection, const Answer& answer) {
@@ -99,7 +115,7 @@ void Worker::hand_out_inbox() {
         connection->answered(answer);
 }
 
-/// False when there was nothing. What comes up while it is at it, is left for the next time.
+/// False when there was nothing. Answers that come meanwhile are left for the next time.
 bool Worker::hand_out_own() {
     const std::vector<Delivery> deliveries = std::exchange(own_, {});
     for (const auto& [connection, answer] : deliveries)
@@ -107,8 +123,22 @@ bool Worker::hand_out_own() {
     return !deliveries.empty();
 }
 
-void Worker::serve(Connection::Socket socket) {
-    std::make_shared<Connection>(*this, std::move(socket), limits_)->start();
+void Worker::serve(Connection::Socket socket, TlsSettings tls, Serves serves) {
+    std::make_shared<Connection>(*this, std::move(socket), std::move(tls), serves, limits_)->start();
+}
+
+std::list<Connection*>::iterator Worker::add_handshake(Connection& connection) {
+    return handshakes_.insert(handshakes_.end(), &connection);
+}
+
+bool Worker::drop_oldest_handshake() {
+    if (handshakes_.empty()) return false;
+    handshakes_.front()->close();
+    return true;
+}
+
+void Worker::queue_handshake(std::shared_ptr<Connection> connection) {
+    ready_handshakes_.push_back(std::move(connection));
 }
 
 void Worker::add(Connection& connection) {
@@ -121,6 +151,7 @@ void Worker::remove(Connection& connection) {
 }
 
 void Worker::watch_time() {
+    last_seen_ = std::chrono::steady_clock::now();
     clock_tick_.expires_after(std::chrono::seconds(1));
     clock_tick_.async_wait([this](const boost::system::error_code& error) {
         if (error) return;

@@ -6,11 +6,24 @@
 // What borrowers, holders and administrators ask for. What it comes down to is in pool_slots.cpp.
 namespace sema {
 
+HistoryEntry end_of(const Lease& lease, TimePoint ended_at, LeaseEnd how) {
+    return {.what = static_cast<HistoryEntry::What>(how),
+            .at = ended_at,
+            .held = std::max(ended_at - lease.granted_at, Duration::zero()),
+            .fence = lease.fence,
+            .positions = lease.positions,
+            .waited = lease.waited,
+            .priority = lease.priority,
+            .slots = static_cast<unsigned>(lease.positions.size()),
+            .holder = lease.holder};
+}
+
 Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Effects& effects) {
     advance_to(now, effects);
     if (claim.chosen) {
         if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
             count_answer(live->second, effects);
+            if (!claim.callback) end_delivery(live->second, effects);
             return Held{live->second.lease};
         }
         if (queue_.get<ByLease>().count(claim.lease) != 0) return rejoin(now, claim, effects);
@@ -18,35 +31,59 @@ Pool::Borrowed Pool::borrow(TimePoint now, const Claim& claim, Effects& effects)
     const Place place{-claim.priority, next_arrival(now)};
     const Waiter* const next = next_to_serve();
     const bool is_next = next == nullptr || place < next->place;
-    if (is_next && claim.slots <= available()) return Held{grant(now, claim, effects)};
+    if (is_next && claim.slots <= available() && !claim.callback)
+        return Held{grant(now, claim, now, effects)};
     if (claim.give_up_at <= now) {
-        if (claim.chosen) effects.chosen.push_back({claim.lease, TimePoint::min()});
+        if (claim.chosen) effects.chosen.push_back({claim.lease, std::nullopt});
+        effects.past.push_back({.what = HistoryEntry::What::refused,
+                                .at = now,
+                                .priority = claim.priority,
+                                .slots = claim.slots,
+                                .holder = claim.holder});
         return Unavailable{queue_.get<ByPlace>().lower_bound_rank(place) + 1};
     }
 
     const Waiter waiter{.claim = claim,
                         .place = place,
                         .queued_at = now,
+                        .call = claim.give_up_at - now,
                         .deadline = claim.give_up_at,
-                        .server = limits_->server};
+                        .server = claim.callback ? ServerId{} : limits_->server};
     enqueue(waiter);
     if (has_row(waiter)) effects.changes.places[claim.lease] = row_of(waiter);
-    if (claim.chosen) effects.chosen.push_back({claim.lease, TimePoint::max()});
+    if (claim.chosen) effects.chosen.push_back({claim.lease, Timeline::never});
+    if (claim.callback) {
+        find_keeper(effects.changes);
+        serve(now, effects);
+    }
     return Queued{};
 }
 
 /// `claim` comes from the borrower who has a place already.
 Pool::Borrowed Pool::rejoin(TimePoint now, const Claim& claim, Effects& effects) {
     const auto waiter = queue_.get<ByLease>().find(claim.lease);
-    if (is_here(*waiter)) effects.superseded.push_back(waiter->claim.ticket);
+    if (is_here(*waiter) && waiter->claim.ticket != no_ticket)
+        effects.superseded.push_back(waiter->claim.ticket);
+    const bool was_to_be_called = waiter->claim.callback != nullptr;
     queue_.get<ByLease>().modify(waiter, [&](Waiter& it) {
         it.claim.ticket = claim.ticket;
         it.claim.ttl = claim.ttl;
         it.claim.give_up_at = it.deadline = claim.give_up_at;
-        it.away = false;
-        it.server = limits_->server;
+        it.call = claim.give_up_at - now;
+        it.claim.callback = claim.callback;
+        it.away = it.asks_again = false;
+        it.server = claim.callback ? ServerId{} : limits_->server;
     });
-    if (is_shared()) effects.changes.places[claim.lease] = row_of(*waiter);
+    if (claim.callback && !was_to_be_called) ++callbacks_;
+    if (!claim.callback && was_to_be_called) --callbacks_;
+    if (is_shared() || claim.callback || was_to_be_called)
+        effects.changes.places[claim.lease] = row_of(*waiter);
+    if (claim.callback) {
+        find_keeper(effects.changes);
+        serve(now, effects);
+        return Queued{};
+    }
+    drop_keeper(effects.changes);
     serve(now, effects);
     if (const auto live = leases_.find(claim.lease); live != leases_.end()) {
         std::erase_if(effects.granted, [&](const auto& granted) { return granted.ticket == claim.ticket; });
@@ -54,27 +91,65 @@ Pool::Borrowed Pool::rejoin(TimePoint now, const Claim& claim, Effects& effects)
     }
     if (claim.give_up_at > now) return Queued{};
     const std::size_t rank = queue_.get<ByPlace>().rank(queue_.project<ByPlace>(waiter)) + 1;
-    step_away(*waiter, now, effects.changes);
+    step_away(*waiter, now, effects);
     serve(now, effects);
     return Unavailable{rank};
 }
 
 bool Pool::give_back(TimePoint now, const LeaseId& lease, Effects& effects) {
     advance_to(now, effects);
+    return end_early(now, lease, LeaseEnd::returned, effects);
+}
+
+bool Pool::end_early(TimePoint now, const LeaseId& lease, LeaseEnd how, Effects& effects) {
     const auto live = leases_.find(lease);
     if (live == leases_.end()) return false;
-    end(live, now, true, effects);
+    end(live, now, how, effects);
     advance_to(now, effects);
     return true;
 }
 
-bool Pool::revoke(TimePoint now, Position position, Effects& effects) {
+bool Pool::revoke(TimePoint now, Position position, std::optional<std::uint64_t> fence, Effects& effects) {
     advance_to(now, effects);
     const auto live = std::find_if(leases_.begin(), leases_.end(), [&](const auto& entry) {
         const Positions& positions = entry.second.lease.positions;
         return std::binary_search(positions.begin(), positions.end(), position);
     });
-    return live != leases_.end() && give_back(now, LeaseId(live->first), effects);
+    if (live == leases_.end() || live->second.lease.fence != fence.value_or(live->second.lease.fence))
+        return false;
+    return end_early(now, LeaseId(live->first), LeaseEnd::revoked, effects);
+}
+
+bool Pool::take_out(TimePoint now, Position position, const std::optional<std::string>& reason,
+                    Effects& effects) {
+    advance_to(now, effects);
+    const OutOfService* const known = out_of_service(position);
+    if (position >= count_ && !known) return false;
+    OutOfService next = known ? *known : OutOfService{.since = now};
+    if (reason) next.reason = *reason;
+    if (known && *known == next) return true;
+    effects.changes.out[position] = next;
+    out_[position] = std::move(next);
+    out_changed();
+    // A waiter that wants more slots than are left does not keep others waiting any more.
+    advance_to(now, effects);
+    return true;
+}
+
+bool Pool::put_back(TimePoint now, Position position, Effects& effects) {
+    advance_to(now, effects);
+    if (!out_of_service(position)) return position < count_;
+    out_.erase(position);
+    effects.changes.out[position] = std::nullopt;
+    out_changed();
+    advance_to(now, effects);
+    return true;
+}
+
+void Pool::out_changed() {
+    count_taken();
+    weigh_waiters();
+    ++revision_;
 }
 
 Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects) {
@@ -82,6 +157,8 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     const auto live = leases_.find(lease);
     if (live == leases_.end()) return NotHeld{};
     if (settings_ && !settings_->renewable) return NotRenewable{};
+    // A borrower that renews it knows of it, whatever came of the call.
+    end_delivery(live->second, effects);
     Lease& kept = live->second.lease;
     ++live->second.answers;
     live->second.full_end.reset();
@@ -107,7 +184,7 @@ void Pool::withdraw(TimePoint now, const std::vector<Grant>& grants, Effects& ef
         if (live == leases_.end() || live->second.full_end) continue;
         // So that it is not done twice, where the store did not say whether it was done.
         live->second.full_end = live->second.lease.expires_at;
-        if (!lose_answer(live->second, effects.changes)) end(live, now, true, effects);
+        if (!lose_answer(live->second, effects.changes)) end(live, now, LeaseEnd::returned, effects);
     }
     advance_to(now, effects);
 }
@@ -128,23 +205,25 @@ void Pool::undelivered(TimePoint now, const Grant& grant, Effects& effects) {
 
 void Pool::set_count(TimePoint now, unsigned count, Effects& effects) {
     advance_to(now, effects);
-    if (take_count(count, effects.changes)) advance_to(now, effects);
+    if (take_count(now, count, effects)) advance_to(now, effects);
 }
 
 void Pool::set(TimePoint now, unsigned count, PoolSettings settings, Effects& effects) {
     advance_to(now, effects);
-    const bool is_resized = take_count(count, effects.changes);
+    const bool is_resized = take_count(now, count, effects);
     const bool is_set = take_settings(std::move(settings), effects.changes);
     if (is_resized || is_set) advance_to(now, effects);
 }
 
 /// False where it has that count already. Waiters are not served.
-bool Pool::take_count(unsigned count, Changes& changes) {
+bool Pool::take_count(TimePoint now, unsigned count, Effects& effects) {
     if (count == count_) return false;
+    effects.past.push_back(
+        {.what = HistoryEntry::What::resized, .at = now, .count_before = count_, .count = count});
     count_ = count;
-    count_busy();
+    count_taken();
     weigh_waiters();
-    changes.count = count;
+    effects.changes.count = count;
     ++revision_;
     return true;
 }
@@ -152,33 +231,44 @@ bool Pool::take_count(unsigned count, Changes& changes) {
 /// False where it has these settings already. Waiters are not served.
 bool Pool::take_settings(PoolSettings settings, Changes& changes) {
     if (settings == (settings_ ? *settings_ : PoolSettings())) return false;
-    if (settings.cooldown != cooldown()) drop_ended_rows(changes);
+    if (settings.cooldown != cooldown() || (settings.pick == Pick::idle) != picks_idle())
+        drop_ended_rows(changes);
     settings_ = std::make_shared<const PoolSettings>(std::move(settings));
     changes.settings = settings_;
     ++revision_;
     return true;
 }
 
-bool Pool::leave(TimePoint now, Ticket ticket, Changes& changes) {
+bool Pool::leave(TimePoint now, Ticket ticket, Effects& effects) {
     const Waiter* const leaving = waiter(ticket);
-    if (!leaving || leaving->away) return false;
-    step_away(*leaving, now, changes);
+    if (!leaving || !is_here(*leaving)) return false;
+    step_away(*leaving, now, effects);
     return true;
+}
+
+bool Pool::leave(TimePoint now, Ticket ticket, Changes& changes) {
+    Effects unsent(changes);
+    return leave(now, ticket, unsent);
 }
 
 std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Effects& effects) {
     advance_to(now, effects);
     std::optional<Ticket> ticket;
+    const auto live = leases_.find(lease);
+    if (live != leases_.end() && live->second.lease.delivery) {
+        end(live, now, LeaseEnd::returned, effects);
+        ticket = no_ticket;
+    }
     const auto& waiters = queue_.get<ByLease>();
     if (const auto waiter = waiters.find(lease); waiter != waiters.end()) {
-        ticket = is_here(*waiter) ? waiter->claim.ticket : Ticket{};
-        if (waiter->claim.chosen) effects.chosen.push_back({lease, TimePoint::min()});
+        ticket = is_here(*waiter) ? waiter->claim.ticket : no_ticket;
+        if (waiter->claim.chosen) effects.chosen.push_back({lease, std::nullopt});
         std::optional<KeptPlace> notice;
-        if (!waiter->away && !is_here(*waiter)) {
+        if (!waiter->away && !waiter->claim.callback && waiter->server != limits_->server) {
             notice = row_of(*waiter);
             notice->cancelled = true;
         }
-        forget(*waiter, effects.changes);
+        forget_without_lease(*waiter, waiter->away ? away_since(*waiter) : now, effects);
         if (notice) effects.changes.places[lease] = *notice;
     }
     advance_to(now, effects);
@@ -188,7 +278,7 @@ std::optional<Ticket> Pool::cancel(TimePoint now, const LeaseId& lease, Effects&
 std::vector<Ticket> Pool::send_away(TimePoint now, Changes& changes) {
     std::vector<Ticket> tickets;
     for (const Waiter& waiter : queue_) {
-        if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
+        if (is_here(waiter) && !waiter.claim.callback) tickets.push_back(waiter.claim.ticket);
     }
     for (const Ticket ticket : tickets)
         leave(now, ticket, changes);
@@ -198,30 +288,41 @@ std::vector<Ticket> Pool::send_away(TimePoint now, Changes& changes) {
 void Pool::expel(ServerId server, TimePoint now, Effects& effects) {
     std::vector<LeaseId> gone;
     for (const Waiter& waiter : queue_) {
-        if (!waiter.away && waiter.server == server) gone.push_back(waiter.claim.lease);
+        if (!waiter.away && !waiter.claim.callback && waiter.server == server)
+            gone.push_back(waiter.claim.lease);
     }
     for (const LeaseId& lease : gone)
-        step_away(*queue_.get<ByLease>().find(lease), now, effects.changes);
+        step_away(*queue_.get<ByLease>().find(lease), now, effects);
     servers_.erase(server);
+    if (keeper_ == server) {
+        keeper_ = limits_->server;
+        effects.changes.keeper = keeper_;
+        call_restored(effects);
+        drop_keeper(effects.changes);
+    }
     advance_to(now, effects);
 }
 
 void Pool::forget_away(std::size_t most, Effects& effects) {
     const auto& waiters = queue_.get<ByServing>();
     for (; most > 0 && !waiters.empty() && waiters.rbegin()->away; --most) {
-        effects.chosen.push_back({waiters.rbegin()->claim.lease, TimePoint::min()});
-        forget(*waiters.rbegin(), effects.changes);
+        effects.chosen.push_back({waiters.rbegin()->claim.lease, std::nullopt});
+        forget_without_lease(*waiters.rbegin(), away_since(*waiters.rbegin()), effects);
     }
 }
 
-std::vector<Ticket> Pool::dissolve(Effects& effects) {
+std::vector<Ticket> Pool::dissolve(TimePoint now, Effects& effects) {
     std::vector<Ticket> tickets;
     for (const Waiter& waiter : queue_) {
-        if (is_here(waiter)) tickets.push_back(waiter.claim.ticket);
-        if (waiter.claim.chosen) effects.chosen.push_back({waiter.claim.lease, TimePoint::min()});
+        if (is_here(waiter) && !waiter.claim.callback) tickets.push_back(waiter.claim.ticket);
+        if (waiter.claim.chosen) effects.chosen.push_back({waiter.claim.lease, std::nullopt});
     }
     for (const auto& [id, live] : leases_) {
-        if (live.lease.chosen) effects.chosen.push_back({id, TimePoint::min()});
+        if (live.lease.chosen) effects.chosen.push_back({id, std::nullopt});
+        const auto how = live.lease.expires_at <= now ? LeaseEnd::expired : LeaseEnd::deleted;
+        const TimePoint ended_at = std::min(live.lease.expires_at, now);
+        effects.ended.push_back({ended_at - live.lease.granted_at, how});
+        effects.past.push_back(end_of(live.lease, ended_at, how));
     }
     queue_.clear();
     queued_slots_ = 0;

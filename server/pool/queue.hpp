@@ -19,6 +19,8 @@ namespace sema {
 
 /// Names one borrow call while it waits. Unique for the life of the process; 0 names none.
 enum class Ticket : std::uint64_t {};
+/// Of calls that do not wait, and of those that wait at another server.
+inline constexpr Ticket no_ticket{};
 
 /// What a borrower asks for.
 struct Claim {
@@ -35,6 +37,9 @@ struct Claim {
     /// Higher comes first.
     int priority = 0;
     std::shared_ptr<const Holder> holder{};
+    /// Null for a borrower that waits on a connection. One that does not is to be called; it has chosen its
+    /// id, and has no ticket.
+    std::shared_ptr<const CallbackText> callback{};
 };
 
 /// A place in the queue: lower comes first. The priority with its sign turned, then the arrival.
@@ -46,11 +51,17 @@ struct Waiter {
     TimePoint queued_at;
     /// Whether its borrower is gone, and may come back.
     bool away = false;
-    /// When it gives up, or, while it is away, loses its place.
+    /// Whether its call is over, and its borrower can be expected to ask again at once. What is held back for
+    /// it stays so meanwhile.
+    bool asks_again = false;
+    /// For how long its last call may wait.
+    Duration call{};
+    /// When it gives up; when it should have asked again; or, while it is away, when it loses its place.
     TimePoint deadline;
-    /// The server that can answer it, where several share the pool; none while it is away.
+    /// The server that can answer it, where several share the pool; none while it is away, or if it is to be
+    /// called.
     ServerId server{};
-    /// Whether it wants more slots than the pool has: the pool keeps this up to date.
+    /// Whether it wants more slots than are in service: the pool keeps this up to date.
     bool too_wide = false;
 };
 
@@ -58,7 +69,7 @@ namespace waiter_key {
 inline const Place& place(const Waiter& waiter) {
     return waiter.place;
 }
-/// The next to be served is first. Those who are passed over come last, and of these, those who are away.
+/// The next to be served is first. Waiters that are passed over come last, and of these, those that are away.
 inline std::tuple<bool, bool, Place> serving(const Waiter& waiter) {
     return {waiter.away, waiter.too_wide, waiter.place};
 }
@@ -83,7 +94,7 @@ struct ByLease {};
 ///
 /// - ByPlace: in the queue's order, and each with its rank.
 /// - ByServing: the waiters that are here, in the queue's order; then those of them that want more slots than
-///   the pool has; then those that are away.
+///   are in service; then those that are away.
 /// - ByDeadline: the one whose time runs out first comes first.
 /// - ByTicket, ByLease: to find one. (Trees: a hash table has its buckets even while the queue is empty.)
 ///   Several may have ticket 0: those whose place was read from the store.

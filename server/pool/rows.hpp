@@ -20,6 +20,19 @@ using Position = unsigned;
 /// One run of a server, among those that share a store. 0 names none.
 enum class ServerId : std::uint64_t {};
 
+/// How to notify a borrower that is not connected of its grant, as it has asked for it. The rules and the
+/// stores do not look into it. It may hold secrets.
+using CallbackText = std::string;
+
+/// A grant whose borrower has not been notified yet.
+struct Delivery {
+    std::shared_ptr<const CallbackText> callback;
+    /// How often it was tried in vain, when it is tried next, and why the last attempt failed.
+    unsigned attempts = 0;
+    TimePoint next_attempt;
+    std::string last_error{};
+};
+
 /// One held slot. A lease has such a row for each of its slots. They are alike but for the position and the
 /// holder, which only the first of them names.
 struct HeldSlot {
@@ -28,21 +41,29 @@ struct HeldSlot {
     TimePoint granted_at;
     TimePoint expires_at;
     /// What was asked for last (after clamping). A restart never gives a lease more than this. 0 for a lease
-    /// that was ended before its time, at `expires_at`: then the row says since when the slot rests.
+    /// that was ended before its time, at `expires_at`: then the row says since when the slot rests, or is
+    /// idle.
     Duration ttl{};
     /// Of the grants of one pool, a later one has the greater fence.
     std::uint64_t fence = 0;
     /// Whether the borrower chose the lease's id.
     bool chosen = false;
     std::shared_ptr<const Holder> holder{};
+    /// How long its borrower had waited, and with what priority: for the pool's history.
+    Duration waited{};
+    int priority = 0;
+    /// Null once the borrower was notified. Like the holder, only the first slot names it.
+    std::shared_ptr<const Delivery> delivery{};
 
     /// The rest only a shared store keeps. How many answers contained the lease, but for those that are known
     /// not to have arrived.
-    unsigned told = 1;
+    unsigned answers = 1;
     /// Where that was 0 once: when the lease ends if its borrower asks for it again.
     std::optional<TimePoint> full_end{};
     /// The server that granted it.
     ServerId server{};
+
+    bool ended_early() const { return ttl == Duration::zero(); }
 };
 
 /// A place in the queue. A store that is one server's keeps those that outlive the connection of their
@@ -56,6 +77,10 @@ struct KeptPlace {
     unsigned slots = 1;
     TimePoint queued_at;
     std::shared_ptr<const Holder> holder{};
+    /// Of a borrower who is to be called; else null. Such a place has a `ttl` and a `deadline` in any store,
+    /// and no `server`: the pool's keeper has it.
+    std::shared_ptr<const CallbackText> callback{};
+    Duration ttl{};
 
     /// The rest only a shared store keeps. Whether the borrower chose the lease's id.
     bool chosen = true;
@@ -65,6 +90,15 @@ struct KeptPlace {
     TimePoint deadline{};
     /// The place was cancelled through another server, and its own server has not answered the borrower yet.
     bool cancelled = false;
+};
+
+/// A slot that is out of service.
+struct OutOfService {
+    TimePoint since;
+    /// For people; may be empty.
+    std::string reason{};
+
+    bool operator==(const OutOfService&) const = default;
 };
 
 /// Counts a pool's changes: 0 for a pool that is not there, and a new value at each commit that touches
@@ -83,6 +117,16 @@ struct PoolRecord {
     std::shared_ptr<const PoolSettings> settings{};
     std::vector<HeldSlot> slots{};
     std::vector<KeptPlace> places{};
+    std::map<Position, OutOfService> out{};
+    /// The server that grants to borrowers that are to be called, and calls them; none while there are none.
+    /// Only a shared store keeps it.
+    ServerId keeper{};
+};
+
+/// A pool in which a borrower is to be called.
+struct PoolWithCallbacks {
+    PoolId pool;
+    ServerId keeper{};
 };
 
 /// The rows of one pool that changed since they were last committed. Applied in this order: `cleared`, then
@@ -101,9 +145,13 @@ struct Changes {
     std::map<Position, std::optional<HeldSlot>> slots{};
     /// Per lease's id, its place in the queue, or nothing.
     std::map<LeaseId, std::optional<KeptPlace>> places{};
+    /// Per position, that the slot is out of service, or in it.
+    std::map<Position, std::optional<OutOfService>> out{};
+    std::optional<ServerId> keeper{};
 
     bool empty() const {
-        return !cleared && !count && !fence && !settings && slots.empty() && places.empty();
+        return !cleared && !count && !fence && !settings && slots.empty() && places.empty() && out.empty() &&
+               !keeper;
     }
 };
 

@@ -15,12 +15,13 @@ class ChosenIds {
     /// The leases that were live when the server started. Their pools are not loaded yet.
     explicit ChosenIds(const std::vector<ChosenLease>& stored);
 
-    /// Takes `id` for `pool` until set() says otherwise. False where another pool has it.
+    /// Takes `id` for `pool` until keep() or free() says otherwise. False where another pool has it.
     bool take(const LeaseId& id, const PoolId& pool, TimePoint now);
 
-    /// The pool has the id until then; TimePoint::min(): not any more. Changes nothing where another pool has
-    /// it.
-    void set(const LeaseId& id, const PoolId& pool, TimePoint until, TimePoint now);
+    /// The pool has the id until then. Changes nothing where another pool has it.
+    void keep(const LeaseId& id, const PoolId& pool, TimePoint until, TimePoint now);
+    /// The pool has it no longer.
+    void free(const LeaseId& id, const PoolId& pool);
 
   private:
     struct Use {

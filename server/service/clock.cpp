@@ -19,6 +19,17 @@ Duration read(clockid_t id) {
            std::chrono::duration_cast<Duration>(std::chrono::nanoseconds(time.tv_nsec));
 }
 
+// Distinguishes the time namespaces of one boot, each of which has its offset of CLOCK_BOOTTIME: empty in the
+// machine's own, and before Linux 5.6.
+std::string time_namespace() {
+    std::ifstream offsets("/proc/self/timens_offsets");
+    for (std::string clock, seconds, nanoseconds; offsets >> clock >> seconds >> nanoseconds;) {
+        if (clock == "boottime" && (seconds != "0" || nanoseconds != "0"))
+            return "+" + seconds + "s" + nanoseconds + "ns";
+    }
+    return "";
+}
+
 TimePoint origin(const std::optional<ClockAnchor>& stored, const OsClocks& os) {
     const Duration boot = os.boot_time();
     const Duration wall = os.wall_time();
@@ -34,6 +45,7 @@ OsClocks OsClocks::real() {
     std::string id;
     std::ifstream file("/proc/sys/kernel/random/boot_id");
     std::getline(file, id);
+    if (!id.empty()) id += time_namespace();
     return {id, [] { return read(CLOCK_BOOTTIME); }, [] { return read(CLOCK_REALTIME); }};
 }
 

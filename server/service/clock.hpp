@@ -28,8 +28,8 @@ class Clock {
     virtual void anchor_stored(const ClockAnchor& anchor) = 0;
 };
 
-/// What the operating system tells of time. `boot_id` names this run of the kernel; where it is empty,
-/// every start counts as one after a reboot.
+/// What the operating system says of time. `boot_id` names this run of the kernel, and the time namespace, if
+/// CLOCK_BOOTTIME is another one there; where it is empty, every start counts as one after a reboot.
 struct OsClocks {
     std::string boot_id;
     /// CLOCK_BOOTTIME: nobody can step it, and it goes on while the machine sleeps.

@@ -1,9 +1,12 @@
 #pragma once
 
 #include "server/service/entry.hpp"
+#include "server/store/store.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 namespace sema {
 
@@ -52,10 +55,15 @@ class CommitDriver {
     /// any more, and is not queued again where the round does not count.
     virtual void wait_ended(Entry& entry, Ticket ticket) = 0;
     /// Whether the claim that an act has queued just now is one more waiter. If not, it took over the place
-    /// of another. Own: all waiters of the pool count, those who are away too. Shared: those of this server.
+    /// of another. Own: all waiters of the pool count, those that are away too. Shared: those of this server.
     virtual bool adds_waiter(const Entry& entry) const = 0;
 
     // What comes from outside an act.
+
+    /// The pool is about to be read without a call, for metrics. Whether its queue is known as it is now.
+    /// Own: what time has brought about is done. Shared: nothing is, since that takes a round, and the queue
+    /// is known only where this server has a waiter or a watcher.
+    virtual bool refresh(Shard& shard, const Visit& visit) REQUIRES(shard.mutex) = 0;
 
     /// Something was done to the open entry: sees to it that it is committed, and that advance() is called in
     /// time. The entry may be gone afterwards.
@@ -75,8 +83,11 @@ class CommitDriver {
     /// Commits and loads what is due, once, and gives the answers that waited for it. Blocks for as long as
     /// the store takes. For one thread at a time.
     virtual void commit() = 0;
-    /// Whether who made calls may call commit() itself, and wait for it. Own: unless the store is slow.
-    /// Shared: never.
+    /// See Service::find_callbacks(): the next commit() does it. Own: once is enough. Shared: each time, for
+    /// those of servers that are lost.
+    virtual void find_callbacks() = 0;
+    /// Whether a thread that made calls may call commit() itself, and wait for it. Own: unless the store is
+    /// slow. Shared: never.
     virtual bool is_quick() const = 0;
     /// Whether calls cannot be served since the store is away. Own: that is only known once it is tried.
     virtual bool is_store_away() const = 0;
@@ -84,6 +95,17 @@ class CommitDriver {
     virtual bool is_ahead_of_store(const PoolId& pool) = 0;
     /// Nothing comes from the store's own threads any more.
     virtual void stop() = 0;
+
+    /// Counts the commits from now on. REQUIRES: called before any commit.
+    void keep_metrics(StoreMetrics& metrics) { metrics_ = &metrics; }
+
+  protected:
+    /// The store has taken the changes in.
+    void count_commit(const std::vector<PoolChange>& changes, std::chrono::steady_clock::duration time);
+    bool counts_commits() const { return metrics_ != nullptr; }
+
+  private:
+    StoreMetrics* metrics_ = nullptr;
 };
 
 }  // namespace sema

@@ -3,6 +3,7 @@
 #include "common/ids.hpp"
 #include "server/pool/pool.hpp"
 #include "server/service/answers.hpp"
+#include "server/service/service_metrics.hpp"
 #include "server/sync.hpp"
 
 #include <cstdint>
@@ -74,7 +75,7 @@ struct WaitingCall {
     bool is_extended = false;
 };
 
-/// Those who watch a pool.
+/// The watchers of a pool.
 struct Watch {
     std::vector<std::pair<Ticket, Reply>> watchers;
     /// The pool's revision that they were shown last, and when they may be shown the next one.
@@ -98,8 +99,12 @@ struct Entry {
     std::unordered_map<Ticket, WaitingCall> waiters;
     /// How many of the pool's waiters are among those of all pools.
     std::size_t counted_waiters = 0;
+    /// The same of its leases.
+    std::size_t counted_leases = 0;
     /// Null while nobody watches.
     std::unique_ptr<Watch> watch;
+    /// Null where nothing was counted yet.
+    std::unique_ptr<Tally> tally;
     std::vector<DeferredCall> deferred;
 
     /// The version that the next change is made from.
@@ -108,8 +113,8 @@ struct Entry {
     Changes changes;
     /// Ids that borrowers chose and that are free again once the changes are stored.
     std::vector<LeaseId> freed_ids;
-    /// What no answer rests on is not tried before this.
-    TimePoint retry_at = TimePoint::min();
+    /// Changes that no call waits for are not stored before this.
+    TimePoint retry_at = Timeline::long_ago;
     /// It is among its shard's `dirty`.
     bool dirty = false;
     /// Its time among its shard's `deadlines`.
@@ -120,6 +125,13 @@ struct Entry {
     /// Whether the pool has changed since its watchers were shown it.
     bool has_news() const { return watch && pool && pool->revision() != watch->shown; }
 };
+
+/// What was done to the pool and not committed did not happen.
+inline void undo_tally(Entry& entry) {
+    if (!entry.tally) return;
+    entry.tally->happened.clear();
+    entry.tally->past.clear();
+}
 
 struct Shard {
     Mutex mutex;

@@ -22,6 +22,10 @@ inline Version fresh_version() {
 /// The greatest step from a shared pool's version to the next.
 constexpr Version greatest_step = Version{1} << 24;
 
+/// A shared pool's version that is lower than another one by less is an earlier version of the same pool, and
+/// not a fresh one.
+constexpr Version most_forgotten = greatest_step << 16;
+
 /// For a shared pool that is at `base` and changes. Not simply one more: a store that went back to an earlier
 /// moment would come to the same version again with other rows, and a copy of those before would count as up
 /// to date.

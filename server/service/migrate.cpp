@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t pools_per_batch = 100;
 
+// Stands for the server that called borrowers, and is gone: the next one on the store takes over from it.
+constexpr ServerId gone_server{1};
+
 /// Carries points of one timeline over to another.
 class Shift {
   public:
@@ -34,6 +37,12 @@ PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift,
         slot.granted_at = shift(slot.granted_at);
         slot.expires_at = shift(slot.expires_at);
         if (slot.full_end) slot.full_end = shift(*slot.full_end);
+        if (slot.delivery) {
+            auto delivery = std::make_shared<Delivery>(*slot.delivery);
+            delivery->next_attempt = shift(delivery->next_attempt);
+            slot.delivery = delivery;
+            change.changes.keeper = gone_server;
+        }
         change.changes.slots[slot.position] = slot;
     }
     for (KeptPlace place : pool.places) {
@@ -41,9 +50,12 @@ PoolChange copy_of(const PoolId& id, const PoolRecord& pool, const Shift& shift,
         if (!place.chosen || place.cancelled) continue;
         place.queued_at = shift(place.queued_at);
         place.server = ServerId{};
-        place.deadline = shift(shift.now() + rejoin);
+        place.deadline = shift(place.callback ? place.deadline : shift.now() + rejoin);
+        if (place.callback) change.changes.keeper = gone_server;
         change.changes.places[place.lease] = place;
     }
+    for (const auto& [position, out] : pool.out)
+        change.changes.out[position] = OutOfService{shift(out.since), out.reason};
     return change;
 }
 
@@ -65,6 +77,19 @@ Expected<Migrated> migrate(Store& from, const Clock& from_clock, Store& to, cons
         return failure(
             "the store to migrate to has pools already: name an empty one, or empty it if they are what a "
             "migration that was broken off has left");
+
+    // So that pools that are declared by name are found again.
+    const auto seed = from.seed();
+    if (!seed) return tl::unexpected(seed.error());
+    if (*seed) {
+        const auto kept = to.keep_seed(**seed);
+        if (!kept) return tl::unexpected(kept.error());
+        if (*kept != **seed)
+            return failure(
+                "the store to migrate to was in use before, and makes other ids for pools that are declared "
+                "by "
+                "name: name a new one");
+    }
 
     const Shift shift(from_clock.now(), to_clock.now());
     Migrated migrated;

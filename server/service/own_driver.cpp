@@ -13,7 +13,7 @@ namespace {
 constexpr std::chrono::milliseconds slow_commit(10);
 constexpr std::chrono::seconds slow_for(1);
 
-// What is left to store after a failed commit is tried again this often, if nobody asks for more.
+// What is left to store after a failed commit is tried again this often, if nobody waits for it.
 constexpr Duration retry_interval = std::chrono::seconds(1);
 
 }  // namespace
@@ -36,6 +36,8 @@ struct OwnDriver::Batch {
     std::vector<Answered> earlier;
     std::vector<PoolId> to_load;
     std::vector<std::pair<PoolId, LeaseId>> freed_ids;
+    std::vector<std::pair<std::shared_ptr<PoolSeries>, std::vector<Happening>>> happened;
+    std::vector<PoolPast> past;
 };
 
 OwnDriver::OwnDriver(Store& store, Clock& clock, PoolTable& table, TroubleReport& trouble)
@@ -67,6 +69,7 @@ void OwnDriver::reply_now(const Visit& visit, const Reply& reply, const Answer& 
 
 void OwnDriver::reply_to_waiter(Entry& entry, Ticket ticket, const Answer& answer) {
     own(entry).answers.push_back({std::move(entry.waiters.extract(ticket).mapped().reply), answer});
+    entry.retry_at = Timeline::long_ago;
 }
 
 bool OwnDriver::is_committed(const Entry& entry) const {
@@ -96,8 +99,8 @@ bool OwnDriver::adds_waiter(const Entry& entry) const {
     return entry.pool->waiting() > entry.counted_waiters;
 }
 
-void OwnDriver::count_waiters(Entry& entry) {
-    table_.count_waiters(entry, entry.pool ? entry.pool->waiting() : 0);
+void OwnDriver::count_use(Entry& entry) {
+    table_.count_use(entry, entry.pool ? entry.pool->waiting() : 0);
 }
 
 void OwnDriver::set_present(OwnEntry& entry, bool is_present) {
@@ -107,24 +110,26 @@ void OwnDriver::set_present(OwnEntry& entry, bool is_present) {
 }
 
 void OwnDriver::follow_up(Shard& shard, const PoolId& pool, Entry& entry) {
-    count_waiters(entry);
+    count_use(entry);
+    if (entry.tally && is_committed(entry)) table_.count(pool, entry);
     // Places of borrowers who are away need no connection, so that they alone could exhaust the limit.
     const std::size_t most = table_.limits().max_waiters / 2;
     if (entry.is_open && entry.pool && table_.waiters() > most) {
         table_.forget_away(pool, entry, table_.waiters() - most);
-        count_waiters(entry);
+        count_use(entry);
     }
     auto next =
         entry.pool ? entry.watch ? entry.pool->next_change() : entry.pool->next_deadline() : std::nullopt;
-    bool is_due = !own(entry).answers.empty();
-    const auto is_due_at = [&](TimePoint time) {
+    bool is_due = false;
+    const auto is_due_at = [&](TimePoint wanted) {
+        const TimePoint time = std::max(wanted, entry.retry_at);
         if (time <= table_.now()) {
             is_due = true;
         } else {
             next = next ? std::min(*next, time) : time;
         }
     };
-    if (!entry.changes.empty()) is_due_at(entry.retry_at);
+    if (!entry.changes.empty() || !own(entry).answers.empty()) is_due_at(Timeline::long_ago);
     if (entry.has_news()) is_due_at(entry.watch->due);
     if (is_due) table_.mark_dirty(shard, pool, entry);
     if (next) table_.wake_at(shard, pool, entry, *next);
@@ -134,6 +139,13 @@ void OwnDriver::follow_up(Shard& shard, const PoolId& pool, Entry& entry) {
 void OwnDriver::drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry) {
     if (entry.is_open && entry.is_idle() && own(entry).answers.empty() && is_committed(entry))
         table_.forget(shard, pool, entry);
+}
+
+bool OwnDriver::refresh(Shard& shard, const Visit& visit) {
+    const auto next = visit.entry.is_open ? visit.entry.pool->next_change() : std::nullopt;
+    if (next && *next <= table_.now()) advance(shard, visit);
+    if (is_committed(visit.entry)) table_.count(visit.pool, visit.entry);
+    return true;
 }
 
 void OwnDriver::advance(Shard& shard, const Visit& visit) {
@@ -152,7 +164,11 @@ bool OwnDriver::leave(Shard& shard, const Visit& visit, Ticket ticket) {
 
 bool OwnDriver::leave(Entry& entry, Ticket ticket) {
     if (PoolTable::stop_watching(entry, ticket)) return true;
-    if (!entry.pool || !entry.pool->leave(table_.now(), ticket, entry.changes)) return false;
+    if (!entry.pool) return false;
+    Effects effects(entry.changes);
+    if (!entry.pool->leave(table_.now(), ticket, effects)) return false;
+    for (const HistoryEntry& past : effects.past)
+        table_.note(entry, past);
     entry.waiters.erase(ticket);
     return true;
 }
@@ -162,12 +178,12 @@ void OwnDriver::send_away(Shard&, const Visit& visit) {
     if (!entry.pool) return;
     for (const Ticket ticket : entry.pool->send_away(table_.now(), entry.changes))
         visit.ready.add(entry.waiters.extract(ticket).mapped().reply, Refusal::shutting_down);
-    count_waiters(entry);
+    count_use(entry);
 }
 
 void OwnDriver::answer_lost(const PoolId& pool, const Lease& lease) {
     const Reply nobody = [](const Answer&) {};
-    table_.perform(pool, Ticket{}, nobody,
+    table_.perform(pool, no_ticket, nobody,
                    [this, grant = Pool::Grant{lease.id, lease.fence}](const Visit& visit, const Reply&) {
                        if (!visit.entry.pool) return;
                        Effects effects(visit.entry.changes);
@@ -183,6 +199,7 @@ bool OwnDriver::is_ahead_of_store(const PoolId& pool) {
 }
 
 void OwnDriver::commit() {
+    if (finds_callbacks_.exchange(false)) take_up_callbacks();
     Batch batch;
     batch.number = ++taken_;
     for (const auto& shard : table_.shards())
@@ -190,6 +207,19 @@ void OwnDriver::commit() {
     store(batch);
     for (const PoolId& id : batch.to_load)
         load(id);
+}
+
+/// Loads the pools in which somebody is to be called. All that is due there follows from that.
+void OwnDriver::take_up_callbacks() {
+    const auto pools = store_.pools_with_callbacks();
+    if (!pools) return trouble_.add(pools.error().message);
+    has_found_callbacks_ = true;
+    const Reply nobody = [](const Answer&) {};
+    for (const PoolWithCallbacks& found : *pools) {
+        table_.perform(found.pool, no_ticket, nobody, [this](const Visit& visit, const Reply&) {
+            if (visit.entry.pool) table_.bring_up_to_date(visit);
+        });
+    }
 }
 
 void OwnDriver::take(Shard& shard, Batch& batch) {
@@ -205,6 +235,7 @@ void OwnDriver::take(Shard& shard, Batch& batch) {
         for (const LeaseId& lease : std::exchange(entry.freed_ids, {}))
             batch.freed_ids.emplace_back(id, lease);
         if (entry.changes.empty()) {
+            table_.count(id, entry);
             std::move(entry.answers.begin(), entry.answers.end(), std::back_inserter(batch.earlier));
             entry.answers.clear();
             drop_if_gone(shard, id, entry);
@@ -216,6 +247,10 @@ void OwnDriver::take(Shard& shard, Batch& batch) {
         batch.changes.push_back(
             {.pool = id, .base = base, .next = entry.version, .changes = std::exchange(entry.changes, {})});
         batch.answers.push_back(std::exchange(entry.answers, {}));
+        if (entry.tally && !entry.tally->happened.empty())
+            batch.happened.emplace_back(entry.tally->series, std::exchange(entry.tally->happened, {}));
+        if (entry.tally && !entry.tally->past.empty())
+            batch.past.push_back({id, std::exchange(entry.tally->past, {})});
     }
     shard.dirty.clear();
 }
@@ -232,6 +267,9 @@ void OwnDriver::store(Batch& batch) {
     ready.add(std::move(batch.earlier));
     if (!batch.changes.empty() && !commit_changes(batch)) return roll_back(batch, ready);
     committed_ = batch.number;
+    for (const auto& [series, happened] : batch.happened)
+        series->count(happened);
+    if (!batch.past.empty()) table_.add_to_history(std::move(batch.past));
     for (auto& answers : batch.answers)
         ready.add(std::move(answers));
     free_ids(batch);
@@ -252,6 +290,7 @@ bool OwnDriver::commit_changes(const Batch& batch) {
         trouble_.add(failure ? failure->message : "another program changed a pool at the same time");
         return false;
     }
+    count_commit(batch.changes, ended - begun);
     if (anchor) clock_.anchor_stored(*anchor);
     trouble_.add("");
     return true;
@@ -265,7 +304,7 @@ void OwnDriver::free_ids(const Batch& batch) {
         const auto found = shard.entries.find(pool);
         const bool is_known =
             found != shard.entries.end() && found->second->pool && found->second->pool->knows(lease);
-        if (!is_known) table_.chosen_ids().set(lease, pool, TimePoint::min(), table_.now());
+        if (!is_known) table_.chosen_ids().free(lease, pool);
     }
 }
 
@@ -293,6 +332,7 @@ void OwnDriver::roll_back(Batch& batch, Ready& ready) {
         entry.answers.clear();
         entry.changes = {};
         entry.freed_ids.clear();
+        undo_tally(entry);
         entry.is_open = false;
         set_present(entry, batch.changes[i].base != 0);
         batch.to_load.push_back(id);
@@ -309,11 +349,14 @@ void OwnDriver::load(const PoolId& pool) {
     const MutexLock lock(shard.mutex);
     OwnEntry& entry = own(*shard.entries.at(pool));
     const Visit visit{pool, entry, ready};
+    entry.retry_at = table_.now() + retry_interval;
     if (const auto* failure = std::get_if<StoreFailure>(&result)) {
         trouble_.add(failure->message);
         take_absence(visit, Refusal::watch_lost);
         for (const auto& call : entry.deferred)
             ready.add(call.reply, Refusal::store_failed);
+        // Somebody may be to be called there: that is looked for again.
+        has_found_callbacks_ = false;
         return table_.forget(shard, pool, entry);
     }
     auto* record = std::get_if<PoolRecord>(&result);
@@ -327,7 +370,7 @@ void OwnDriver::load(const PoolId& pool) {
     set_present(entry, record != nullptr);
     entry.is_open = true;
     if (entry.pool) table_.bring_up_to_date(visit);
-    if (!entry.changes.empty()) entry.retry_at = table_.now() + retry_interval;
+    if (entry.changes.empty() || !entry.deferred.empty()) entry.retry_at = Timeline::long_ago;
     for (const auto& call : std::exchange(entry.deferred, {})) {
         call.act(visit, call.reply);
         if (call.left && leave(entry, call.ticket)) ready.add(call.reply, Refusal::no_resource);
@@ -348,7 +391,7 @@ void OwnDriver::take_record(const Visit& visit, PoolRecord& record) {
     });
     entry.pool->roll_back_to(record, now, effects);
     table_.pass_on(visit, effects);
-    count_waiters(entry);
+    count_use(entry);
     entry.version = record.version;
 }
 
@@ -361,11 +404,13 @@ void OwnDriver::take_absence(const Visit& visit, Refusal end_of_watch) {
     PoolTable::end_watch(visit, end_of_watch);
     if (entry.pool) {
         Effects effects(entry.changes);
-        entry.pool->dissolve(effects);
+        entry.pool->dissolve(table_.now(), effects);
+        effects.ended.clear();
+        effects.past.clear();
         table_.pass_on(visit, effects);
         entry.pool.reset();
     }
-    count_waiters(entry);
+    count_use(entry);
     entry.version = 0;
 }
 

@@ -37,10 +37,12 @@ class OwnDriver final : public CommitDriver {
     void wait_ended(Entry&, Ticket) override {}
     bool adds_waiter(const Entry& entry) const override;
     void follow_up(Shard& shard, const PoolId& pool, Entry& entry) override REQUIRES(shard.mutex);
+    bool refresh(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     void advance(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     bool leave(Shard& shard, const Visit& visit, Ticket ticket) override REQUIRES(shard.mutex);
     void send_away(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     void answer_lost(const PoolId& pool, const Lease& lease) override;
+    void find_callbacks() override { finds_callbacks_ = !has_found_callbacks_; }
     void commit() override;
     bool is_quick() const override { return !is_slow_; }
     bool is_store_away() const override { return false; }
@@ -53,11 +55,12 @@ class OwnDriver final : public CommitDriver {
 
     static OwnEntry& own(Entry& entry);
     static const OwnEntry& own(const Entry& entry);
-    void count_waiters(Entry& entry);
+    void count_use(Entry& entry);
     void set_present(OwnEntry& entry, bool is_present);
     bool leave(Entry& entry, Ticket ticket);
     void drop_if_gone(Shard& shard, const PoolId& pool, Entry& entry) REQUIRES(shard.mutex);
 
+    void take_up_callbacks();
     void take(Shard& shard, Batch& batch);
     void show(OwnEntry& entry);
     void store(Batch& batch);
@@ -78,6 +81,9 @@ class OwnDriver final : public CommitDriver {
     /// above `committed_`.
     std::uint64_t taken_ = 0;
     std::atomic<std::uint64_t> committed_{0};
+    /// The pools with callbacks are to be found; they were.
+    std::atomic<bool> finds_callbacks_{false};
+    std::atomic<bool> has_found_callbacks_{false};
     /// A commit took long, not long ago.
     std::atomic<bool> is_slow_{false};
     std::chrono::steady_clock::time_point last_slow_commit_;

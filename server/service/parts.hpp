@@ -1,8 +1,10 @@
 #pragma once
 
+#include "server/service/copies.hpp"
 #include "server/service/pool_lists.hpp"
 #include "server/service/pool_table.hpp"
 #include "server/service/service.hpp"
+#include "server/service/service_metrics.hpp"
 #include "server/service/trouble_report.hpp"
 #include "server/service/wakeups.hpp"
 
@@ -27,7 +29,8 @@ struct Service::Parts {
           table(clock, limits, store.chosen_leases().value_or(std::vector<ChosenLease>()),
                 store.pool_count().value_or(0), wakeups),
           driver(make_driver(*this)),
-          lists(store, table, *driver, wakeups, trouble) {
+          lists(store, table, *driver, wakeups, trouble),
+          copies(store, table, wakeups) {
         table.attach(*driver);
     }
 
@@ -37,6 +40,9 @@ struct Service::Parts {
     PoolTable table;
     const std::unique_ptr<CommitDriver> driver;
     PoolLists lists;
+    Copies copies;
+    /// Null where none are kept.
+    std::unique_ptr<ServiceMetrics> metrics;
     /// A thread is in flush().
     std::atomic<bool> is_flushing{false};
     std::thread committer;

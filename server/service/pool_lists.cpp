@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -23,15 +24,19 @@ constexpr std::size_t pools_per_page = 25;
 struct Listed {
     std::string json;
     std::shared_ptr<void> counted;
+    std::string_view text = json;
 };
 
-wire::PoolList::Entry entry_of(const PoolId& id, const Pool& pool) {
+wire::PoolList::Entry entry_of(const PoolId& id, const Pool& pool, TimePoint now) {
+    const bool is_awaited = pool.waiting() > 0;
     return {.id = id,
             .name = pool.settings() ? pool.settings()->name : "",
             .count = pool.count(),
             .in_use = pool.in_use(),
             .available = pool.available(),
-            .queue = pool.waiting()};
+            .queue = pool.waiting(),
+            .oldest_wait =
+                is_awaited ? std::optional(whole_seconds(pool.figures(now).oldest_wait)) : std::nullopt};
 }
 
 bool by_id(const wire::PoolList::Entry& a, const wire::PoolList::Entry& b) {
@@ -100,9 +105,9 @@ void PoolLists::go_on() {
 
 void PoolLists::finish(Listing& listing) {
     if (listing.refusal) return listing.reply(*listing.refusal);
-    const auto listed =
-        std::make_shared<const Listed>(Listed{std::move(listing.list).finish(), std::move(listing.counted)});
-    listing.reply(PoolsListed{{listed, &listed->json}});
+    const std::shared_ptr<const Listed> listed(
+        new Listed{std::move(listing.list).finish(), std::move(listing.counted)});
+    listing.reply(PoolsListed{{listed, &listed->text}});
 }
 
 void PoolLists::begin_page(const std::shared_ptr<Listing>& listing) {
@@ -126,10 +131,10 @@ void PoolLists::list_used(const std::shared_ptr<Listing>& listing, const PoolId&
         const auto* refusal = std::get_if<Refusal>(&answer);
         if (refusal && *refusal != Refusal::no_such_pool) listing->refusal = *refusal;
     };
-    table_.perform(pool, Ticket{}, reply, [this, listing](const Visit& visit, const Reply& to) {
+    table_.perform(pool, no_ticket, reply, [this, listing](const Visit& visit, const Reply& to) {
         if (!visit.entry.pool) return driver_.reply_when_committed(visit, to, Refusal::no_such_pool);
         table_.bring_up_to_date(visit);
-        listing->page.push_back(entry_of(visit.pool, *visit.entry.pool));
+        listing->page.push_back(entry_of(visit.pool, *visit.entry.pool, table_.now()));
         driver_.reply_when_committed(visit, to, PoolCounts{});
     });
 }
@@ -141,7 +146,8 @@ void PoolLists::list_unused(Listing& listing, const PoolId& pool) {
         trouble_.add(failure->message);
         listing.refusal = Refusal::store_failed;
     } else if (const auto* record = std::get_if<PoolRecord>(&result)) {
-        listing.page.push_back(entry_of(pool, Pool(*record, table_.now(), table_.limits().pool)));
+        const TimePoint now = table_.now();
+        listing.page.push_back(entry_of(pool, Pool(*record, now, table_.limits().pool), now));
     }
 }
 

@@ -38,6 +38,41 @@ Service::~Service() {
     stop();
 }
 
+void Service::set_limits(ServiceLimits limits) {
+    // These two are the store's.
+    limits.pool.server = table_.limits().pool.server;
+    limits.pool.clock_error = table_.limits().pool.clock_error;
+    table_.set_limits(limits);
+}
+
+void Service::keep_metrics() {
+    parts_->metrics = std::make_unique<ServiceMetrics>();
+    table_.keep_metrics(parts_->metrics->series);
+    driver_.keep_metrics(parts_->metrics->store);
+}
+
+void Service::keep_history(History& history) {
+    table_.keep_history(history);
+}
+
+void Service::write_metrics(MetricsText& text) const {
+    const bool is_up = !driver_.is_store_away() && parts_->trouble.latest().empty();
+    write(text, *parts_->metrics, table_.figures(), is_up);
+}
+
+std::string Service::store_trouble() const {
+    return parts_->trouble.latest();
+}
+
+void Service::deliver_by(Caller& caller) {
+    table_.deliver_by(caller);
+}
+
+void Service::find_callbacks() {
+    driver_.find_callbacks();
+    parts_->wakeups.add_work();
+}
+
 void Service::start() {
     parts_->committer = std::thread([this] { run_committer(); });
     parts_->timer = std::thread([this] { run_timer(); });
@@ -64,6 +99,10 @@ Readiness Service::readiness() {
     return Readiness::store_away;
 }
 
+Service::Use Service::use() const {
+    return {table_.pools(), table_.leases(), table_.waiters()};
+}
+
 std::optional<TimePoint> Service::advance() {
     return table_.advance();
 }
@@ -81,6 +120,7 @@ bool Service::flush() {
     wakeups.take_work();
     driver_.commit();
     parts_->lists.go_on();
+    parts_->copies.go_on();
     parts_->is_flushing = false;
     return wakeups.has_work();
 }

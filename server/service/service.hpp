@@ -7,6 +7,7 @@
 #include "server/store/store.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,7 +16,11 @@
 
 namespace sema {
 
+class Caller;
 class CommitDriver;
+class History;
+struct HistoryQuery;
+class MetricsText;
 class PoolTable;
 struct Visit;
 struct WaitingCall;
@@ -42,7 +47,8 @@ enum class Readiness { ready, store_away, shutting_down };
 class Service {
   public:
     /// `store` and `clock` must outlive the service. `on_store_trouble` is given the failures of the store (a
-    /// text without secrets; once a minute while it lasts), and an empty text when it works again.
+    /// text without secrets; once a minute while it lasts), and an empty text when it works again. So it is
+    /// what a shared store has lost of what it had confirmed, once a minute at most.
     ///
     /// The first is for a store of this server's own, the second for one that others use too.
     Service(Store& store, Clock& clock, const ServiceLimits& limits,
@@ -53,11 +59,34 @@ class Service {
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
 
+    /// From now on what happens is counted, for write_metrics(). To be called before start() and before any
+    /// call.
+    void keep_metrics();
+    /// Adds what was counted, and how the pools are at the moment, but for those that were not used since the
+    /// start. Takes about a microsecond for each pool, and keeps no call waiting. REQUIRES: metrics are kept.
+    void write_metrics(MetricsText& text) const;
+
+    /// From now on it records what becomes of leases; it has to outlive the service. To be called before
+    /// start() and before any call.
+    void keep_history(History& history);
+    /// `caller` calls the borrowers that are to be called, and must live until stop(). To be called before
+    /// start() and before any call.
+    void deliver_by(Caller& caller);
+    /// Has the pools taken into use in which this server has to call a borrower, now or once there is a slot.
+    /// To be called after the start, and again every few seconds: another server may be lost.
+    void find_callbacks();
+
     /// Starts the thread that watches deadlines, and the one that commits while the store is slow.
     void start();
 
+    /// From now on these hold. A limit that is lowered ends nothing that there is already. From one thread at
+    /// a time.
+    void set_limits(ServiceLimits limits);
+
     /// Where the store is away, settle() then has the reason reported to `on_store_trouble`.
     Readiness readiness();
+    /// Why the store failed when it was used last; empty where it did not.
+    std::string store_trouble() const;
 
     /// Answers every waiter and watcher, and from now on every call but give_back(), with shutting_down. What
     /// is in flight is finished.
@@ -76,6 +105,12 @@ class Service {
     void inspect(const PoolId& pool, Reply reply);
     /// Answer: a PoolView.
     void list_holders(const PoolId& pool, Reply reply);
+    /// Asks the pool's history, which answers in its own time. Answer: HistoryListed, or one of
+    /// History::ask().
+    /// REQUIRES: a history is kept.
+    void look_back(const PoolId& pool, const HistoryQuery& query, Reply reply);
+    /// Answer: SlotsListed.
+    void list_slots(const PoolId& pool, Reply reply);
     /// All pools, by id: each as it was at some moment between the call and the answer, and in any case those
     /// that were there all the while. Pools that were not used since the start are read from the store and
     /// stay unloaded. It is made a few pools at a time, with other calls in between.
@@ -83,19 +118,43 @@ class Service {
     /// Answer: PoolsListed, or too_many_lists: a list counts, among a few, until the last copy of its text is
     /// gone.
     void list_pools(Reply reply);
+    /// All that is stored, as a file: it has what was answered before this call, and perhaps some that was
+    /// answered later. It is made a piece at a time, with other calls in between. Answer: StoreCopied or
+    /// StoreNotCopied; or too_many_copies: there is one at a time, which counts until the last of its bytes
+    /// is gone.
+    void copy_store(Reply reply);
+    /// How much there is at the moment. Leases count that the pools which were used since the start have.
+    struct Use {
+        std::size_t pools = 0;
+        std::size_t leases = 0;
+        std::size_t waiters = 0;
+    };
+    Use use() const;
     /// Answer: PoolDeleted. Its waiters are answered no_such_pool.
     void remove(const PoolId& pool, Reply reply);
 
-    /// Answer: LeaseGranted. ttl and wait are clamped to the limits. `ticket` comes from next_ticket().
+    /// Answer: LeaseGranted. ttl and wait are clamped to the limits. `ticket` comes from next_ticket(). With
+    /// a callback the answer is CallbackQueued, unless the lease is live already, and comes without a wait.
     void borrow(const PoolId& pool, Ticket ticket, const wire::BorrowRequest& request, Reply reply);
     /// Answer: LeaseRenewed. Never no_such_pool.
     void keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply);
     /// Answer: LeaseReturned. Never no_such_pool.
     void give_back(const PoolId& pool, const LeaseId& lease, Reply reply);
     /// Answer: LeaseRevoked.
-    void revoke(const PoolId& pool, Position position, Reply reply);
+    void revoke(const PoolId& pool, const wire::RevokeRequest& request, Reply reply);
+    /// Takes the slot out of service, or puts it back. Answer: SlotSet.
+    void set_slot(const PoolId& pool, Position position, const wire::SlotRequest& request, Reply reply);
     /// Takes the waiter for `lease` out of the queue. Answer: BorrowCancelled. Never no_such_pool.
     void cancel(const PoolId& pool, const LeaseId& lease, Reply reply);
+    /// The borrowers that are to be called. Answer: CallbacksListed.
+    void list_callbacks(const PoolId& pool, Reply reply);
+    /// Whether the borrower has yet to be notified of the grant. To be asked before each attempt. Answer:
+    /// DeliveryState, never no_such_pool.
+    void check_delivery(const PoolId& pool, const Pool::Grant& grant, Reply reply);
+    /// What came of the attempt. Answer: DeliveryState, never no_such_pool.
+    void end_attempt(const PoolId& pool, const Pool::Grant& grant, const AttemptEnd& end, Reply reply);
+    /// The same with the first waiter for whose lease's id `is_it` holds, in whatever thread.
+    void cancel_waiter(const PoolId& pool, std::function<bool(const LeaseId&)> is_it, Reply reply);
     /// An answer that contained that grant of the lease did not arrive: see Pool::undelivered().
     void undelivered(const PoolId& pool, const Lease& lease);
 
@@ -109,6 +168,8 @@ class Service {
     /// The borrower or watcher is gone. True: its Reply is not called again, but for what is under way to a
     /// watcher. False: its answer is under way, and comes without any wait.
     bool leave(const PoolId& pool, Ticket ticket);
+    /// Whether the borrower waits for a slot, rather than for the store.
+    bool is_queued(const PoolId& pool, Ticket ticket) const;
 
     /// Does what is due by now; the next deadline, if there is one.
     std::optional<TimePoint> advance();
@@ -128,6 +189,8 @@ class Service {
     explicit Service(std::unique_ptr<Parts> parts);
 
     void borrow(const Visit& visit, const Claim& claim, WaitingCall call);
+    void queue_callback(const Visit& visit, const Claim& claim, const Reply& reply);
+    void cancel(const Visit& visit, const LeaseId& lease, const Reply& reply);
     void run_committer();
     void run_timer();
 

@@ -32,6 +32,14 @@ bool SharedEntry::is_behind() const {
     return behind && (*behind == 0 || !is_reached(*behind, version));
 }
 
+bool SharedEntry::is_forgotten_in(const Stored& now) const {
+    if (!stored) return false;
+    if (now.fence < stored->fence) return true;
+    // A pool that was deleted and made anew has any version.
+    return stored->version != 0 && now.version != 0 && now.version != stored->version &&
+           stored->version - now.version <= most_forgotten;
+}
+
 bool SharedEntry::is_over() const {
     return is_loaded && is_idle() && answers.empty() && lost_answers.empty() && orphans.empty() &&
            !is_in_flight && !is_outcome_unknown;
@@ -90,7 +98,7 @@ void SharedDriver::reached() {
         for (auto& [id, found] : shard->entries) {
             SharedEntry& entry = shared(*found);
             entry.behind = Version{};
-            entry.retry_at = TimePoint::min();
+            entry.retry_at = Timeline::long_ago;
             entry.waits_until.reset();
             if (entry.has_duties() || entry.is_followed() || entry.had_waiters)
                 table_.mark_dirty(*shard, id, entry);
@@ -143,7 +151,7 @@ bool SharedDriver::adds_waiter(const Entry& entry) const {
 /// Sees to it that what is due is done in a round, and what will be due in time.
 void SharedDriver::follow_up(Shard& shard, const PoolId& pool, Entry& any) {
     SharedEntry& entry = shared(any);
-    table_.count_waiters(entry, entry.waiters.size());
+    table_.count_use(entry, entry.waiters.size());
     follow(pool, entry);
 
     const TimePoint now = table_.now();
@@ -196,6 +204,10 @@ void SharedDriver::follow(const PoolId& pool, SharedEntry& entry) {
         store_.unfollow(pool);
         entry.check_at.reset();
     }
+}
+
+bool SharedDriver::refresh(Shard&, const Visit& visit) {
+    return shared(visit.entry).is_followed();
 }
 
 void SharedDriver::advance(Shard& shard, const Visit& visit) {

@@ -7,6 +7,7 @@
 #include "server/service/wakeups.hpp"
 #include "server/store/store.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -43,10 +44,12 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void wait_ended(Entry& entry, Ticket ticket) override;
     bool adds_waiter(const Entry& entry) const override;
     void follow_up(Shard& shard, const PoolId& pool, Entry& entry) override REQUIRES(shard.mutex);
+    bool refresh(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     void advance(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     bool leave(Shard& shard, const Visit& visit, Ticket ticket) override REQUIRES(shard.mutex);
     void send_away(Shard& shard, const Visit& visit) override REQUIRES(shard.mutex);
     void answer_lost(const PoolId& pool, const Lease& lease) override;
+    void find_callbacks() override { finds_callbacks_ = true; }
     void commit() override;
     bool is_quick() const override { return false; }
     bool is_store_away() const override { return !store_.reachable(); }
@@ -70,6 +73,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void add_orphan(SharedEntry& entry, const Lease& lease) const;
 
     void count_pools();
+    void take_over_callbacks();
     void begin_round(Shard& shard, Round& round);
     void load_for_round(Round& round);
     void do_calls(Shard& shard, const Visit& visit, Round& round) REQUIRES(shard.mutex);
@@ -84,6 +88,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     void take_stale(const Visit& visit, const Stale& stale, std::uint64_t generation);
     void take_failure(const Visit& visit, const std::vector<SharedEntry::RoundAnswer>& answers);
     bool take_turn(const Visit& visit, std::uint64_t generation);
+    void notice_loss(SharedEntry& entry, const LoadResult& found);
     void take_state(const Visit& visit, std::uint64_t generation, const LoadResult& found);
     void take_record(const Visit& visit, const PoolRecord& record);
     void take_absence(const Visit& visit, std::uint64_t fence);
@@ -93,6 +98,7 @@ class SharedDriver final : public CommitDriver, private StoreListener {
     Wakeups& wakeups_;
     TroubleReport& trouble_;
     TimePoint counted_pools_at_;
+    std::atomic<bool> finds_callbacks_{false};
 };
 
 }  // namespace sema

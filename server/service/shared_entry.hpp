@@ -79,6 +79,12 @@ struct SharedEntry final : Entry {
     bool look_at_servers = false;
     /// SharedStore::generation() when the pool was read last.
     std::uint64_t generation = 0;
+    /// The pool as the store last confirmed it; version 0: it is gone.
+    struct Stored {
+        Version version = 0;
+        std::uint64_t fence = 0;
+    };
+    std::optional<Stored> stored;
     /// While the pool is followed: when the store is asked whether it has changed, should nothing else be
     /// asked before.
     std::optional<TimePoint> check_at;
@@ -89,14 +95,16 @@ struct SharedEntry final : Entry {
     /// The turn is this server's, and has to be ended.
     bool has_turn = false;
 
-    /// Whether somebody waits for an answer to what was not done yet.
+    /// Whether a call waits for a round.
     bool is_asked() const { return !deferred.empty(); }
-    /// Whether somebody here is to learn what other servers do.
-    bool is_followed() const { return !waiters.empty() || watch; }
-    /// Whether there is something to be done that nobody asks for (any more).
+    /// Whether a waiter, a watcher or a callback of this server depends on what other servers do.
+    bool is_followed() const { return !waiters.empty() || watch || (pool && pool->has_callbacks()); }
+    /// Whether there is something to be done without a call.
     bool has_duties() const;
     /// Whether another server may have changed the pool since it was read.
     bool is_behind() const;
+    /// Whether a store that now has this has forgotten what it had confirmed.
+    bool is_forgotten_in(const Stored& now) const;
     /// Whether nothing is to be kept of it here.
     bool is_over() const;
 };

@@ -13,7 +13,7 @@ namespace {
 
 // A message that is lost delays a waiter by this at most.
 constexpr Duration check_interval = std::chrono::milliseconds(900);
-// After a failure, what no caller waits for is tried again this often.
+// After a failure, changes that no caller waits for are tried again this often.
 constexpr Duration retry_interval = std::chrono::milliseconds(200);
 
 // A lease that is over since longer than this when the store has it is not answered any more: more than the
@@ -26,7 +26,7 @@ constexpr Duration longest_wait = std::chrono::milliseconds(50);
 // What is known of how many pools there are is as old as this at most, while fewer than the limit.
 constexpr Duration count_interval = std::chrono::seconds(1);
 
-/// The store is away: nothing can be done for those who ask.
+/// The store is away: the calls that wait for a round fail.
 void fail_deferred(const Visit& visit) {
     for (const auto& call : std::exchange(visit.entry.deferred, {}))
         visit.ready.add(call.reply, Refusal::store_failed);
@@ -37,9 +37,10 @@ void undo(SharedEntry& entry) {
     entry.changes = {};
     entry.answers.clear();
     entry.freed_ids.clear();
+    undo_tally(entry);
 }
 
-/// `calls` are those of the round that does not count: who was queued in it is not.
+/// `calls` are those of a round that does not count: the waiters that it queued are not queued.
 void forget_queued(SharedEntry& entry, const std::vector<DeferredCall>& calls) {
     for (const auto& call : calls) {
         const auto kept = entry.kept.find(call.ticket);
@@ -68,6 +69,7 @@ struct SharedDriver::Round {
 
 void SharedDriver::commit() {
     count_pools();
+    if (finds_callbacks_.exchange(false)) take_over_callbacks();
     Round round;
     round.generation = store_.generation();
     for (const auto& shard : table_.shards())
@@ -88,6 +90,23 @@ void SharedDriver::count_pools() {
         counted_pools_at_ = now;
     } else {
         trouble_.add(count.error().message);
+    }
+}
+
+/// Of pools whose keeper is lost.
+void SharedDriver::take_over_callbacks() {
+    if (!store_.reachable()) return;
+    const auto pools = store_.pools_with_callbacks();
+    if (!pools) return trouble_.add(pools.error().message);
+    for (const auto& [id, keeper] : *pools) {
+        if (keeper == store_.self() || !store_.is_lost(keeper)) continue;
+        Shard& shard = table_.shard_of(id);
+        const MutexLock lock(shard.mutex);
+        std::unique_ptr<Entry>& found = shard.entries[id];
+        if (!found) found = new_entry();
+        // Once the pool is read anew, its servers are looked at, and the keeper's loss is noticed.
+        shared(*found).behind = Version{};
+        table_.mark_dirty(shard, id, *found);
     }
 }
 
@@ -138,6 +157,7 @@ void SharedDriver::load_for_round(Round& round) {
             continue;
         }
         entry.is_outcome_unknown = false;
+        notice_loss(entry, found);
         take_state(visit, round.generation, found);
         do_calls(shard, visit, round);
     }
@@ -151,7 +171,7 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
     entry.counted_lost = std::exchange(entry.lost_answers, {});
     if (entry.pool) do_duties(visit, now);
     entry.gone.clear();
-    // What the duties granted is no caller's of this round.
+    // What the duties granted does not count as granted to a call of this round.
     entry.fence_before = entry.pool ? entry.pool->fence() : entry.fence;
     do_acts(visit, now);
     bound_places(visit.pool, entry);
@@ -160,6 +180,7 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
     const bool is_asked = !entry.calls.empty() || !entry.counted_lost.empty() || is_check;
     if (entry.changes.empty() && entry.answers.empty() && !is_asked) {
         entry.orphans.clear();
+        table_.count(visit.pool, entry);
         return follow_up(shard, visit.pool, entry);
     }
 
@@ -175,11 +196,11 @@ void SharedDriver::do_calls(Shard& shard, const Visit& visit, Round& round) {
                              .attempt = entry.overtaken + 1});
     round.answers.push_back(std::exchange(entry.answers, {}));
     entry.is_in_flight = true;
-    // Those who give up meanwhile are answered in time.
+    // Waiters that give up meanwhile are answered in time.
     follow_up(shard, visit.pool, entry);
 }
 
-/// What nobody asks for (any more).
+/// What has to be done without a call.
 void SharedDriver::do_duties(const Visit& visit, TimePoint now) {
     SharedEntry& entry = shared(visit.entry);
     Effects effects(entry.changes);
@@ -191,7 +212,7 @@ void SharedDriver::do_duties(const Visit& visit, TimePoint now) {
         }
     }
     for (const Ticket ticket : entry.gone)
-        entry.pool->leave(now, ticket, entry.changes);
+        entry.pool->leave(now, ticket, effects);
     entry.pool->advance_to(now, effects);
     // Before any call, which may be granted what that frees.
     for (const auto& [grant, is_once] : entry.counted_lost)
@@ -203,14 +224,16 @@ void SharedDriver::do_acts(const Visit& visit, TimePoint now) {
     SharedEntry& entry = shared(visit.entry);
     entry.calls = std::exchange(entry.deferred, {});
     for (const auto& call : entry.calls) {
-        table_.count_waiters(entry, entry.waiters.size());
+        table_.count_use(entry, entry.waiters.size());
         call.act(visit, call.reply);
         if (!call.left || entry.waiters.erase(call.ticket) == 0) continue;
         entry.kept.erase(call.ticket);
-        entry.pool->leave(now, call.ticket, entry.changes);
+        Effects effects(entry.changes);
+        entry.pool->leave(now, call.ticket, effects);
+        table_.pass_on(visit, effects);
         reply_now(visit, call.reply, Refusal::no_resource);
     }
-    table_.count_waiters(entry, entry.waiters.size());
+    table_.count_use(entry, entry.waiters.size());
 }
 
 /// Places of borrowers who are away need no connection, so that they alone could exhaust the limit. Each
@@ -219,7 +242,7 @@ void SharedDriver::bound_places(const PoolId& pool, SharedEntry& entry) {
     const std::size_t most = table_.limits().max_waiters;
     if (!entry.pool || entry.pool->waiting() <= most) return;
     table_.forget_away(pool, entry, entry.pool->waiting() - most);
-    table_.count_waiters(entry, entry.waiters.size());
+    table_.count_use(entry, entry.waiters.size());
 }
 
 void SharedDriver::show(SharedEntry& entry) {
@@ -231,7 +254,9 @@ void SharedDriver::show(SharedEntry& entry) {
 
 void SharedDriver::end_round(Round& round) {
     if (round.changes.empty()) return;
+    const auto begun = std::chrono::steady_clock::now();
     const auto results = store_.commit(round.changes, std::nullopt);
+    count_commit(round.changes, std::chrono::steady_clock::now() - begun);
     std::string trouble;
     for (std::size_t i = 0; i < round.changes.size(); ++i) {
         const PoolId& id = round.changes[i].pool;
@@ -261,7 +286,9 @@ void SharedDriver::take_committed(const Visit& visit, const PoolChange& change,
                                   const std::vector<SharedEntry::RoundAnswer>& answers) {
     SharedEntry& entry = shared(visit.entry);
     entry.version = change.next;
+    entry.stored = {change.next, entry.pool ? entry.pool->fence() : entry.fence};
     entry.overtaken = 0;
+    table_.count(visit.pool, entry);
     entry.orphans.clear();
     entry.counted_lost.clear();
     for (const auto& call : std::exchange(entry.calls, {})) {
@@ -272,8 +299,7 @@ void SharedDriver::take_committed(const Visit& visit, const PoolChange& change,
     }
     give_answers(visit, answers);
     for (const LeaseId& lease : std::exchange(entry.freed_ids, {})) {
-        if (!entry.pool || !entry.pool->knows(lease))
-            table_.chosen_ids().set(lease, visit.pool, TimePoint::min(), table_.now());
+        if (!entry.pool || !entry.pool->knows(lease)) table_.chosen_ids().free(lease, visit.pool);
     }
     if (change.next == 0) PoolTable::end_watch(visit, Refusal::no_such_pool);
     if (entry.check_at && entry.is_followed()) entry.check_at = table_.now() + check_interval;
@@ -314,12 +340,13 @@ void SharedDriver::take_stale(const Visit& visit, const Stale& stale, std::uint6
     put_before(std::move(calls), entry.deferred);
     if (stale.waits_for_turn) entry.waits_until = table_.now() + longest_wait;
     if (stale.now && !std::holds_alternative<StoreFailure>(*stale.now)) {
+        notice_loss(entry, *stale.now);
         take_state(visit, generation, *stale.now);
     } else {
         entry.is_loaded = false;
         undo(entry);
     }
-    entry.retry_at = TimePoint::min();
+    entry.retry_at = Timeline::long_ago;
     if (!entry.is_loaded) entry.behind = Version{};
 }
 
@@ -376,7 +403,22 @@ bool SharedDriver::take_turn(const Visit& visit, std::uint64_t generation) {
     return true;
 }
 
-/// Makes the copy of the pool anew, from what the store has and who waits here.
+/// `found` is what the store has at this moment. Where it had confirmed more, the operator should know: the
+/// fences that are known here are not given again, but slots that other servers lent may be lent again.
+void SharedDriver::notice_loss(SharedEntry& entry, const LoadResult& found) {
+    const auto* record = std::get_if<PoolRecord>(&found);
+    const auto now = record ? SharedEntry::Stored{record->version, record->fence}
+                            : SharedEntry::Stored{0, std::get<Absent>(found).fence};
+    if (entry.is_forgotten_in(now))
+        trouble_.add_loss(
+            "the store has forgotten changes that it had confirmed (another one that was behind took its "
+            "place, or it was put back to an earlier state): slots may be lent twice until the leases of "
+            "then "
+            "are over");
+    entry.stored = now;
+}
+
+/// Makes the copy of the pool anew, from what the store has and the waiters of this server.
 void SharedDriver::take_state(const Visit& visit, std::uint64_t generation, const LoadResult& found) {
     SharedEntry& entry = shared(visit.entry);
     undo(entry);
@@ -417,7 +459,10 @@ void SharedDriver::take_absence(const Visit& visit, std::uint64_t fence) {
     entry.give_ups.clear();
     PoolTable::end_watch(visit, Refusal::no_such_pool);
     Effects effects(entry.changes);
-    if (entry.pool) entry.pool->dissolve(effects);
+    if (entry.pool) entry.pool->dissolve(table_.now(), effects);
+    // Another server has deleted it.
+    effects.ended.clear();
+    effects.past.clear();
     table_.pass_on(visit, effects);
     entry.pool.reset();
 }

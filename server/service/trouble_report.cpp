@@ -16,7 +16,18 @@ constexpr Duration calm = std::chrono::seconds(1);
 TroubleReport::TroubleReport(const Clock& clock, std::function<void(const std::string&)> to)
     : clock_(clock), to_(std::move(to)) {}
 
+std::string TroubleReport::latest() const {
+    if (!is_failing_) return "";
+    const MutexLock lock(mutex_);
+    return failure_;
+}
+
 void TroubleReport::add(const std::string& trouble) {
+    if (!trouble.empty()) {
+        const MutexLock lock(mutex_);
+        failure_ = trouble;
+    }
+    if (is_failing_ == trouble.empty()) is_failing_ = !trouble.empty();
     const TimePoint now = clock_.now();
     if (!trouble.empty()) {
         const bool is_known = in_trouble_ && now < reported_at_ + trouble_interval;
@@ -29,6 +40,13 @@ void TroubleReport::add(const std::string& trouble) {
     }
     reported_at_ = now;
     if (to_) to_(trouble);
+}
+
+void TroubleReport::add_loss(const std::string& loss) {
+    const TimePoint now = clock_.now();
+    if (loss_reported_at_ && now < *loss_reported_at_ + trouble_interval) return;
+    loss_reported_at_ = now;
+    if (to_) to_(loss);
 }
 
 }  // namespace sema

@@ -35,7 +35,7 @@ bool Wakeups::wait_until_due(const Clock& clock) {
         changed_.wait_for(mutex_, std::min(due_ - now, longest_sleep));
         if (due_ > clock.now()) return false;
     }
-    due_ = TimePoint::max();
+    due_ = Timeline::never;
     return true;
 }
 
@@ -43,7 +43,7 @@ void Wakeups::stop() {
     stopping_ = true;
     {
         const MutexLock lock(mutex_);
-        due_ = TimePoint::min();
+        due_ = Timeline::long_ago;
     }
     changed_.notify_all();
     wake_committer();

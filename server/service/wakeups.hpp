@@ -37,7 +37,7 @@ class Wakeups {
     std::atomic<int> committer_wanted_{0};
     Mutex mutex_;
     ConditionVariable changed_;
-    TimePoint due_ GUARDED_BY(mutex_) = TimePoint::max();
+    TimePoint due_ GUARDED_BY(mutex_) = Timeline::never;
 };
 
 }  // namespace sema

@@ -6,8 +6,10 @@
 #include "server/time.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -25,8 +27,8 @@ struct PoolChange {
     Version next = 0;
     Changes changes;
     /// How often in a row it was tried, this time included, where it is tried until it succeeds; 0: it is
-    /// not. A shared store gives whoever comes too late its turn: others find the pool Stale until its next
-    /// attempt, for a second at most.
+    /// not. A shared store gives a server that comes too late its turn: others find the pool Stale until its
+    /// next attempt, for a second at most.
     unsigned attempt = 0;
 };
 
@@ -64,7 +66,7 @@ using LoadResult = std::variant<PoolRecord, Absent, StoreFailure>;
 /// The pool's version was not the change's base: another server changed it, or is about to. Nothing was
 /// applied.
 struct Stale {
-    /// The pool as it is, where the store read that in the same step.
+    /// The pool as it is, where the store read that.
     std::optional<LoadResult> now{};
     /// It is the turn of another server. This one has left its name: StoreListener::handed() says when its
     /// turn comes, unless that message is lost.
@@ -72,6 +74,28 @@ struct Stale {
 };
 
 using CommitResult = std::variant<Committed, Stale, StoreFailure>;
+
+/// A copy of all of a store, which is made a piece at a time, with commits in between.
+class StoreCopy {
+  public:
+    StoreCopy() = default;
+    virtual ~StoreCopy() = default;
+    StoreCopy(const StoreCopy&) = delete;
+    StoreCopy& operator=(const StoreCopy&) = delete;
+
+    /// Copies one more piece, which takes less than a millisecond as a rule. True: now the copy is whole, and
+    /// shows the store as it is at this moment.
+    virtual Expected<bool> go_on() = 0;
+    /// The bytes of its file, for as long as somebody has them. REQUIRES: it is whole.
+    virtual Expected<std::shared_ptr<const std::string_view>> bytes() const = 0;
+};
+
+/// What is kept there is backed up in another way, which this says.
+struct NoCopies {
+    std::string reason;
+};
+
+using BegunCopy = std::variant<std::unique_ptr<StoreCopy>, NoCopies, StoreFailure>;
 
 /// Where pools outlive the process. It knows rows and versions, and none of the semaphore's rules.
 ///
@@ -105,8 +129,21 @@ class Store {
     /// The leases of all pools whose borrower chose the id, each once, those whose time has passed included.
     virtual Expected<std::vector<ChosenLease>> chosen_leases() = 0;
 
+    /// The pools in which there is a place with a callback, or a lease with a delivery; perhaps also some
+    /// that had one.
+    virtual Expected<std::vector<PoolWithCallbacks>> pools_with_callbacks() = 0;
+
     /// The anchor last committed; none in a new store, and in a shared one.
     virtual Expected<std::optional<ClockAnchor>> anchor() = 0;
+
+    /// The secret text from which the ids of pools are made that have a name alone; none where none was kept.
+    virtual Expected<std::optional<std::string>> seed() = 0;
+
+    /// Keeps `seed` for good, on stable storage, unless one is kept already. Returns the one that is kept.
+    virtual Expected<std::string> keep_seed(const std::string& seed) = 0;
+
+    /// Begins a copy, in a file from which a store can be restored. The store must outlive it.
+    virtual BegunCopy begin_copy() = 0;
 };
 
 /// What a shared store reports of the other servers. Called from a thread of the store's own; must not block.
@@ -120,9 +157,9 @@ class StoreListener {
     virtual void lost(ServerId server) = 0;
     /// The store can be reached again, or for the first time. Messages may have been missed.
     virtual void reached() = 0;
-    /// It is this server's turn to change the pool, which is like that: for a tenth of a second or so, nobody
-    /// else's change is taken. Whoever has nothing to change asks for the version, so that the turn passes
-    /// on. What was read at another generation() may have been rolled back since.
+    /// It is this server's turn to change the pool, which is like that: for a tenth of a second or so, no
+    /// other server's change is taken. If it has nothing to change it asks for the version, so that the turn
+    /// passes on. What was read at another generation() may have been rolled back since.
     virtual void handed(const PoolId& pool, const LoadResult& state, std::uint64_t generation) = 0;
 };
 
@@ -175,6 +212,12 @@ class SharedStore : public Store {
     virtual Duration clock_error() const = 0;
     /// The store's wall-clock time of a point of that timeline, since the Unix epoch.
     virtual Duration unix_time(TimePoint point) const = 0;
+
+    BegunCopy begin_copy() override {
+        return NoCopies{
+            "the pools are in a shared store: back that up (a Redis by BGSAVE or its append-only file, a "
+            "PostgreSQL by pg_dump or its own backups)"};
+    }
 };
 
 }  // namespace sema

@@ -46,6 +46,11 @@ TEST_CASE("the command begins after the first double hyphen") {
                {"make"});
 }
 
+TEST_CASE("a task's id that begins with a hyphen stands behind a double hyphen") {
+    parts_into({"dispatch", "stop", "--", "-rf", "farm.toml"}, {"dispatch", "stop"}, {"-rf", "farm.toml"});
+    parts_into({"dispatch", "stop", "x", "farm.toml"}, {"dispatch", "stop", "x", "farm.toml"}, {});
+}
+
 TEST_CASE("without one, the command begins at the first word after the pool that is no option") {
     parts_into({"run", "vsim", "make", "-x", "--", "y"}, {"run", "vsim"}, {"make", "-x", "--", "y"});
     parts_into({"run", "--ttl", "5", "vsim", "make"}, {"run", "--ttl", "5", "vsim"}, {"make"});

@@ -62,4 +62,6 @@ TEST_CASE("a token is replaced wherever it stands in the arguments") {
     CHECK(replace_token({"{}", "a{}b{}", "", "{ }"}, "{}", "17") == Words{"{}", "a17b17", "", "{ }"});
     CHECK(replace_token({"x", "%%%"}, "%", "%%") == Words{"x", "%%%%%%"});
     CHECK(replace_token({"x", "{}"}, "", "17") == Words{"x", "{}"});
+    CHECK(replace_tokens({"{a}", "{a}-{b}{c}"}, {{"{a}", "{b}"}, {"{b}", "{a}"}}) ==
+          Words{"{a}", "{b}-{a}{c}"});
 }

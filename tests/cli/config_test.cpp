@@ -78,6 +78,22 @@ TEST_CASE("a configuration file names a server, and pools with their defaults") 
     CHECK(config->pools.at("port").id == "env:PORT");
 }
 
+TEST_CASE("a configuration file may name several servers, and files for https beside it") {
+    const File file(
+        "server = ['https://one', 'https://other']\ncacert = 'ca.pem'\ncert = '/etc/me.pem'\n"
+        "key = ' sub/me.key'\n");
+    const auto config = load_config(file.path());
+    REQUIRE(config);
+    CHECK(config->server == "https://one,https://other");
+    CHECK(config->cacert == (file.path().parent_path() / "ca.pem").string());
+    CHECK(config->cert == "/etc/me.pem");
+    CHECK(config->key == (file.path().parent_path() / "sub/me.key").string());
+    CHECK(config->places.at("key") == file.path().string() + ":4");
+    CHECK(refusal("server = [7]\n") == "1: each server must be a text in quotes");
+    CHECK(refusal("\ncacert = ''\n") == "2: cacert needs the path of a file");
+    CHECK(refusal("cert = 7\n") == "1: cert must be a text in quotes");
+}
+
 TEST_CASE("a configuration file holds the admin token, or says where it is") {
     for (const std::string token : {"s3cret==", "env:TOKEN", "file:/etc/token"}) {
         const File file("admin_token = '" + token + "'\n");
@@ -131,7 +147,9 @@ TEST_CASE("texts of a configuration file are taken without white space and quote
 
 TEST_CASE("what a configuration file says wrong is refused with its line") {
     CHECK(refusal("\n\nsevrer = 'x'\n") ==
-          "3: there is no setting 'sevrer' (there are: server, admin_token, pools)");
+          "3: there is no setting 'sevrer' (there are: server, cacert, cert, key, "
+          "admin_token, pools)");
+    CHECK(refusal("\nserver" + std::string(50, '.') + " = 1\n") == "2: a key has more than 32 parts");
     CHECK(refusal("server = 1\n") == "1: server must be a text in quotes");
     CHECK(refusal("pools = 1\n") == "1: pools must be a table");
     CHECK(refusal("[pools]\nvsim = 'x'\n") == "2: pools.vsim needs a UUID, env:NAME or file:PATH");

@@ -1,4 +1,4 @@
-#include "cli/run/upkeep.hpp"
+#include "client/upkeep.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/help_text.hpp"
 #include "tests/support/program.hpp"
@@ -7,6 +7,7 @@
 #include <iterator>
 #include <regex>
 #include <set>
+#include <sstream>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -55,9 +56,11 @@ bool has_word(const std::string& text, const std::string& word) {
 }  // namespace
 
 TEST_CASE("the help names subcommands and flags in a form that the tests below can read") {
-    CHECK(subcommands() == std::set<std::string>{"run", "borrow", "return", "keepalive", "register",
-                                                 "inspect", "resize", "holders", "watch", "revoke", "delete",
-                                                 "new", "ping", "pools", "completion"});
+    CHECK(subcommands() == std::set<std::string>{"run",     "borrow",    "return",  "keepalive", "register",
+                                                 "inspect", "resize",    "holders", "watch",     "callbacks",
+                                                 "revoke",  "slot",      "stats",   "history",   "delete",
+                                                 "new",     "ping",      "pools",   "backup",    "dispatch",
+                                                 "help",    "completion"});
     CHECK(aliases() == std::set<std::string>{"who"});
     CHECK(flags().count("--conflict-exit-code") == 1);
     CHECK(flags().count("-E") == 1);
@@ -65,8 +68,20 @@ TEST_CASE("the help names subcommands and flags in a form that the tests below c
     CHECK(flags().count("--server") == 1);
 }
 
+TEST_CASE("help fits a terminal of 80 columns, but for examples") {
+    std::set<std::string> pages = subcommands();
+    pages.insert("");
+    for (const std::string& page : pages) {
+        std::istringstream help(help_of(page));
+        for (std::string line; std::getline(help, line);) {
+            CAPTURE(page, line);
+            CHECK((line.size() <= 80 || line.rfind("  semactl ", 0) == 0));
+        }
+    }
+}
+
 TEST_CASE("every flag and subcommand is in the man page and in the completions") {
-    const std::string man = manual("semactl.1") + manual("semactl-run.1");
+    const std::string man = manual("semactl.1") + manual("semactl-run.1") + manual("semactl-dispatch.1");
     const std::string bash = content("completions/semactl.bash");
     const std::string zsh = content("completions/semactl.zsh");
     const std::string fish = content("completions/semactl.fish");
@@ -79,8 +94,11 @@ TEST_CASE("every flag and subcommand is in the man page and in the completions")
         const bool is_long = flag.rfind("--", 0) == 0;
         CHECK(has(fish, is_long ? "-l " + flag.substr(2) : "-s " + flag.substr(1)));
     }
+    const std::string page = manual("semactl.1");
+    const std::string synopsis = page.substr(0, page.find(".SH DESCRIPTION"));
     for (const std::string& name : subcommands()) {
         CAPTURE(name);
+        CHECK(has(synopsis, name));
         CHECK(has(man, ".SS " + name));
         CHECK(has(bash, name));
         CHECK(has(zsh, "'" + name + ":[^']*'"));
@@ -112,6 +130,25 @@ TEST_CASE("the manual page of run has all of its flags and exit statuses, and ev
         CHECK(page.find("SEMA_" + name) != std::string::npos);
 }
 
+TEST_CASE("the manual page of dispatch has all of its flags, statuses, keys and variables") {
+    const std::string page = manual("semactl-dispatch.1");
+    std::set<std::string> own = flags_in(help_of("dispatch"));
+    for (const std::string& flag : flags_in(help_of("ping")))
+        own.erase(flag);
+    CHECK(own.size() == 4);
+    for (const std::string& flag : own) {
+        CAPTURE(flag);
+        CHECK(has_word(page, flag));
+    }
+    for (const std::string status : {"0", "2", "66", "67", "69", "75", "125"})
+        CHECK(page.find("\n" + status + "\n") != std::string::npos);
+    for (const std::string name : {"TASK", "BACKEND", "POSITION", "SLOT", "LEASE", "FENCE"})
+        CHECK(page.find("SEMA_" + name) != std::string::npos);
+    for (const std::string key : {"pool", "slots", "interval", "timeout", "limit", "ttl", "name", "poll",
+                                  "run", "start", "stop", "timeout_command", "keepalive", "error"})
+        CHECK(page.find("\n.BR " + key + " \" = ") != std::string::npos);
+}
+
 TEST_CASE("the manual and the README tell the numbers by which leases are kept") {
     const sema::Moment start{};
     const sema::LeaseTerm term{start + 60s, 60s};
@@ -131,10 +168,51 @@ TEST_CASE("the manual and the README tell the numbers by which leases are kept")
     CHECK_THAT(content("README.md"), has_text("away for up to half of it is never noticed by the command"));
 }
 
-TEST_CASE("every subcommand's help has an example") {
+TEST_CASE("no manual page hyphenates words, which may be parts of options") {
+    for (const std::string name : {"semactl.1", "semactl-run.1", "semactl-dispatch.1", "semactl-config.5",
+                                   "semad.8", "semad.toml.5"}) {
+        CAPTURE(name);
+        const std::string page = content("man/" + name);
+        const bool is_mdoc = page.rfind(".Dd", 0) == 0;
+        CHECK_THAT(page, has_text(is_mdoc ? "\n.nr doc-hyphen-flags 0\n" : "\n.nh\n"));
+    }
+}
+
+TEST_CASE("groff takes each manual page without a warning") {
+    if (run_program({"sh", "-c", "command -v groff"}).status != 0) {
+        WARN("there is no groff");
+        return;
+    }
+    for (const std::string name :
+         {"semactl.1", "semactl-run.1", "semactl-config.5", "semad.8", "semad.toml.5"}) {
+        CAPTURE(name);
+        const Finished formatted =
+            run_program({"groff", "-mandoc", "-ww", "-Tutf8", "-t", PROJECT_FOLDER + ("/man/" + name)});
+        CHECK(formatted.status == 0);
+        CHECK(formatted.err == "");
+    }
+}
+
+TEST_CASE("help of a command is what its --help prints") {
+    const auto help = [](std::vector<std::string> words) {
+        words.insert(words.begin(), SEMACTL);
+        const Finished done = run_program(std::move(words));
+        CHECK(done.status == 0);
+        return done.out;
+    };
+    CHECK(help({"help"}) == help_of(""));
+    CHECK(help({"help", "run"}) == help_of("run"));
+    CHECK(help({"-q", "--output", "json", "help", "who"}) == help_of("holders"));
+}
+
+TEST_CASE("every subcommand's help has an example, and names the options of all") {
     for (const std::string& name : subcommands()) {
         CAPTURE(name);
         CHECK(help_of(name).find("Example:") != std::string::npos);
+        // That of help is semactl's own, which lists them.
+        if (name == "help") continue;
+        CHECK(help_of(name).find("(--server, --config, --output, ...): semactl --help\n") !=
+              std::string::npos);
     }
 }
 

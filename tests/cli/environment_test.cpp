@@ -52,6 +52,9 @@ TEST_CASE("the marks of pools that are held tell these from others, and tell not
     CHECK(sema::is_held(both, a));
     CHECK(sema::is_held(both, b));
     CHECK(sema::held_with(both, a) == both);
+    CHECK(sema::count_held("") == 0);
+    CHECK(sema::count_held(held) == 1);
+    CHECK(sema::count_held(" " + both + "  ") == 2);
 }
 
 namespace {

@@ -27,11 +27,18 @@ std::string refusal_of(Words words) {
 TEST_CASE("a word that is no command is named, with the command that was likely meant") {
     CHECK(refusal_of({"status", "vsim"}) == "unknown command 'status' (did you mean 'inspect'?)");
     CHECK(refusal_of({"release", "vsim", "x"}) == "unknown command 'release' (did you mean 'return'?)");
+    CHECK(refusal_of({"statistics", "vsim"}) == "unknown command 'statistics' (did you mean 'stats'?)");
+    CHECK(refusal_of({"log", "vsim"}) == "unknown command 'log' (did you mean 'history'?)");
+    CHECK(refusal_of({"disable", "vsim", "1"}) == "unknown command 'disable' (did you mean 'slot'?)");
+    CHECK(refusal_of({"out", "vsim", "1"}) == "unknown command 'out' (did you mean 'slot'?)");
+    CHECK(refusal_of({"cancel", "vsim", "x"}) == "unknown command 'cancel' (did you mean 'callbacks'?)");
     CHECK(refusal_of({"watchh", "vsim"}) == "unknown command 'watchh' (did you mean 'watch'?)");
     CHECK(refusal_of({"whoo", "vsim"}) == "unknown command 'whoo' (did you mean 'who'?)");
-    CHECK(refusal_of({"help"}) == "unknown command 'help' (did you mean '--help'?)");
     CHECK(refusal_of({"frobnicate", "a", "b"}) ==
           "unknown command 'frobnicate' (semactl --help lists the commands)");
+    CHECK(refusal_of({"help", "watchh"}) == "unknown command 'watchh' (did you mean 'watch'?)");
+    CHECK(refusal_of({"watchh", "--help"}) == "unknown command 'watchh' (did you mean 'watch'?)");
+    CHECK(refusal_of({"-h", "watchh", "vsim"}) == "unknown command 'watchh' (did you mean 'watch'?)");
     CHECK(refusal_of({}) == "a command is required (semactl --help lists them)");
 }
 
@@ -57,6 +64,12 @@ TEST_CASE("of several words too many the first is named") {
           "holders: 'extra' is one argument too many (semactl holders --help shows what it takes)");
     CHECK(refusal_of({"ping", "ping"}) ==
           "ping: 'ping' is one argument too many (semactl ping --help shows what it takes)");
+}
+
+TEST_CASE("a word behind -- is no option") {
+    CHECK(refusal_of({"inspect", "vsim", "--", "--shell"}) ==
+          "inspect: '--shell' is one argument too many, as it stands behind -- "
+          "(semactl inspect --help shows what it takes)");
 }
 
 TEST_CASE("what is missing is told") {
@@ -99,6 +112,8 @@ TEST_CASE("a number that is wrong is told the range") {
     CHECK(refusal_of({"borrow", "vsim", "--ttl", "5", "--priority", "101"}) ==
           "--priority: 101 is out of range (-100 to 100)");
     CHECK(refusal_of({"revoke", "vsim", "-1"}) == "POSITION: -1 is out of range (0 to 999999)");
+    CHECK(refusal_of({"revoke", "vsim", "0", "--fence", "-1"}) ==
+          "--fence: -1 is out of range (0 to 9223372036854775807)");
 }
 
 TEST_CASE("a word that is none of those to choose from is told them") {

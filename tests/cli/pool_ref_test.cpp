@@ -83,6 +83,18 @@ TEST_CASE("what cannot be read as a pool is refused without repeating a secret")
     CHECK_THAT(resolve_lease(id + "0").error().message, !has_text(id));
 }
 
+TEST_CASE("a UUID that is abbreviated, as in a document, is named as such") {
+    for (const std::string& text : {id.substr(0, 9) + "...", id.substr(0, 8) + "\u2026",
+                                    "..." + id.substr(24), id.substr(0, 4) + "..." + id.substr(30)}) {
+        CAPTURE(text);
+        CHECK(refusal(text) == "the pool's UUID is abbreviated: all of its 36 characters are needed");
+        CHECK(resolve_lease(text).error().message ==
+              "the lease's UUID is abbreviated: all of its 36 characters are needed");
+    }
+    for (const char* text : {"...", "vsim...", "dead.beef"})
+        CHECK_THAT(refusal(text), has_text("is no pool: write a UUID"));
+}
+
 TEST_CASE("the pool of the environment is read as one of the command line, and its value is told nobody") {
     const std::string unset = "SEMACTL_POOL: the variable is empty, and has to name a pool";
     const Config config = config_with("vsim", {.id = id, .ttl = Duration(10min)});
@@ -109,6 +121,8 @@ TEST_CASE("an alias that may stand in a file that cannot be read is refused with
     Config config = config_with("gpu", {.id = id});
     config.unreadable = "cannot read it: Permission denied";
     CHECK_THAT(refusal("vsim", config), has_text("config.toml (cannot read it: Permission denied)"));
+    config.is_unreadable_said = true;
+    CHECK_THAT(refusal("vsim", config), Catch::Matchers::EndsWith("config.toml, which cannot be read"));
 }
 
 TEST_CASE("an alias is a simple word that cannot be taken for something else") {

@@ -60,7 +60,8 @@ TEST_CASE("a table tells who holds and who waits") {
     view.available = 0;
     view.queue = {{1, 1, 0, somebody("bob"), 5}, {2, 3, -5, nullptr, 3700, true}};
     CHECK(table(view) ==
-          "vsim (Questa licences): 2 of 4 in use, 0 available, cooldown 30s, leases not renewable, next slot "
+          "vsim (Questa licences): 2 of 4 in use, 0 available, cooldown 30s, leases not "
+          "renewable, next slot "
           "in "
           "about 4m\n"
           "\n"
@@ -70,6 +71,43 @@ TEST_CASE("a table tells who holds and who waits") {
           "RANK  WAITER  SLOTS  PRIORITY  WAITING FOR\n"
           "1     bob     1      0         5s\n"
           "2     -       3      -5        1h 1m, away\n");
+    view.settings.name = "vsim";
+    CHECK(table(view).starts_with("vsim: 2 of 4 in use"));
+}
+
+TEST_CASE("slots out of service have a table of their own, with the reasons") {
+    wire::PoolDetails view;
+    view.count = 3;
+    view.out = {{0, wire::SlotState::Out{"fan is\x1b[2J broken", 1000}}, {2, wire::SlotState::Out{"", 2000}}};
+    view.available = 1;
+    CHECK(table(view) ==
+          "vsim: 0 of 3 in use, 1 available, 2 out of service\n"
+          "\n"
+          "POSITION  OUT OF SERVICE     SINCE\n"
+          "0         fan is [2J broken  1970-01-01 00:16\n"
+          "2         -                  1970-01-01 00:33\n");
+    CHECK(describe_out(view.out[0]) == "out of service since 1970-01-01 00:16: fan is [2J broken");
+    CHECK(describe_out(view.out[1]) == "out of service since 1970-01-01 00:33");
+}
+
+TEST_CASE("slots that rest are said to, with the cooldown") {
+    wire::PoolDetails view = view_of(somebody("ann"));
+    view.settings.cooldown = 5s;
+    CHECK_THAT(table(view), sema::test::has_text(" available, cooldown 5s\n"));
+    view.resting = {{.position = 3, .until_unix = 2000}};
+    CHECK_THAT(table(view), sema::test::has_text(" available, 1 resting for the cooldown of 5s\n"));
+}
+
+TEST_CASE("whose lease a revoke would end is told in a line") {
+    const wire::PoolDetails view = view_of(somebody("ann\n@build7", "https://ci.example/7"));
+    CHECK(describe_lease(view.holders[0]) == "ann @build7 (https://ci.example/7) for 11m, up to 1m more");
+    CHECK(describe_lease(view_of(nullptr).holders[0]) == "a holder without a name for 11m, up to 1m more");
+}
+
+TEST_CASE("a pool that lends the idlest slot says so") {
+    wire::PoolDetails view;
+    view.settings.pick = Pick::idle;
+    CHECK(table(view) == "vsim: 0 of 0 in use, 0 available, idlest slot first\n");
 }
 
 TEST_CASE("where a slot is free none is said to come") {
@@ -101,6 +139,10 @@ TEST_CASE("of a table of pools only long names are shortened, and control nothin
           "Questa [2J licences of the lab  1      0       1          0        "
           "11111111-1111-1111-1111-111111111111");
     CHECK(pool_list_table(list, 100).at(1).substr(0, 33) == "Questa [2J licences of the\u2026  1 ");
+    // No longer than a usual terminal is wide: the id tells one pool from another.
+    for (const std::string& line : pool_list_table(list, 80))
+        CHECK(width_of(line) <= 80);
+    CHECK_THAT(pool_list_table(list, 80).at(1), Catch::Matchers::StartsWith("Questa\u2026  1 "));
     // Longer than the terminal is wide, and whole.
     CHECK_THAT(pool_list_table(list, 40).at(1),
                Catch::Matchers::StartsWith("Questa [2J lice\u2026  1 ") &&
@@ -205,6 +247,10 @@ TEST_CASE("text is cut by the columns it takes") {
     CHECK(width_of("\xc3\xa9t\xc3\xa9") == 3);
     CHECK(width_of("e\xcc\x81") == 1);
     CHECK(width_of("\xe6\xbc\xa2\xe5\xad\x97") == 4);
+    CHECK(width_of("\u2705 \u2b50 \u26a1") == 8);
+    CHECK(width_of("\u2713 \u2606 \u26a0") == 5);
+    // A flag.
+    CHECK(width_of("\U0001f1e9\U0001f1ea") == 2);
     CHECK(cut_to("abc", 3) == "abc");
     CHECK(cut_to("abcd", 3) == "ab\u2026");
     CHECK(cut_to("\xe6\xbc\xa2\xe5\xad\x97", 3) == "\xe6\xbc\xa2\u2026");

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace sema;
@@ -99,6 +100,19 @@ TEST_CASE("a return that the server refuses is not tried again") {
     CHECK_THAT(world.give_back(10s),
                has_text("a: cannot return the slot: http://") &&
                    has_text(" refused: lease must be a UUID (status 400) (unless it got there"));
+}
+
+TEST_CASE("the time that is left for another try is never said to be none") {
+    // More than one to end it: on a busy machine an answer may be late.
+    World world({unanswered, returned, returned, returned});
+    HeldLease& lease = world.lease("a");
+    // Plenty for the first try, which takes a while, and then little at each look.
+    Duration left = 60s;
+    Returning returning([&] { return BootClock::now() + std::exchange(left, 400ms); });
+    returning.add(lease, BootClock::now() + 60s);
+    returning.run();
+    CHECK_THAT(world.err.take(),
+               has_text("a: cannot return the slot") && has_text("(trying again for less than 1s)\n"));
 }
 
 TEST_CASE("several leases are returned in turn, and one that is not answered keeps none waiting") {

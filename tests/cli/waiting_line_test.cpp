@@ -53,8 +53,8 @@ TEST_CASE("who waits for a server that is away gives a sign of life too, and say
     Bench bench;
     bench.line.trouble(start + 10s, "http://there", "is overloaded: too many waiters (status 503)");
     CHECK(bench.err.take() ==
-          "semactl: http://there is overloaded: too many waiters (status 503) (trying again, for 10m in "
-          "all)\n");
+          "semactl: http://there is overloaded: too many waiters (status 503) (trying again "
+          "until --wait 10m is over)\n");
     bench.line.trouble(start + 20s, "http://there", "is overloaded: too many waiters (status 503)");
     CHECK(bench.until(start + 10s + 2min - 500ms).empty());
     CHECK(
@@ -71,6 +71,20 @@ TEST_CASE("the holders that a sign of life names are asked for shortly before it
     bench.line.say_place(bench.now);
     CHECK_FALSE(bench.line.wants_holders(bench.now + 90s - 1ms));
     CHECK(bench.line.wants_holders(bench.now + 90s));
+}
+
+TEST_CASE("who waits is told that slots are out of service") {
+    Bench bench;
+    bench.until(start + 1s);
+    bench.line.place(Bench::place(1));
+    wire::PoolDetails view;
+    view.out = {{2, wire::SlotState::Out{"fan", 1000}}};
+    bench.line.holders(bench.now, view);
+    bench.line.say_place(bench.now);
+    CHECK(bench.err.take() ==
+          "semactl: waiting for vsim: 1st of 7, ~4m \u00b7 4/4 in use, 1 out of service\n");
+    bench.line.holders(bench.now, {});
+    CHECK(bench.until(start + 1s + 2min).find("out of service") == std::string::npos);
 }
 
 TEST_CASE("any other line is a sign of life") {
@@ -103,7 +117,9 @@ TEST_CASE(
     bench.line.place(Bench::place(1, 2, 3));
     CHECK(bench.err.take().empty());
     bench.line.place(Bench::place(1, 1, 3));
-    CHECK(bench.err.take().find("only 1 slot") != std::string::npos);
+    CHECK(bench.err.take().find("only 1 slot, and") != std::string::npos);
+    bench.line.place(Bench::place(1, 0, 1));
+    CHECK(bench.err.take().find("the pool has no slots, and 1 is asked for") != std::string::npos);
     bench.line.place(Bench::place(1, 3, 3));
     CHECK(bench.err.take().empty());
 }

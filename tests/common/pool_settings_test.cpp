@@ -17,9 +17,10 @@ TEST_CASE("the table of settings has every setting, once in each format") {
         places.insert(setting.row_place);
     });
     // One more setting does not compile here, until it is named.
-    [[maybe_unused]] const auto [name, cooldown, renewable, payloads] = PoolSettings();
-    [[maybe_unused]] const auto [new_name, new_cooldown, new_renewable, new_payloads] = SettingsChange();
-    const std::size_t count = 4;
+    [[maybe_unused]] const auto [name, cooldown, renewable, payloads, pick] = PoolSettings();
+    [[maybe_unused]] const auto [new_name, new_cooldown, new_renewable, new_payloads, new_pick] =
+        SettingsChange();
+    const std::size_t count = 5;
     CHECK(std::tuple_size_v<decltype(pool_settings)> == count);
     CHECK(fields.size() == count);
     CHECK(columns.size() == count);
@@ -34,4 +35,14 @@ TEST_CASE("a change replaces what it names") {
     const SettingsChange change{.name = "", .cooldown = 0s};
     CHECK(is_any(change));
     CHECK(changed(before, change) == PoolSettings{.renewable = false, .payloads = {"\"a\""}});
+}
+
+TEST_CASE("a setting that is a word is one of those that there are") {
+    CHECK(word_of(Pick::lowest) == "lowest");
+    CHECK(word_of(Pick::idle) == "idle");
+    CHECK(parse_word<Pick>("lowest") == Pick::lowest);
+    CHECK(parse_word<Pick>("idle") == Pick::idle);
+    for (const char* other : {"", "Idle", "idle ", "idl", "highest"})
+        CHECK_FALSE(parse_word<Pick>(other));
+    CHECK(choice_of<Pick>() == "lowest or idle");
 }

@@ -176,13 +176,14 @@ TEST_CASE("a registration names what is to change, and nothing else") {
     CHECK_FALSE(is_any(plain->settings));
 
     const auto full = parse_register_request(
-        R"({"count": 2, "slots": ["/dev/ttyUSB0", {"host": "a"}], "cooldown": 1.5, "name": "boards", "renewable": false})",
+        R"({"count": 2, "slots": ["/dev/ttyUSB0", {"host": "a"}], "cooldown": 1.5, "name": "boards", "renewable": false, "pick": "idle"})",
         1000);
     REQUIRE(full);
     CHECK(*full->settings.payloads == std::vector<Payload>{R"("/dev/ttyUSB0")", R"({"host":"a"})"});
     CHECK(*full->settings.cooldown == 1500ms);
     CHECK(*full->settings.name == "boards");
     CHECK(*full->settings.renewable == false);
+    CHECK(*full->settings.pick == sema::Pick::idle);
 }
 
 TEST_CASE("a pool's payloads are one string or object for each slot") {
@@ -262,6 +263,15 @@ TEST_CASE("renewable is true or false") {
         CAPTURE(value);
         CHECK(register_reason(pool_with(R"("renewable":)" + std::string(value))) ==
               "renewable must be true or false");
+    }
+}
+
+TEST_CASE("the slot that is picked is the lowest or the idlest one") {
+    CHECK(*parse_register_request(pool_with(R"("pick":"lowest")"), 1000)->settings.pick ==
+          sema::Pick::lowest);
+    for (const char* value : {"1", "null", "true", R"("Idle")", R"("")", R"(["idle"])"}) {
+        CAPTURE(value);
+        CHECK(register_reason(pool_with(R"("pick":)" + std::string(value))) == "pick must be lowest or idle");
     }
 }
 
@@ -354,10 +364,82 @@ TEST_CASE("a borrow may choose the UUID of its lease") {
     }
 }
 
-TEST_CASE("a callback is refused rather than ignored") {
-    const std::string reason = "callback is not allowed on this server: use wait";
-    CHECK(borrow_reason(borrow_with(R"("callback":{"url":"http://ci/go"})")) == reason);
-    CHECK(borrow_reason(borrow_with(R"("callback":null)")) == reason);
+TEST_CASE("a callback has a URL, and perhaps headers, a body and a secret") {
+    const auto callback = [](const std::string& fields) {
+        return *parse_borrow_request(borrow_with(R"("callback":{)" + fields + "}"), 1000).value().callback;
+    };
+    CHECK(callback(R"("url":"http://ci/go")") == Callback{"http://ci/go"});
+    const Callback all = callback(
+        R"("url":"http://ci/","headers":{"X-B":"2","Accept":""},"body":{"ref":[1,null]},"secret":"whsec_x")");
+    CHECK(all == Callback{"http://ci/", {{"Accept", ""}, {"X-B", "2"}}, R"({"ref":[1,null]})", "whsec_x"});
+    CHECK(parse_callback(to_json(all)).value() == all);
+    CHECK(callback(R"("url":"http://ci/","body":null)").body == "null");
+    BorrowRequest request{.ttl = 60s, .extended = true, .callback = std::make_shared<const Callback>(all)};
+    CHECK(*parse_borrow_request(to_json(request), 1000).value().callback == all);
+}
+
+TEST_CASE("what is wrong with a callback is said without quoting it") {
+    const auto reason = [](const std::string& value) {
+        return borrow_reason(borrow_with(R"("callback":)" + value));
+    };
+    for (const char* value : {"null", "[]", R"("http://ci/")", "7"})
+        CHECK(reason(value) == "callback must be an object with a url");
+    CHECK(reason("{}") == "callback.url is required");
+    CHECK(reason(R"({"url":7})") == "callback.url must be a string");
+    CHECK(reason(R"({"url":")" + std::string(2049, 'x') + R"("})") ==
+          "callback.url must have at most 2048 characters");
+    const auto header = [&](const std::string& headers) {
+        return reason(R"({"url":"http://ci/","headers":)" + headers + "}");
+    };
+    CHECK(header("[]") == "callback.headers must be an object of strings");
+    CHECK(header(R"({"A":1})") == "callback.headers must be an object of strings");
+    CHECK(header(R"({"A\r\nB":"c"})") ==
+          "callback.headers has a name that is none: use letters, digits and hyphens");
+    CHECK(header(R"({"A":"b\r\nC: d"})") ==
+          "callback.headers has a value with a line break or another control character: remove it");
+    CHECK(header(R"({"CONTENT-length":"1"})") ==
+          "callback.headers must not have content-length: the server sets it");
+    CHECK(header(R"({"Webhook-Id":"1"})") == "callback.headers must not have webhook-id: the server sets it");
+    std::string many;
+    for (int i = 0; i < 33; ++i)
+        many += (i > 0 ? "," : "") + ("\"A" + std::to_string(i) + "\":\"\"");
+    CHECK(header("{" + many + "}") == "callback.headers must have at most 32 entries");
+    CHECK(reason(R"({"url":"http://ci/","secret":""})") ==
+          "callback.secret must be whsec_ and base64 of 24 to 64 bytes");
+    CHECK(reason(R"({"url":"http://ci/","body":")" + std::string(16384, 'x') + R"("})") ==
+          "callback must take at most 16384 bytes: leave out what the receiver can look up");
+}
+
+TEST_CASE("the answers about callbacks are what was read of them") {
+    const BorrowQueued queued{some_lease, 3, 7, 42};
+    CHECK(to_json(queued) == R"({"lease":")" + some_lease.str() + R"(","rank":3,"queue":7,"eta":42})");
+    const auto read = parse_borrow_queued(to_json(queued)).value();
+    CHECK(read.lease == some_lease);
+    CHECK(read.rank == 3);
+    CHECK(read.queue == 7);
+    CHECK(read.eta == 42);
+    CHECK_FALSE(parse_borrow_queued(to_json(BorrowQueued{some_lease, 1, 1})).value().eta);
+    CHECK_FALSE(parse_borrow_queued(R"({"lease":")" + some_lease.str() + "\"}"));
+
+    CallbackList list;
+    list.callbacks.push_back({.holder = std::make_shared<const Holder>(Holder{"somebody", {}}),
+                              .url = "https://ci/...",
+                              .attempts = 2,
+                              .last_error = "it answered 500",
+                              .next_attempt_in = 4,
+                              .waiting_for = 5,
+                              .expires_in = 6});
+    list.callbacks.push_back({.rank = 1, .url = "https://ci/...", .waiting_for = 5, .expires_in = 6});
+    CHECK(
+        to_json(list) ==
+        R"({"callbacks":[{"state":"delivering","rank":null,"holder":{"name":"somebody"},"url":"https://ci/...",)"
+        R"("attempts":2,"last_error":"it answered 500","next_attempt_in":4,"waiting_for":5,"expires_in":6},)"
+        R"({"state":"waiting","rank":1,"holder":null,"url":"https://ci/...","attempts":0,"last_error":null,)"
+        R"("next_attempt_in":null,"waiting_for":5,"expires_in":6}]})");
+    CHECK(to_json(parse_callback_list(to_json(list)).value()) == to_json(list));
+    CHECK(to_json(CallbackList{}) == R"({"callbacks":[]})");
+    CHECK_FALSE(parse_callback_list(R"({"callbacks":null})"));
+    CHECK_FALSE(parse_callback_list(R"({"callbacks":[{}]})"));
 }
 
 TEST_CASE("a field's last value counts, however deep the ones before it were") {
@@ -474,6 +556,7 @@ TEST_CASE("a lease's answer has the details of an extended one, or the four keys
     CHECK(to_json(*read) == to_json(grant));
 
     CHECK_FALSE(parse_lease_grant(base + R"(,"positions":[1],"fence":1,"granted_at_unix":1})"));
+    CHECK_FALSE(parse_lease_grant(base + R"(,"positions":[],"fence":1,"slots":[],"granted_at_unix":1})"));
     CHECK_FALSE(parse_lease_grant(base + R"(,"positions":[1],"fence":1,"slots":[null]})"));
     CHECK_FALSE(parse_lease_grant(base + R"(,"positions":1,"fence":1,"slots":[null],"granted_at_unix":1})"));
     CHECK_FALSE(
@@ -525,11 +608,11 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
     PoolDetails view{.id = some_pool};
     CHECK(to_json(view) ==
           R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":0,"in_use":0,"available":0,)"
-          R"("renewable":true,"cooldown":0,"holders":[],"queue":[],"eta":null})");
+          R"("renewable":true,"cooldown":0,"pick":"lowest","holders":[],"queue":[],"out":[],"eta":null})");
     CHECK(parse_pool_details(to_json(view))->settings.name.empty());
 
     view = {.id = some_pool,
-            .settings = {.name = "boards", .cooldown = 1500ms, .renewable = false},
+            .settings = {.name = "boards", .cooldown = 1500ms, .renewable = false, .pick = sema::Pick::idle},
             .count = 4,
             .in_use = 3,
             .available = 1,
@@ -539,22 +622,28 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
     view.holders.push_back({1, {1}, nullptr, 1781337601, 1781337631, 30, 42});
     view.queue.push_back({1, 2, -3, holder(std::nullopt, "http://ci/8"), 5});
     view.queue.push_back({2, 1, 0, holder(std::nullopt, std::nullopt), 0, true});
+    view.out.push_back({3, SlotState::Out{"fan is \"broken\"", 1781337000}});
+    view.out.push_back({5, SlotState::Out{"", 1781337001}});
     const std::string text = to_json(view);
     CHECK(
         text ==
         R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":"boards","count":4,"in_use":3,"available":1,)"
-        R"("renewable":false,"cooldown":1.5,"holders":[)"
+        R"("renewable":false,"cooldown":1.5,"pick":"idle","holders":[)"
         R"({"position":0,"positions":[0,2],"holder":{"name":"ci )"
         "\U0001f512"
         R"(","url":"http://ci/7"},"granted_at_unix":1781337600,"expires_at_unix":1781337630,"expires_in":29,"fence":41},)"
         R"({"position":1,"positions":[1],"holder":null,"granted_at_unix":1781337601,"expires_at_unix":1781337631,"expires_in":30,"fence":42}],)"
         R"("queue":[{"rank":1,"slots":2,"priority":-3,"holder":{"url":"http://ci/8"},"waiting_for":5},)"
-        R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0,"away":true}],"eta":0})");
+        R"({"rank":2,"slots":1,"priority":0,"holder":{},"waiting_for":0,"away":true}],)"
+        R"("out":[{"position":3,"reason":"fan is \"broken\"","since_unix":1781337000},)"
+        R"({"position":5,"reason":"","since_unix":1781337001}],"eta":0})");
     const auto read = parse_pool_details(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
     CHECK(*read->holders[0].holder == Holder{"ci \U0001f512", "http://ci/7"});
     CHECK(read->settings.cooldown == 1500ms);
+    CHECK(read->settings.pick == sema::Pick::idle);
+    CHECK(read->out[0].out->reason == "fan is \"broken\"");
 
     for (
         const char* body :
@@ -566,18 +655,63 @@ TEST_CASE("who holds and waits in a pool is told without any lease's UUID, and r
     }
 }
 
+TEST_CASE("what else is known of a queue and of slots is told, and read back") {
+    PoolDetails view{.id = some_pool};
+    view.queue.push_back({.rank = 1, .holder = nullptr, .waiting_for = 7, .waiter = 0xa5, .eta = 60});
+    view.queue.push_back({.rank = 2, .holder = nullptr, .waiter = ~std::uint64_t{0}});
+    view.resting.push_back({2, 1781337600});
+    const std::string text = to_json(view);
+    CHECK(text.find(R"("waiting_for":7,"eta":60,"waiter":"00000000000000a5"})") != text.npos);
+    CHECK(text.find(R"("waiting_for":0,"waiter":"ffffffffffffffff"})") != text.npos);
+    CHECK(text.find(R"(,"resting":[{"position":2,"until_unix":1781337600}]})") != text.npos);
+    const auto read = parse_pool_details(text);
+    REQUIRE(read);
+    CHECK(to_json(*read) == text);
+    CHECK(read->queue[0].waiter == 0xa5);
+    CHECK_FALSE(read->queue[1].eta);
+}
+
+TEST_CASE("a waiter is named by 16 hex digits, and by nothing else") {
+    const CancelRequest request{0x0123456789abcdef};
+    CHECK(to_json(request) == R"({"waiter":"0123456789abcdef"})");
+    CHECK(parse_cancel_request(to_json(request))->waiter == request.waiter);
+    CHECK(parse_cancel_request(R"({"waiter":"0123456789ABCDEF"})")->waiter == request.waiter);
+    CHECK(parse_cancel_request("{}").error().message == "waiter is required");
+    for (const char* waiter :
+         {"\"\"", "\"123456789abcdef\"", "\"00123456789abcdef\"", "\"+123456789abcdef\"",
+          "\"0x23456789abcdef\"", "\" 123456789abcdef\"", "\"0123456789abcdeg\"", "1", "null", "[]"}) {
+        CAPTURE(waiter);
+        const auto read = parse_cancel_request(std::string("{\"waiter\":") + waiter + "}");
+        REQUIRE_FALSE(read);
+        CHECK(read.error().message == "waiter must be 16 hex digits");
+    }
+}
+
+TEST_CASE("what the slots stand for is read as it was written") {
+    CHECK(to_json(SlotList{some_pool}) ==
+          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","count":0,"slots":[]})");
+    const SlotList list{some_pool, {"\"/dev/a\"", R"({"host":"b"})", "null"}};
+    const std::string text = to_json(list);
+    CHECK(text ==
+          R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","count":3,"slots":["/dev/a",{"host":"b"},null]})");
+    CHECK(parse_slot_list(text)->slots == list.slots);
+    CHECK_FALSE(parse_slot_list(R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01"})"));
+    CHECK_FALSE(parse_slot_list(R"({"slots":[]})"));
+}
+
 TEST_CASE("a list of pools is read as it was written") {
     CHECK(to_json(PoolList{}) == R"({"pools":[]})");
     CHECK(parse_pool_list(R"({"pools":[]})")->pools.empty());
     const auto other = *sema::PoolId::parse("a0000000-0000-0000-0000-000000000001");
-    const PoolList list{{{some_pool, "", 4, 3, 1, 0}, {other, "\"b\" \U0001f512", 1000, 1000, 0, 70'000}}};
+    const PoolList list{
+        {{some_pool, "", 4, 3, 1, 0}, {other, "\"b\" \U0001f512", 1000, 1000, 0, 70'000, 360}}};
     const std::string text = to_json(list);
     CHECK(
         text ==
         R"({"pools":[{"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":4,"in_use":3,"available":1,"queue":0},)"
         R"({"id":"a0000000-0000-0000-0000-000000000001","name":"\"b\" )"
         "\U0001f512"
-        R"(","count":1000,"in_use":1000,"available":0,"queue":70000}]})");
+        R"(","count":1000,"in_use":1000,"available":0,"queue":70000,"oldest_wait":360}]})");
     const auto read = parse_pool_list(text);
     REQUIRE(read);
     CHECK(to_json(*read) == text);
@@ -606,7 +740,8 @@ TEST_CASE("requests with extensions are read as they were written") {
                                .settings = {.name = "boards",
                                             .cooldown = 2500ms,
                                             .renewable = false,
-                                            .payloads = {{R"("a")", R"({"b":1})"}}}};
+                                            .payloads = {{R"("a")", R"({"b":1})"}},
+                                            .pick = sema::Pick::idle}};
     const auto pool_read = parse_register_request(to_json(pool), 1000);
     REQUIRE(pool_read);
     CHECK(pool_read->count == 2);
@@ -635,7 +770,65 @@ TEST_CASE("requests with extensions are read as they were written") {
     CHECK(keepalive->lease == some_lease);
     CHECK(keepalive->ttl == 90s);
     CHECK(parse_resize_request(to_json(ResizeRequest{-2}))->by == -2);
-    CHECK(parse_revoke_request(to_json(RevokeRequest{7}))->position == 7);
+    CHECK(to_json(RevokeRequest{7}) == R"({"position":7})");
+    CHECK_FALSE(parse_revoke_request(to_json(RevokeRequest{7}))->fence);
+    const auto revoke = parse_revoke_request(to_json(RevokeRequest{7, 41}));
+    CHECK(revoke->position == 7);
+    CHECK(revoke->fence == 41);
+    CHECK(parse_slot_request(to_json(SlotRequest{true, "fan"}))->reason == "fan");
+    CHECK_FALSE(parse_slot_request(to_json(SlotRequest{true}))->reason);
+    CHECK_FALSE(parse_slot_request(to_json(SlotRequest{false}))->out);
+}
+
+TEST_CASE("a revocation may name the fence of the lease that is meant") {
+    const auto fault = [](const char* fence) {
+        return reason(parse_revoke_request(R"({"position":0,"fence":)" + std::string(fence) + "}"));
+    };
+    CHECK(fault("0") == "accepted");
+    CHECK(fault("9223372036854775807") == "accepted");
+    CHECK(fault("-1") == "fence out of range");
+    CHECK(fault("9223372036854775808") == "fence out of range");
+    CHECK(fault("1.5") == "fence must be an integer");
+    CHECK(fault("null") == "fence must be an integer");
+    CHECK(fault(R"("1")") == "fence must be an integer");
+    CHECK(reason(parse_revoke_request(R"({"fence":1})")) == "position is required");
+}
+
+TEST_CASE("a slot is taken out of service or put back, with a reason of at most 256 characters") {
+    const auto fault = [](const std::string& body) { return reason(parse_slot_request(body)); };
+    CHECK(fault(R"({"out":true,"reason":"fan","what":1})") == "accepted");
+    CHECK(fault(R"({"out":true,"reason":)" + quoted(times(256, "\u00fc")) + "}") == "accepted");
+    CHECK(fault(R"({"out":true,"reason":)" + quoted(times(257, "\u00fc")) + "}") ==
+          "reason must have at most 256 characters");
+    CHECK(fault(R"({"reason":"fan"})") == "out is required");
+    for (const char* value : {"1", "null", R"("true")", "[]"})
+        CHECK(fault(R"({"out":)" + std::string(value) + "}") == "out must be true or false");
+    CHECK(fault(R"({"out":false,"reason":7})") == "reason must be a string");
+    CHECK(fault("[]") == "body must be a JSON object");
+}
+
+TEST_CASE("how a slot is is read as it was written") {
+    CHECK(to_json(SlotState{3}) == R"({"position":3,"out":false,"reason":null,"since_unix":null})");
+    CHECK_FALSE(parse_slot_state(to_json(SlotState{3}))->out);
+    const SlotState out{3, SlotState::Out{"fan", 1781337000}};
+    CHECK(to_json(out) == R"({"position":3,"out":true,"reason":"fan","since_unix":1781337000})");
+    const auto read = parse_slot_state(to_json(out));
+    CHECK(read->position == 3);
+    CHECK(read->out->reason == "fan");
+    CHECK(read->out->since_unix == 1781337000);
+    for (const char* body : {"{}", R"({"position":3})", R"({"position":3,"out":true})", "<html>",
+                             R"({"position":3,"out":1,"reason":null,"since_unix":null})"})
+        CHECK_FALSE(parse_slot_state(body));
+}
+
+TEST_CASE("the holders that a semad of another version tells are read") {
+    const std::string begin =
+        R"({"id":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01","name":null,"count":1,"in_use":0,"available":1,)";
+    const auto before = parse_pool_details(begin + R"("holders":[],"queue":[],"eta":null})");
+    REQUIRE(before);
+    CHECK(before->out.empty());
+    CHECK(before->settings.pick == sema::Pick::lowest);
+    CHECK(parse_pool_details(begin + R"("pick":"random","holders":[],"queue":[],"eta":null})"));
 }
 
 TEST_CASE("every duration is read to the microsecond as it was written") {

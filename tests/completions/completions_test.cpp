@@ -139,11 +139,14 @@ Words all_subcommands() {
 TEST_CASE("a shell offers the subcommands") {
     check(any_shell(), {{"semactl ", all_subcommands()},
                         {"semactl re", {"return", "register", "resize", "revoke"}},
-                        {"semactl --server http://localhost:1 --output json -q who", {"who"}},
+                        {"semactl --server http://localhost:1 --cacert x --output json -q who", {"who"}},
                         {"semactl --config=x --server=unix:/x who", {"who"}},
                         {"semactl completion ", {"bash", "zsh", "fish"}},
                         {"semactl completion z", {"zsh"}},
                         {"semactl completion zsh b", {}},
+                        {"semactl help ", all_subcommands()},
+                        {"semactl help re", {"return", "register", "resize", "revoke"}},
+                        {"semactl help run v", {}},
                         {"semactl ping v", {}},
                         {"semactl new v", {}}});
 }
@@ -158,6 +161,15 @@ TEST_CASE("a shell offers each subcommand the flags of its help") {
     CHECK(flags["semactl run -"].size() > global.size() + 10);
     flags["semactl run vsim -"] = flags["semactl run -"] + Words{"--"};
     check(shell, {flags.begin(), flags.end()});
+}
+
+TEST_CASE("a shell offers the subcommands of semad") {
+    const Shell shell = any_setup();
+    Expectations expectations;
+    for (const std::string& name : subcommands_in(help_of({SEMAD})))
+        expectations.push_back({"semad " + name.substr(0, 3), {name}});
+    CHECK(expectations.size() >= 3);
+    check(shell, expectations);
 }
 
 TEST_CASE("a shell offers the values of flags") {
@@ -175,6 +187,9 @@ TEST_CASE("a shell offers the values of flags") {
         {"semactl --server h", {"http://", "https://"}},
         {"semactl --config no", {"notes.txt"}},
         {"semactl --config=no", {"--config=notes.txt"}},
+        {"semactl --cacert no", {"notes.txt"}},
+        {"semactl run --cert no", {"notes.txt"}},
+        {"semactl ping --key=no", {"--key=notes.txt"}},
         {"semactl run --ttl ", {}},
         {"semactl run -I ", {}},
         {"semactl run -E ", {}},
@@ -185,11 +200,18 @@ TEST_CASE("a shell offers the values of flags") {
         {"semactl pools --admin-token env:HOM", {"env:HOME"}},
         {"semad --admin-token-file no", {"notes.txt"}},
         {"semad --admin-token-file=no", {"--admin-token-file=notes.txt"}},
+        {"semad --config no", {"notes.txt"}},
+        {"semad --config=no", {"--config=notes.txt"}},
+        {"semad check --config no", {"notes.txt"}},
+        {"semad check --rel", {"--reload"}},
+        {"semad check --config x --rel", {"--reload"}},
+        {"semad --rel", {}},
         {"semad --log-format ", {"text", "json"}},
         {"semad --log-format=t", {"--log-format=text"}},
         {"semad --log-level=", with_prefix("--log-level=", {"debug", "info", "warn", "error", "off"})},
         {"semad --store ",
-         {"sqlite:", "memory:", "redis://", "rediss://", "redis+unix://", "redis+sentinel://"}},
+         {"sqlite:", "memory:", "postgresql://", "redis://", "rediss://", "redis+unix://",
+          "redis+sentinel://"}},
         {"semad --store redis+u", {"redis+unix://"}},
         {"semad --store=m", {"--store=memory:"}},
         {"semad --store sqlite:no", {"sqlite:notes.txt"}},

@@ -225,7 +225,7 @@ TEST_CASE("who holds and who waits is shown, by position and by rank") {
     CHECK(empty.header("content-type") == "application/json");
     CHECK(empty.body == R"({"id":")" + pool.id() +
                             R"(","name":null,"count":3,"in_use":0,"available":3,"renewable":true,)"
-                            R"("cooldown":0,"holders":[],"queue":[],"eta":null})");
+                            R"("cooldown":0,"pick":"lowest","holders":[],"queue":[],"out":[],"eta":0})");
 
     pool.set({{"count", 3}, {"name", "boards"}});
     const Slot zero = pool.take(30);
@@ -239,16 +239,17 @@ TEST_CASE("who holds and who waits is shown, by position and by rank") {
     CAPTURE(body);
     const std::regex shape(
         R"(\{"id":")" + pool.id() +
-        R"(","name":"boards","count":3,"in_use":3,"available":0,"renewable":true,"cooldown":0,"holders":\[)"
+        R"(","name":"boards","count":3,"in_use":3,"available":0,"renewable":true,"cooldown":0,)"
+        R"("pick":"lowest","holders":\[)"
         R"(\{"position":0,"positions":\[0\],"holder":null,"granted_at_unix":[0-9]+,"expires_at_unix":[0-9]+,)"
         R"("expires_in":[0-9]+,"fence":[0-9]+\},)"
         R"(\{"position":1,"positions":\[1,2\],"holder":\{"name":"ci )"
         "\U0001f512"
         R"(","url":"http://ci/7"\},"granted_at_unix":[0-9]+,"expires_at_unix":[0-9]+,"expires_in":[0-9]+,)"
         R"("fence":[0-9]+\}\],"queue":\[)"
-        R"(\{"rank":1,"slots":2,"priority":7,"holder":\{"url":"http://ci/8"\},"waiting_for":[0-9]+\},)"
-        R"(\{"rank":2,"slots":1,"priority":0,"holder":null,"waiting_for":[0-9]+\},)"
-        R"(\{"rank":3,"slots":1,"priority":0,"holder":null,"waiting_for":[0-9]+\}\],"eta":null\})");
+        R"(\{"rank":1,"slots":2,"priority":7,"holder":\{"url":"http://ci/8"\},"waiting_for":[0-9]+,"waiter":"[0-9a-f]{16}"\},)"
+        R"(\{"rank":2,"slots":1,"priority":0,"holder":null,"waiting_for":[0-9]+,"waiter":"[0-9a-f]{16}"\},)"
+        R"(\{"rank":3,"slots":1,"priority":0,"holder":null,"waiting_for":[0-9]+,"waiter":"[0-9a-f]{16}"\}\],"out":\[\],"eta":null\})");
     CHECK(std::regex_match(body, shape));
     const Json view = Json::parse(body);
     CHECK(view["holders"][0]["expires_at_unix"] == zero.expires_at_unix);

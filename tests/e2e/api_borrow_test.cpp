@@ -34,8 +34,9 @@ TEST_CASE("a borrow answers with exactly the lease, its position and its end") {
     CAPTURE(response.body);
     CHECK(std::regex_match(response.body, shape));
     const Slot slot = granted(response);
-    CHECK(slot.expires_at_unix >= before + 30);
-    CHECK(slot.expires_at_unix <= after + 30);
+    // A shared store's time is known but for milliseconds, and time() is of the clock's last tick.
+    CHECK(slot.expires_at_unix >= before + 29);
+    CHECK(slot.expires_at_unix <= after + 31);
 }
 
 TEST_CASE("the times of a lease are whole seconds, rounded down") {

@@ -34,7 +34,7 @@ void let_pass(const Stopwatch& watch, std::chrono::milliseconds time) {
 /// Borrows with these ids, and is gone before any answer.
 void lose_answers(const RunningServer& server, const TestPool& pool, const std::vector<std::string>& leases) {
     // The server must not be quicker than this test.
-    kill(server.pid(), SIGSTOP);
+    halt(server.pid());
     for (std::size_t i = 0; i < leases.size(); ++i) {
         RawClient client(server.port());
         client.send(pool.borrow_request(Json{{"lease", leases[i]}, {"ttl", 60}, {"wait", 0}}));
@@ -432,7 +432,7 @@ TEST_CASE("a lease that was asked for again before its first answer was known to
     const TestPool pool(server, 2);
     const std::string repeated = new_lease();
     const std::string kept = new_lease();
-    kill(server.pid(), SIGSTOP);
+    halt(server.pid());
     for (const std::string& lease : {repeated, kept}) {
         RawClient client(server.port());
         client.send(pool.borrow_request(Json{{"lease", lease}, {"ttl", 60}, {"wait", 0}}));
@@ -575,7 +575,7 @@ TEST_CASE("a waiter that hangs up in the moment of its grant has its lease when 
         holder.send(http_request("GET", "/"));
         holder.receive();
         RawClient waiter = pool.queue_up_with({{"lease", lease}});
-        kill(server.pid(), SIGSTOP);
+        halt(server.pid());
         // Whatever comes first.
         if (round % 2 == 0) waiter.close();
         holder.send(pool.return_request(held));

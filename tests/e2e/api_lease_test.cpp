@@ -177,7 +177,8 @@ TEST_CASE("a keepalive answers with exactly the lease, its position and its new 
                                R"(","position":1,"expires_at_unix":[0-9]+,"expires_in":90\})");
         CHECK(std::regex_match(response.body, shape));
         CHECK(renewed(response).expires_at_unix >= before + 89);
-        CHECK(renewed(response).expires_at_unix <= after + 90);
+        // time() is of the clock's last tick, and may be a second behind.
+        CHECK(renewed(response).expires_at_unix <= after + 91);
         CHECK(pool.returns(slot));
     }
 }

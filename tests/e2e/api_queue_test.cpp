@@ -7,6 +7,18 @@
 using namespace sema::test;
 using namespace std::chrono_literals;
 
+namespace {
+
+// So many bytes of requests that do not wait.
+std::string requests_of(std::size_t size) {
+    std::string text;
+    while (text.size() < size)
+        text += http_request("GET", "/healthz");
+    return text;
+}
+
+}  // namespace
+
 TEST_CASE("a returned slot goes to a waiter at once") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 2);
@@ -148,7 +160,7 @@ TEST_CASE("a wait that ended while the server slept gets nothing that came free 
     pool.take(2);
     const Stopwatch since_granted;
     RawClient waiter = pool.queue_up(0.3);
-    kill(server.pid(), SIGSTOP);
+    halt(server.pid());
     REQUIRE(eventually([&] { return since_granted.elapsed() > 2100ms; }));
     kill(server.pid(), SIGCONT);
     CHECK(waiter.receive().status == 409);
@@ -258,18 +270,53 @@ TEST_CASE("a waiter that hangs up in the same moment in which it asks leaves the
 TEST_CASE("a waiter that hangs up behind more than is read of it leaves the queue soon") {
     const RunningServer server({"--threads", "1", "--max-waiters", "1"});
     const TestPool pool(server, 0);
-    std::string much;
-    while (much.size() < 80'000)
-        much += http_request("GET", "/healthz");
-    for (const bool with_reset : {false, true}) {
-        RawClient client = pool.queue_up();
-        client.send(much);
-        with_reset ? client.abort() : client.close();
-        CHECK(eventually([&] {
-            RawClient next = pool.queue_up();
-            pool.get();
-            return !next.has_answer();
-        }));
+    const bool with_reset = GENERATE(false, true);
+    // With the longer one the client's end does not arrive before the server reads on.
+    const std::string much = requests_of(GENERATE(80'000U, 400'000U));
+    RawClient client = pool.queue_up();
+    client.send(much);
+    with_reset ? client.abort() : client.close();
+    CHECK(eventually([&] {
+        RawClient next = pool.queue_up();
+        pool.get();
+        return !next.has_answer();
+    }));
+}
+
+TEST_CASE("a waiter that sends more behind its call than is kept gets its answer, and that is the last one") {
+    const RunningServer server(one_thread);
+    const TestPool pool(server, 0);
+    RawClient client = pool.queue_up();
+    RawClient modest = pool.queue_up();
+    modest.send(requests_of(1));
+    // More than is kept and fits on the way, so that it is not over before the server reads on.
+    CHECK(client.send(requests_of(20'000'000)));
+    pool.set_count(2);
+    const HttpResponse answer = client.receive();
+    CHECK(granted(answer).position == 0);
+    CHECK(answer.header("connection") == "close");
+    CHECK(client.closed_by_server());
+    CHECK(granted(modest.receive()).position == 1);
+    CHECK(modest.receive().status == 200);
+}
+
+TEST_CASE("however much is sent behind borrows that find a slot at once, each of it is answered") {
+    const RunningServer server(one_thread);
+    const TestPool pool(server, 1);
+    const std::string lease = sema::LeaseId::random().str();
+    const std::string pair = pool.borrow_request({{"ttl", 600}, {"wait", 60}, {"lease", lease}}) +
+                             http_request("POST", pool.path() + "/return", Json{{"lease", lease}}.dump());
+    std::string batch;
+    while (batch.size() < 150'000)
+        batch += pair;
+    const std::size_t answers = batch.size() / pair.size() * 2;
+    RawClient client(server.port());
+    // The server looks at what connections do each second.
+    const auto end = std::chrono::steady_clock::now() + 2500ms;
+    while (std::chrono::steady_clock::now() < end) {
+        REQUIRE(client.send(batch));
+        for (std::size_t i = 0; i < answers; ++i)
+            REQUIRE(client.receive().status == 200);
     }
 }
 
@@ -301,7 +348,7 @@ TEST_CASE("a slot returned while the whole server slept through its waiter's han
         holder.send(http_request("GET", "/"));
         holder.receive();
         RawClient waiter = pool.queue_up();
-        kill(server.pid(), SIGSTOP);
+        halt(server.pid());
         // Whatever comes first.
         if (round % 2 == 0) waiter.close();
         holder.send(pool.return_request(held));
@@ -315,12 +362,14 @@ TEST_CASE("a slot returned while the whole server slept through its waiter's han
 TEST_CASE("a borrower that is gone before its answer loses its lease, not the slot") {
     const RunningServer server;
     const TestPool pool(server, 1000);
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 100; ++i)
+        clients.emplace_back(server.port());
     // The server must not be quicker than this test: who goes when the answer is here keeps the lease.
-    kill(server.pid(), SIGSTOP);
-    for (int i = 0; i < 100; ++i) {
-        RawClient client(server.port());
-        client.send(pool.borrow_request(60, 0));
-        i % 2 == 0 ? client.close() : client.abort();
+    halt(server.pid());
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+        clients[i].send(pool.borrow_request(60, 0));
+        i % 2 == 0 ? clients[i].close() : clients[i].abort();
     }
     kill(server.pid(), SIGCONT);
     CHECK(eventually([&] { return pool.in_use() == 0; }, 5s));

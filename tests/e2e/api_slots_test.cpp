@@ -150,6 +150,31 @@ TEST_CASE("those behind a big request are served once it goes, however it goes")
     }
 }
 
+TEST_CASE("a big request that asks again after each wait gets its slots, however many small ones wait") {
+    const RunningServer server({"--threads", "1", "--rejoin", "5m"});
+    const TestPool pool(server, 2);
+    const Slot held = pool.take();
+    const std::string lease = new_lease();
+    const auto ask = [&](double wait) {
+        return pool.queue_up_with({{"slots", 2}, {"lease", lease}, {"wait", wait}});
+    };
+    RawClient big = ask(0.3);
+    RawClient small = pool.queue_up();
+    for (int i = 0; i < 5; ++i) {
+        CHECK(big.receive().status == 409);
+        big = ask(0.3);
+    }
+    CHECK_FALSE(small.has_answer());
+    CHECK(big.receive().status == 409);
+    big = ask(60);
+    CHECK(pool.returns(held));
+    const HttpResponse response = big.receive();
+    CHECK(granted(response).lease == lease);
+    CHECK_FALSE(small.has_answer());
+    CHECK(pool.returns(granted(response)));
+    CHECK(granted(small.receive()).position == 0);
+}
+
 TEST_CASE("a request for more slots than there are waits for a raise") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 2);

@@ -112,7 +112,9 @@ class Story {
         const std::string command =
             replaced(replaced(as_here(example.command), "http://127.0.0.1:7717", server_.url()),
                      "/etc/semad/admin-token", admin_token_);
-        const Finished run = run_program({"/bin/bash", "-c", command});
+        ProgramOptions options;
+        options.directory = folder_.path().string();
+        const Finished run = run_program({"/bin/bash", "-c", command}, options);
         const std::string output = without_last_newlines(run.out);
         INFO("docs/http-api.md:" << example.line << "\n" << command << run.err);
         // Curl's way to say that the time it was given is over.
@@ -170,6 +172,8 @@ class Story {
         return actual >= began_ - 1 && actual <= now + day;
     }
 
+    /// Where the reader works.
+    TempDir folder_;
     const RunningServer& server_;
     const std::string admin_token_;
     const std::time_t began_ = std::time(nullptr);
@@ -185,7 +189,8 @@ TEST_CASE("the examples of the HTTP interface's reference are what semad does") 
     const std::string admin_token = (folder.path() / "admin-token").string();
     std::ofstream(admin_token) << "s3cret\n";
     std::filesystem::permissions(admin_token, std::filesystem::perms(0600));
-    const RunningServer server({"--rejoin", "10m", "--admin-token-file", admin_token});
+    const RunningServer server(
+        {"--rejoin", "10m", "--admin-token-file", admin_token, "--callback-allow", "ci.example.com"});
     const auto examples = examples_of("docs/http-api.md");
     CHECK(examples.size() >= 15);
     Story story(server, admin_token);
@@ -197,8 +202,9 @@ TEST_CASE("every call of the HTTP interface's reference is in one of its example
     std::string commands;
     for (const Example& example : examples_of("docs/http-api.md"))
         commands += example.command;
-    for (const char* call : {"/borrow", "/keepalive", "/return", "/resize", "/revoke", "/holders", "/events",
-                             "/queue/", "/pools", "-X PUT", "-X DELETE"}) {
+    for (const char* call :
+         {"/borrow", "/keepalive", "/return", "/resize", "/revoke", "/slots/", "/holders", "/history",
+          "/statistics", "/events", "/callbacks", "/queue/", "/pools", "-X PUT", "-X DELETE"}) {
         CAPTURE(call);
         CHECK(commands.find(call) != std::string::npos);
     }

@@ -33,18 +33,11 @@ Cluster::Cluster(ClusterOptions cluster_options) : options_(std::move(cluster_op
     }
 
     if (options_.kind == StoreKind::single) {
-        RedisOptions options;
-        options.engine = options_.engine;
-        if (network_) {
-            options.address = network_->address(store_machines_[0]);
-            options.program = network_->on(store_machines_[0]);
-            options.port = store_port;
-        }
-        options.program.environment = options_.store_environment;
-        redis_ = std::make_unique<RedisServer>(std::move(options));
+        store_ = make_store();
     } else {
         SentinelOptions options;
         options.engine = options_.engine;
+        options.down_after = options_.replaced_after;
         options.failover_timeout = 2s;
         for (std::size_t i = 0; network_ && i < machines(); ++i)
             options.machines[i] = {network_->address(store_machines_[i]), network_->on(store_machines_[i])};
@@ -54,7 +47,7 @@ Cluster::Cluster(ClusterOptions cluster_options) : options_(std::move(cluster_op
         if (!network_) {
             ports_[i] = std::make_unique<ReservedPort>();
             client_proxies_[i] = std::make_unique<Proxy>(ports_[i]->number());
-            if (redis_) store_proxies_[i] = std::make_unique<Proxy>(redis_->port());
+            if (store_) store_proxies_[i] = std::make_unique<Proxy>(store_->port());
         }
         servers_[i].down = begin(servers_[i].unanswering);
         start(i);
@@ -68,6 +61,23 @@ Cluster::Cluster(ClusterOptions cluster_options) : options_(std::move(cluster_op
 
 Cluster::~Cluster() = default;
 
+std::unique_ptr<StoreServer> Cluster::make_store() const {
+    const auto place = [&](auto options) {
+        if (network_) {
+            options.address = network_->address(store_machines_[0]);
+            options.program = network_->on(store_machines_[0]);
+            options.port = store_port;
+        }
+        options.program.environment = options_.store_environment;
+        return options;
+    };
+    if (options_.engine == "postgresql")
+        return std::make_unique<PostgresqlServer>(place(PostgresqlOptions{}));
+    RedisOptions options;
+    options.engine = options_.engine;
+    return std::make_unique<RedisServer>(place(std::move(options)));
+}
+
 Reached Cluster::reached_at(std::size_t server) const {
     if (network_) return {network_->address(server_machines_[server]), semad_port};
     return {"127.0.0.1", port_of(client_proxies_[server]->url())};
@@ -77,13 +87,12 @@ std::vector<std::string> Cluster::command_of(std::size_t server) const {
     const std::string listen =
         network_ ? network_->address(server_machines_[server]) + ":" + std::to_string(semad_port)
                  : "127.0.0.1:" + std::to_string(ports_[server]->number());
-    std::string store;
-    if (set_)
-        store = set_->url();
-    else if (network_)
-        store = redis_->url();
-    else
-        store = "redis://127.0.0.1:" + std::to_string(port_of(store_proxies_[server]->url())) + "/0";
+    std::string store = set_ ? set_->url() : store_->url();
+    if (!set_ && !network_) {
+        const std::string port = ":" + std::to_string(store_->port());
+        store.replace(store.rfind(port), port.size(),
+                      ":" + std::to_string(port_of(store_proxies_[server]->url())));
+    }
     std::vector<std::string> command = {SEMAD, "--listen", listen, "--store", store};
     if (set_)
         command.insert(command.end(), {"--redis-wait-replicas", std::to_string(options_.wait_replicas)});
@@ -221,14 +230,22 @@ void Cluster::store_fault_ends(void (*as)(Fault&)) {
 
 void Cluster::kill_store(std::size_t machine) {
     store_fault_begins();
-    if (redis_) return redis_->kill9();
+    if (store_) return store_->kill9();
     set_->server(machine).kill9();
     set_->sentinel(machine).kill9();
 }
 
+bool Cluster::goes_on_without(std::size_t machine) const {
+    try {
+        return set_->primary() != machine && set_->replicas_online() == 1;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
 void Cluster::start_store(std::size_t machine) {
-    if (redis_) {
-        redis_->start();
+    if (store_) {
+        store_->start();
     } else {
         set_->sentinel(machine).start();
         set_->server(machine).start();
@@ -238,14 +255,14 @@ void Cluster::start_store(std::size_t machine) {
 
 void Cluster::pause_store(std::size_t machine) {
     store_fault_begins();
-    if (redis_) return redis_->pause();
+    if (store_) return store_->pause();
     set_->server(machine).pause();
     set_->sentinel(machine).pause();
 }
 
 void Cluster::resume_store(std::size_t machine) {
-    if (redis_) {
-        redis_->resume();
+    if (store_) {
+        store_->resume();
     } else {
         set_->server(machine).resume();
         set_->sentinel(machine).resume();

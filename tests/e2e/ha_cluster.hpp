@@ -3,6 +3,7 @@
 #include "tests/e2e/waits.hpp"
 #include "tests/e2e/wrong_clock.hpp"
 #include "tests/support/network.hpp"
+#include "tests/support/postgresql_server.hpp"
 #include "tests/support/proxy.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/sentinel_set.hpp"
@@ -30,9 +31,12 @@ enum class Cut { both, questions, answers };
 
 struct ClusterOptions {
     StoreKind kind = StoreKind::single;
+    /// `redis` or `valkey`; `postgresql` for a single one.
     std::string engine = "redis";
     /// On how many replicas a write is before it is answered, under Sentinel.
     unsigned wait_replicas = 0;
+    /// How long a machine of the store is silent before another takes its place, under Sentinel.
+    std::chrono::milliseconds replaced_after{700};
     /// Added to each semad's command line.
     std::vector<std::string> semad_options{};
     /// Added to the environment of a single store.
@@ -82,6 +86,8 @@ class Cluster {
     /// The machine that has the store's primary; 0 where nobody knows.
     std::size_t primary() const;
     void kill_store(std::size_t machine);
+    /// Whether the other machines of the store go on without that one, and all that are left know it.
+    bool goes_on_without(std::size_t machine) const;
     void start_store(std::size_t machine);
     void pause_store(std::size_t machine);
     void resume_store(std::size_t machine);
@@ -125,6 +131,7 @@ class Cluster {
     };
 
     void launch(Server& server);
+    std::unique_ptr<StoreServer> make_store() const;
     std::vector<std::string> command_of(std::size_t server) const;
     /// Returns the number of what begins.
     static std::size_t begin(std::vector<Fault>& faults);
@@ -137,7 +144,7 @@ class Cluster {
     ClusterOptions options_;
     std::string description_;
     std::unique_ptr<Network> network_;
-    std::unique_ptr<RedisServer> redis_;
+    std::unique_ptr<StoreServer> store_;
     std::unique_ptr<SentinelSet> set_;
     std::array<std::unique_ptr<ReservedPort>, size> ports_;
     std::array<std::unique_ptr<Proxy>, size> client_proxies_;

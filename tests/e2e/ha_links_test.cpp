@@ -18,7 +18,8 @@ struct Linked {
 
 }  // namespace
 
-TEST_CASE("a borrow whose questions or answers are lost at the store has no slot 2 s after they are not") {
+TEST_CASE("a borrow whose questions or answers are lost at the store has no slot 2 s after they are not",
+          "[redis]") {
     for (const bool is_heard : {true, false}) {
         CAPTURE(is_heard);
         Linked linked;
@@ -45,8 +46,8 @@ TEST_CASE("a borrow whose questions or answers are lost at the store has no slot
     }
 }
 
-TEST_CASE(
-    "who waits at a server that is cut off in one direction is passed over, and has its place after it") {
+TEST_CASE("who waits at a server that is cut off in one direction is passed over, and has its place after it",
+          "[redis]") {
     for (const bool is_heard : {true, false}) {
         CAPTURE(is_heard);
         Linked linked;

@@ -17,10 +17,16 @@ std::vector<std::string> with_store(const std::string& url, std::vector<std::str
     return options;
 }
 
-Pair::Pair(std::vector<std::string> options, RedisOptions store)
-    : redis(std::move(store)),
-      one(with_store(redis.url(), options)),
-      other(with_store(redis.url(), options)) {}
+std::unique_ptr<StoreServer> make_store() {
+    const char* const wanted = std::getenv("SEMA_TEST_STORE");
+    if (wanted != nullptr && std::string(wanted) == "postgresql") return std::make_unique<PostgresqlServer>();
+    return std::make_unique<RedisServer>(store_options());
+}
+
+Pair::Pair(std::vector<std::string> options, std::unique_ptr<StoreServer> made)
+    : store(std::move(made)),
+      one(with_store(store->url(), options)),
+      other(with_store(store->url(), options)) {}
 
 int status_of(const RunningServer& server, const std::string& path) {
     return call(server.port(), "GET", path).status;

@@ -2,10 +2,13 @@
 
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/postgresql_server.hpp"
 #include "tests/support/redis_server.hpp"
 
 #include <chrono>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 // What tests of several semads over one store share.
@@ -19,22 +22,34 @@ inline constexpr auto told_of_failure_within = std::chrono::seconds(1) + std::ch
 /// By this time after the store is back, all is as it should be, on a busy machine too.
 inline constexpr std::chrono::milliseconds recovered_within = std::chrono::seconds(15);
 
-/// A store of the engine that the environment asks for.
+/// A Redis, or Valkey, that the environment asks for.
 RedisOptions store_options();
 
 /// `options` with the store's URL.
 std::vector<std::string> with_store(const std::string& url, std::vector<std::string> options = {});
 
-/// Two semads over one Redis.
+/// A store that the environment asks for.
+std::unique_ptr<StoreServer> make_store();
+
+/// Two semads over one store.
 struct Pair {
-    explicit Pair(std::vector<std::string> options = {}, RedisOptions store = store_options());
+    explicit Pair(std::vector<std::string> options = {}, std::unique_ptr<StoreServer> made = make_store());
 
     /// The same pool, through the other server.
     TestPool there(const TestPool& pool) const { return {other, pool.id()}; }
 
-    RedisServer redis;
+    const std::unique_ptr<StoreServer> store;
     RunningServer one;
     RunningServer other;
+};
+
+/// Two semads over one Redis. The test talks to it.
+struct RedisPair : Pair {
+    explicit RedisPair(std::vector<std::string> options = {}, RedisOptions redis_options = store_options())
+        : Pair(std::move(options), std::make_unique<RedisServer>(std::move(redis_options))),
+          redis(static_cast<RedisServer&>(*store)) {}
+
+    RedisServer& redis;
 };
 
 int status_of(const RunningServer& server, const std::string& path);

@@ -31,8 +31,8 @@ RedisOptions replicated() {
 }
 
 /// Two semads over one Redis that can go back to an earlier moment.
-struct Forgetful : Pair {
-    Forgetful() : Pair(one_thread, replicated()), replica(replicated()) {}
+struct Forgetful : RedisPair {
+    Forgetful() : RedisPair(one_thread, replicated()), replica(replicated()) {}
 
     /// What the store has now is what it goes back to.
     void remember() {
@@ -54,8 +54,9 @@ struct Forgetful : Pair {
 }  // namespace
 
 TEST_CASE(
-    "who waits for a slot of a store that is emptied is told that within a second, a holder when it asks") {
-    Pair pair(one_thread);
+    "who waits for a slot of a store that is emptied is told that within a second, a holder when it asks",
+    "[redis]") {
+    RedisPair pair(one_thread);
     const TestPool pool(pair.one, 2);
     const TestPool there = pair.there(pool);
     const Slot first = pool.take();
@@ -78,8 +79,9 @@ TEST_CASE(
     CHECK(is_ready(pair.other));
 }
 
-TEST_CASE("a pool that is made again in a store that was emptied is lent as any other, through all servers") {
-    Pair pair(one_thread);
+TEST_CASE("a pool that is made again in a store that was emptied is lent as any other, through all servers",
+          "[redis]") {
+    RedisPair pair(one_thread);
     const TestPool pool(pair.one, 1);
     const TestPool there = pair.there(pool);
     const Grant lost = there.take_with({{"slots", 1}});
@@ -104,7 +106,8 @@ TEST_CASE("a pool that is made again in a store that was emptied is lent as any 
     CHECK(since_killed.elapsed() < taken_out_within);
 }
 
-TEST_CASE("a store that went back lends what it knows to be free, once, and servers give no fence again") {
+TEST_CASE("a store that went back lends what it knows to be free, once, and servers give no fence again",
+          "[redis]") {
     Forgetful pair;
     const TestPool pool(pair.one, 3);
     const TestPool there = pair.there(pool);
@@ -136,8 +139,8 @@ TEST_CASE("a store that went back lends what it knows to be free, once, and serv
     CHECK(pool.take_with({{"slots", 1}}).fence > next.fence);
 }
 
-TEST_CASE("a pool that is put back beneath the servers is not lent twice") {
-    Pair pair;
+TEST_CASE("a pool that is put back beneath the servers is not lent twice", "[redis]") {
+    RedisPair pair;
     const TestPool pool(pair.one, 1);
     const TestPool there = pair.there(pool);
     const std::string key = "sema:{" + pool.id() + "}";
@@ -150,7 +153,8 @@ TEST_CASE("a pool that is put back beneath the servers is not lent twice") {
     CHECK(there.returns(slot));
 }
 
-TEST_CASE("a waiter that is in the queue again of a store that went back keeps no slot from others") {
+TEST_CASE("a waiter that is in the queue again of a store that went back keeps no slot from others",
+          "[redis]") {
     Forgetful pair;
     const TestPool pool(pair.one, 1);
     const TestPool there = pair.there(pool);
@@ -164,7 +168,7 @@ TEST_CASE("a waiter that is in the queue again of a store that went back keeps n
     CHECK(eventually([&] { return pool.takes_one(); }, recovered_within));
 }
 
-TEST_CASE("who waits while a store goes back waits on, in the order of before") {
+TEST_CASE("who waits while a store goes back waits on, in the order of before", "[redis]") {
     Forgetful pair;
     const TestPool pool(pair.one, 1);
     const TestPool there = pair.there(pool);

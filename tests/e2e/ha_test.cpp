@@ -14,6 +14,14 @@
 using namespace sema::test;
 using namespace std::chrono_literals;
 
+namespace {
+
+// By so much a server may be wrong that has looked at the store's clock but a few times, each of which took a
+// while on a busy machine.
+constexpr auto clock_error = 100ms;
+
+}  // namespace
+
 TEST_CASE("what one server is told, all have") {
     Pair pair;
     const TestPool pool(pair.one, 2);
@@ -55,7 +63,7 @@ TEST_CASE("a slot whose lease ends goes to who waits on another server") {
     const Stopwatch since_granted;
     RawClient waiter = pair.there(pool).queue_up();
     CHECK(granted(waiter.receive()).position == 0);
-    CHECK(since_asked.elapsed() >= 1s);
+    CHECK(since_asked.elapsed() >= 1s - clock_error);
     CHECK(since_granted.elapsed() < 1s + promptly);
 }
 
@@ -85,7 +93,7 @@ TEST_CASE("a pool that is deleted on one server is gone for who waits on others"
 
 TEST_CASE("first come, first served holds over servers, and so do priorities") {
     Pair pair(one_thread);
-    RunningServer third(with_store(pair.redis.url(), one_thread));
+    RunningServer third(with_store(pair.store->url(), one_thread));
     const TestPool pool(pair.one, 1);
     const std::vector<TestPool> pools = {pool, pair.there(pool), TestPool(third, pool.id())};
     Slot slot = pool.take();
@@ -205,6 +213,14 @@ TEST_CASE("who waits on one server is taken out by another, and a lease of one i
     CHECK(waiter.receive().status == 409);
     CHECK(shows_waiting(pool, 0));
 
+    RawClient stranger = queue_up_and_be_seen(pool, there, named("by name"));
+    const auto name_of = [](const TestPool& seen) { return seen.view().at("queue").at(0).at("waiter"); };
+    CHECK(name_of(there) == name_of(pool));
+    CHECK(call(pair.other.port(), "POST", there.path() + "/cancel", Json{{"waiter", name_of(pool)}}.dump())
+              .body == R"({"cancelled":true})");
+    CHECK(stranger.receive().status == 409);
+    CHECK(shows_waiting(pool, 0));
+
     RawClient next = queue_up_and_be_seen(pool, there, named("next"));
     CHECK(there.revokes(0));
     CHECK(fully_granted(next.receive()).position == 0);
@@ -244,7 +260,7 @@ TEST_CASE("fences grow over all servers") {
     }
 }
 
-TEST_CASE("servers in different databases of one store know nothing of each other") {
+TEST_CASE("servers in different databases of one store know nothing of each other", "[redis]") {
     const RedisServer redis(store_options());
     const RunningServer one(with_store(redis.url(0)));
     const RunningServer other(with_store(redis.unix_url(1)));
@@ -252,7 +268,7 @@ TEST_CASE("servers in different databases of one store know nothing of each othe
     CHECK(TestPool(other, pool.id()).get().status == 404);
 }
 
-TEST_CASE("servers on the socket of one store share its pools") {
+TEST_CASE("servers on the socket of one store share its pools", "[redis]") {
     const RedisServer redis(store_options());
     const RunningServer one(with_store(redis.unix_url(2)));
     const RunningServer other(with_store(redis.url(2)));
@@ -262,7 +278,7 @@ TEST_CASE("servers on the socket of one store share its pools") {
 
 // A sanitizer's library wants to be loaded before any other.
 #if !SANITIZED
-TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the others do") {
+TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the others do", "[redis]") {
     for (const std::chrono::seconds wrong : {3600s, -3600s}) {
         const WrongClock clock(wrong);
         const RedisServer redis(store_options());
@@ -278,14 +294,14 @@ TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the o
         CHECK(pool.in_use() == 2);
         CHECK(there.renews(lasting, 60));
         CHECK(granted(pool.borrow(R"({"ttl":60,"wait":10})")).position == brief.position);
-        CHECK(since_asked.elapsed() >= 1500ms);
+        CHECK(since_asked.elapsed() >= 1500ms - clock_error);
         CHECK(since_asked.elapsed() < 1500ms + promptly);
         CHECK(there.in_use() == 2);
         CHECK(pool.returns(lasting));
     }
 }
 
-TEST_CASE("a step of the store's wall clock ends no lease, and keeps none") {
+TEST_CASE("a step of the store's wall clock ends no lease, and keeps none", "[redis]") {
     for (const std::chrono::seconds step : {3600s, -3600s}) {
         const WrongClock clock(0s);
         RedisOptions options = store_options();
@@ -304,14 +320,15 @@ TEST_CASE("a step of the store's wall clock ends no lease, and keeps none") {
         CHECK(there.in_use() == 2);
         CHECK(pool.in_use() == 2);
         CHECK(granted(waiter.receive()).position == brief.position);
-        CHECK(since_asked.elapsed() >= 3s);
+        CHECK(since_asked.elapsed() >= 3s - clock_error);
         CHECK(since_asked.elapsed() < 3s + promptly);
         CHECK(pool.renews(lasting, 60));
         CHECK(there.returns(lasting));
     }
 }
 
-TEST_CASE("a server whose machine was halted without knowing lends nothing by the time of before") {
+TEST_CASE("a server whose machine was halted without knowing lends nothing by the time of before",
+          "[redis]") {
     const WrongClock clock(0s);
     const RedisServer redis(store_options());
     const RunningServer right(with_store(redis.url(), one_thread));
@@ -329,8 +346,7 @@ TEST_CASE("a server whose machine was halted without knowing lends nothing by th
         } while (lent.status == 502);
         const Slot slot = granted(lent);
         const Slot next = granted(pool.borrow(R"({"ttl":60,"wait":10})"));
-        // It has looked at the clock but once, for which a busy machine may take a while.
-        CHECK(since_asked.elapsed() >= 2s - 100ms);
+        CHECK(since_asked.elapsed() >= 2s - clock_error);
         CHECK(since_asked.elapsed() < 2s + promptly);
         CHECK(pool.returns(next));
     }
@@ -339,7 +355,8 @@ TEST_CASE("a server whose machine was halted without knowing lends nothing by th
 }
 #endif
 
-TEST_CASE("a server that is far from the store has its turn on a pool that is busy at a near one") {
+TEST_CASE("a server that is far from the store has its turn on a pool that is busy at a near one",
+          "[redis]") {
     const RedisServer redis(store_options());
     Proxy way(redis.port());
     const RunningServer near(with_store(redis.url()));
@@ -381,7 +398,7 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     RawClient patient = queue_up_and_be_seen(there, pool, named("patient"));
     RawClient brief = queue_up_and_be_seen(there, pool, named("brief", {{"wait", 4}}));
     const Stopwatch since_queued;
-    pair.redis.pause();
+    pair.store->pause();
     for (const TestPool& through : {pool, there}) {
         const Stopwatch since_asked;
         CHECK(through.borrow(R"({"ttl":60})").status == 502);
@@ -399,7 +416,7 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     CHECK(since_queued.elapsed() >= 4s - promptly);
     CHECK(since_queued.elapsed() < 4s + promptly);
     CHECK_FALSE(patient.has_answer());
-    pair.redis.resume();
+    pair.store->resume();
     CHECK(eventually([&] { return is_ready(pair.one) && is_ready(pair.other); }, recovered_within));
     CHECK(eventually([&] { return names_in_queue(pool) == std::vector<std::string>{"patient"}; },
                      recovered_within));
@@ -428,14 +445,14 @@ TEST_CASE("who waits is refused at its deadline while the store is away, whateve
             }
             REQUIRE(shows_waiting(there, 8));
             REQUIRE(eventually([&] { return since_asked.elapsed() > since_taken; }));
-            pair.redis.pause();
+            pair.store->pause();
             for (auto& [waiter, wait] : waiters) {
                 CAPTURE(wait);
                 CHECK(waiter.receive(false, 5s).status == 409);
                 // A commit that is under way is waited for.
                 CHECK(since_asked.elapsed() < std::chrono::duration<double>(wait) + told_of_failure_within);
             }
-            pair.redis.resume();
+            pair.store->resume();
         }
     }
 }
@@ -448,9 +465,9 @@ TEST_CASE("a store that was killed and started again has everything, and waiters
     const Slot brief = there.take(3);
     RawClient first = queue_up_and_be_seen(pool, there, named("first"));
     RawClient second = queue_up_and_be_seen(there, pool, named("second"));
-    pair.redis.kill9();
+    pair.store->kill9();
     CHECK(pool.borrow(R"({"ttl":60})").status == 502);
-    pair.redis.start();
+    pair.store->start();
     CHECK(eventually([&] { return is_ready(pair.one) && is_ready(pair.other); }, recovered_within));
     CHECK(fully_granted(first.receive()).position == brief.position);
     CHECK(names_in_queue(pool) == std::vector<std::string>{"second"});
@@ -466,14 +483,14 @@ TEST_CASE("a store and all servers that were killed at once have what was answer
     const Slot brief = pool.take(2);
     pair.one.kill9();
     pair.other.kill9();
-    pair.redis.kill9();
-    pair.redis.start();
+    pair.store->kill9();
+    pair.store->start();
     pair.other.start();
     pair.one.start();
     CHECK(pool.in_use() == 2);
     CHECK(pair.there(pool).renews(slot, 60));
     CHECK(eventually([&] { return pool.in_use() == 1; }));
-    CHECK(since_asked.elapsed() >= 2s);
+    CHECK(since_asked.elapsed() >= 2s - clock_error);
     CHECK(since_asked.elapsed() < 2s + promptly);
     CHECK_FALSE(pool.returns(brief));
 }
@@ -483,7 +500,7 @@ TEST_CASE("a borrow that failed has no slot 2 s after the store is back") {
     const TestPool pool(pair.one, 8);
     for (int round = 0; round < 3; ++round) {
         // Some reach the store and are not answered in time, others don't reach it.
-        pair.redis.pause();
+        pair.store->pause();
         std::vector<RawClient> clients;
         for (int i = 0; i < 8; ++i) {
             clients.emplace_back(i % 2 == 0 ? pair.one.port() : pair.other.port());
@@ -491,7 +508,7 @@ TEST_CASE("a borrow that failed has no slot 2 s after the store is back") {
         }
         for (RawClient& client : clients)
             CHECK(client.receive().status == 502);
-        pair.redis.resume();
+        pair.store->resume();
         const Stopwatch since_back;
         CHECK(eventually([&] { return since_back.elapsed() > 2s; }));
         CHECK(eventually([&] { return pool.get().status == 200 && pool.in_use() == 0; }, promptly));
@@ -499,8 +516,8 @@ TEST_CASE("a borrow that failed has no slot 2 s after the store is back") {
     }
 }
 
-TEST_CASE("a store whose memory is full fails what must be stored, changes nothing, and passes") {
-    Pair pair;
+TEST_CASE("a store whose memory is full fails what must be stored, changes nothing, and passes", "[redis]") {
+    RedisPair pair;
     const TestPool pool(pair.one, 2);
     const TestPool there = pair.there(pool);
     const Slot slot = pool.take();
@@ -534,7 +551,7 @@ TEST_CASE("a server that halts loses its waiters' places after 3 s, and takes th
     CHECK(fully_granted(halted.receive()).position == 0);
 }
 
-TEST_CASE("under Sentinel no lease is lost with the primary") {
+TEST_CASE("under Sentinel no lease is lost with the primary", "[redis]") {
     SentinelOptions options;
     options.engine = store_options().engine;
     SentinelSet set(options);

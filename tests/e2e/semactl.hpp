@@ -10,6 +10,10 @@
 
 namespace sema::test {
 
+/// Has a shell wait for the file `go` in its folder: for two minutes, so that nothing goes on for ever that a
+/// failed test leaves behind.
+inline const std::string wait_for_go = "for i in $(seq 2400); do [ -e go ] && break; sleep 0.05; done";
+
 /// The real semactl, as somebody uses it who has a server and a pool named `vsim`.
 class Semactl {
   public:

@@ -34,9 +34,15 @@ TEST_CASE("a pool is registered, inspected, resized and deleted") {
           R"({"id":")" + semactl.pool().str() + R"(","count":2,"in_use":0,"available":2})" + "\n");
     const Finished too_many = semactl({"register", "vsim", "--count", "1001"});
     CHECK(too_many.status == 125);
-    CHECK_THAT(too_many.err,
-               Catch::Matchers::StartsWith("semactl: vsim: " + server.url() +
-                                           " refused: count out of range (status 400) (it takes 0 to 1000"));
+    CHECK_THAT(too_many.err, Catch::Matchers::StartsWith(
+                                 "semactl: vsim: " + server.url() +
+                                 " refused: count out of range (status 400) (a pool has 0 to 1000 slots"));
+    const Finished too_few = semactl({"resize", "vsim", "-3"});
+    CHECK(too_few.status == 125);
+    CHECK(too_few.err ==
+          "semactl: vsim: it has 2 slots, and cannot have -1 (a pool has 0 to 1000 slots, unless the server "
+          "was started with another --max-count)\n");
+    CHECK(semactl.count() == 2);
     CHECK(semactl({"delete", "vsim"}).status == 0);
     CHECK(semactl({"delete", "vsim"}).status == 1);
     CHECK(semactl({"--output", "json", "delete", "vsim"}).out == "{\"deleted\":false}\n");
@@ -158,6 +164,29 @@ TEST_CASE("help and the version that could not be printed are a failure") {
         CHECK(run_program({"sh", "-c", SEMACTL " " + words + " > /dev/full"}).status == 125);
 }
 
+TEST_CASE("what is printed into a pipe without a reader ends as other programs do") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    close(ends[0]);
+    ProgramOptions unread;
+    unread.passed = {ends[1]};
+    for (const bool is_ignored : {false, true}) {
+        if (is_ignored) unread.ignored = {SIGPIPE};
+        for (const std::string words : {"inspect vsim", "holders vsim", "stats vsim", "history vsim", "ping",
+                                        "new", "--help", "completion bash"}) {
+            CAPTURE(words, is_ignored);
+            const std::string line = "exec " SEMACTL " " + words + " >&" + std::to_string(ends[1]);
+            const Finished ended = run_program({"sh", "-c", line}, semactl.options(unread));
+            CHECK(ended.status == 128 + SIGPIPE);
+            CHECK(ended.err.empty());
+        }
+    }
+    close(ends[1]);
+}
+
 TEST_CASE("a new pool that could not be printed is saved, or else deleted") {
     const RunningServer server({"--max-pools", "1"});
     const Semactl semactl(server.url());
@@ -170,7 +199,7 @@ TEST_CASE("a new pool that could not be printed is saved, or else deleted") {
     unread.passed = {ends[1]};
     const std::string stdout_of = " >&" + std::to_string(ends[1]);
     CHECK(run_program({"sh", "-c", SEMACTL " new --save gpu" + stdout_of}, semactl.options(unread)).status ==
-          125);
+          128 + SIGPIPE);
     close(ends[1]);
     CHECK(semactl({"inspect", "gpu"}).status == 0);
 }
@@ -291,7 +320,8 @@ TEST_CASE("a configuration file that is wrong is named with its line") {
     const Finished refused = semactl({"ping"});
     CHECK(refused.status == 2);
     CHECK(refused.err == "semactl: " + config.string() +
-                             ":2: there is no setting 'servre' (there are: server, admin_token, pools)\n");
+                             ":2: there is no setting 'servre' (there are: server, cacert, cert, key, "
+                             "admin_token, pools)\n");
     CHECK(semactl({"run", "vsim", "--", "true"}).status == 125);
 }
 

@@ -1,10 +1,18 @@
 // What semactl leaves whoever waits for it to see of a signal.
+#include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <filesystem>
 
 using namespace sema::test;
@@ -20,6 +28,80 @@ struct World {
     RunningServer server;
     Semactl semactl{server.url()};
 };
+
+// A pipe that takes nothing more until it is read.
+class FullPipe {
+  public:
+    FullPipe() {
+        REQUIRE(pipe2(ends_.data(), O_CLOEXEC) == 0);
+        // As a file of its own: the programs' end is to block.
+        const int end = open(path().c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        REQUIRE(end >= 0);
+        const std::string text(4096, 'x');
+        while (write(end, text.data(), text.size()) > 0) {
+        }
+        CHECK(errno == EAGAIN);
+        close(end);
+        capacity_ = held();
+    }
+    ~FullPipe() {
+        for (const int end : ends_)
+            close(end);
+    }
+    FullPipe(const FullPipe&) = delete;
+    FullPipe& operator=(const FullPipe&) = delete;
+
+    int end() const { return ends_[1]; }
+    // What that end is for whoever has it.
+    std::string path() const { return "/proc/self/fd/" + std::to_string(ends_[1]); }
+    // Takes no more than 4096 bytes from here on.
+    void make_room() const { REQUIRE(taken(4096).size() == 4096); }
+    bool is_full() const { return held() == capacity_; }
+    // What programs have written, and was not read yet.
+    std::string rest() const {
+        const std::string text = taken(static_cast<std::size_t>(held()));
+        return text.substr(std::min(text.find_first_not_of('x'), text.size()));
+    }
+    // Reads until what comes ends so.
+    bool gives(const std::string& last) const {
+        std::string text;
+        std::array<char, 4096> bytes{};
+        while (text.size() < last.size() || text.substr(text.size() - last.size()) != last) {
+            pollfd readable{ends_[0], POLLIN, 0};
+            if (poll(&readable, 1, 30'000) <= 0) return false;
+            const ssize_t size = read(ends_[0], bytes.data(), bytes.size());
+            if (size <= 0) return false;
+            text.append(bytes.data(), static_cast<std::size_t>(size));
+        }
+        return true;
+    }
+
+  private:
+    int held() const {
+        int size = -1;
+        REQUIRE(ioctl(ends_[0], FIONREAD, &size) == 0);
+        return size;
+    }
+    // So much of what it holds.
+    std::string taken(std::size_t size) const {
+        std::string text(size, '\0');
+        text.resize(static_cast<std::size_t>(std::max<ssize_t>(read(ends_[0], text.data(), size), 0)));
+        return text;
+    }
+
+    std::array<int, 2> ends_{};
+    int capacity_ = 0;
+};
+
+// A program whose stdout that pipe is.
+Program start_into(const FullPipe& pipe, const std::vector<std::string>& words, const Semactl& semactl) {
+    ProgramOptions options = semactl.options();
+    options.passed = {pipe.end()};
+    std::vector<std::string> command = {"sh", "-c", "exec \"$@\" >" + pipe.path(), "sh"};
+    for (const std::string& word : Semactl::command(words))
+        command.push_back(word);
+    return Program(command, options);
+}
 
 }  // namespace
 
@@ -135,4 +217,143 @@ TEST_CASE("as process 1, which no signal of its own ends, semactl exits with the
                     world.semactl.options());
     CHECK(run.status == 128 + SIGTERM);
     CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a borrow whose output is not read ends by a signal, and returns the lease that nobody knows of") {
+    const World world;
+    world.take_the_slot();
+    const bool is_for_shell = GENERATE(false, true);
+    const int number = GENERATE(SIGTERM, SIGINT);
+    CAPTURE(is_for_shell, number);
+    const FullPipe pipe;
+    std::vector<std::string> words = {"borrow", "vsim", "--ttl", "1h", "--wait", "1h"};
+    if (is_for_shell) words.emplace_back("--shell");
+    Program borrower = start_into(pipe, words, world.semactl);
+    REQUIRE(borrower.warns("waiting for vsim"));
+    REQUIRE(world.semactl({"revoke", "vsim", "0"}).status == 0);
+    // What it says before it prints the lease.
+    REQUIRE(borrower.warns("vsim: position 0"));
+    borrower.signal(number);
+    borrower.wait();
+    CHECK(borrower.ended_by() == number);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a shell that evaluates a part of a lease fails") {
+    const World world;
+    REQUIRE(world.semactl({"register", "vsim", "--slot", std::string(20'000, 'A')}).status == 0);
+    const FullPipe pipe;
+    pipe.make_room();
+    Program borrower =
+        start_into(pipe, {"borrow", "vsim", "--ttl", "1h", "--slots", "1", "--shell"}, world.semactl);
+    REQUIRE(eventually([&] { return pipe.is_full(); }));
+    borrower.signal(SIGKILL);
+    borrower.wait();
+    const std::string part = pipe.rest();
+    CHECK_THAT(part, has_text("export SEMA_POSITION=0\nexport SEMA_LEASE="));
+    for (const char* shell : {"bash", "dash"}) {
+        CAPTURE(shell);
+        const Finished run = run_program({shell, "-c", "eval \"$1\" && echo GOES ON", "sh", part});
+        CHECK(run.status != 0);
+        CHECK(run.out.empty());
+    }
+}
+
+TEST_CASE("a borrow without a lease whose output is not read ends by a signal") {
+    const World world;
+    world.take_the_slot();
+    const FullPipe pipe;
+    Program borrower = start_into(pipe, {"borrow", "vsim", "--ttl", "1h", "--shell"}, world.semactl);
+    REQUIRE(borrower.warns("no slot is free"));
+    borrower.signal(SIGTERM);
+    borrower.wait();
+    CHECK(borrower.ended_by() == SIGTERM);
+}
+
+TEST_CASE("a lease is printed whole into a pipe that is read late") {
+    const World world;
+    const FullPipe pipe;
+    Program borrower = start_into(pipe, {"--output", "json", "borrow", "vsim", "--ttl", "1h"}, world.semactl);
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 1; }));
+    REQUIRE(pipe.gives("}\n"));
+    CHECK(borrower.wait() == 0);
+    CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("a lease that ends before its output is read is not printed") {
+    const World world;
+    const bool is_for_shell = GENERATE(false, true);
+    CAPTURE(is_for_shell);
+    const FullPipe pipe;
+    std::vector<std::string> words = {"borrow", "vsim", "--ttl", "3"};
+    if (is_for_shell) words.emplace_back("--shell");
+    Program borrower = start_into(pipe, words, world.semactl);
+    REQUIRE(borrower.warns("vsim: the lease's time was over before the standard output was read"));
+    if (is_for_shell) CHECK(pipe.gives("x(exit 125)\n"));
+    CHECK(borrower.wait() == 125);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE(
+    "a lease that ends while a borrow is stopped that has printed a part of it is an error to a shell") {
+    const World world;
+    REQUIRE(world.semactl({"register", "vsim", "--slot", std::string(20'000, 'A')}).status == 0);
+    const FullPipe pipe;
+    pipe.make_room();
+    Program borrower =
+        start_into(pipe, {"borrow", "vsim", "--ttl", "3", "--slots", "1", "--shell"}, world.semactl);
+    REQUIRE(eventually([&] { return pipe.is_full(); }));
+    borrower.signal(SIGTSTP);
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 0; }));
+    borrower.signal(SIGCONT);
+    CHECK(pipe.gives("(exit 125)\n"));
+    CHECK(borrower.wait() == 125);
+}
+
+TEST_CASE("a lease that its user named is not returned by a borrow that could not print it, which says so") {
+    const World world;
+    const FullPipe pipe;
+    Program borrower = start_into(
+        pipe, {"-v", "borrow", "vsim", "--ttl", "1h", "--lease", "3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34"},
+        world.semactl);
+    REQUIRE(borrower.warns("vsim: position 0"));
+    borrower.signal(SIGTERM);
+    borrower.wait();
+    CHECK(borrower.ended_by() == SIGTERM);
+    CHECK_THAT(borrower.err(), has_text("the lease that --lease names is held, and is not returned"));
+    CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("a borrow whose output fails says that the lease is held which its user named") {
+    const World world;
+    const Finished borrowed = run_program(
+        {"sh", "-c",
+         SEMACTL " borrow vsim --ttl 1h --lease 3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34 > /dev/full"},
+        world.semactl.options());
+    CHECK(borrowed.status == 125);
+    CHECK_THAT(borrowed.err, has_text("cannot write to the standard output") &&
+                                 has_text("the lease that --lease names is held, and is not returned"));
+    CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("a watch whose output is not read stops at a Ctrl-Z, and goes on in the midst of a line") {
+    const World world;
+    REQUIRE(world.semactl({"register", "vsim", "--count", "3"}).status == 0);
+    // The pipe takes a part of such a line.
+    const std::string url = "https://ci.example.com/" + std::string(2000, 'u');
+    for (int i = 0; i < 3; ++i)
+        REQUIRE(world.semactl({"borrow", "vsim", "--ttl", "1h", "--holder-url", url}).status == 0);
+    const FullPipe pipe;
+    pipe.make_room();
+    Program watch = start_into(pipe, {"watch", "vsim"}, world.semactl);
+    REQUIRE(eventually([&] { return pipe.is_full(); }));
+    const auto is_stopped = [&] { return sema::find_process(watch.pid(), sema::ProcFolder())->state == 'T'; };
+    watch.signal(SIGTSTP);
+    REQUIRE(eventually(is_stopped));
+    watch.signal(SIGCONT);
+    REQUIRE(eventually([&] { return !is_stopped(); }));
+    CHECK(pipe.gives("}\n"));
+    watch.signal(SIGTERM);
+    watch.wait();
+    CHECK(watch.ended_by() == SIGTERM);
 }

@@ -85,7 +85,7 @@ TEST_CASE("a pool is resized by steps up and down") {
     CHECK(world.json({"resize", "vsim", "+2"}).at("count") == 5);
     const Finished too_far = world({"resize", "vsim", "-6"});
     CHECK(too_far.status == 125);
-    CHECK_THAT(too_far.err, has_text("count out of range"));
+    CHECK_THAT(too_far.err, has_text("vsim: it has 5 slots, and cannot have -1 (a pool has 0 to 1000 slots"));
     CHECK(world.semactl.count() == 5);
     REQUIRE(world({"delete", "vsim"}).status == 0);
     CHECK(world({"resize", "vsim", "+1"}).status == 66);
@@ -121,6 +121,26 @@ TEST_CASE("holders tells who holds and who waits, to people and to programs") {
     CHECK(waiting.wait() == 66);
 }
 
+TEST_CASE("who borrows by hand and gives no name is called by the user and the machine, or the CI job") {
+    const World world;
+    world.borrow();
+    const auto holder = [&] { return world.json({"who", "vsim"}).at("holders").at(0).at("holder"); };
+    const std::string name = holder().at("name");
+    CHECK_THAT(name, has_text("@") && !has_text(":") && !has_text(" "));
+    CHECK(world({"revoke", "vsim", "0"}).status == 0);
+    ProgramOptions job;
+    job.environment = {{"CI_JOB_URL", "https://ci.example/7"}, {"CI_JOB_NAME", "build"}};
+    CHECK(world.semactl({"borrow", "vsim", "--ttl", "60"}, job).status == 0);
+    CHECK(holder().at("name") == "build (" + name + ")");
+    CHECK(holder().at("url") == "https://ci.example/7");
+}
+
+TEST_CASE("a new pool can be given a name") {
+    const World world;
+    REQUIRE(world({"new", "--save", "boards", "--name", "The boards"}).status == 0);
+    CHECK(world.json({"who", "boards"}).at("name") == "The boards");
+}
+
 TEST_CASE("a holder's name cannot steer the terminal of who looks") {
     const World world;
     world.borrow({"--holder", "\x1b[2Jann\nbob", "--holder-url", "http://x\x1b\\"});
@@ -138,6 +158,9 @@ TEST_CASE("a revoked lease is held no longer") {
     const Finished nobody = world({"revoke", "vsim", "0"});
     CHECK(nobody.status == 1);
     CHECK(nobody.err == "semactl: vsim: nobody holds position 0\n");
+    const Finished beyond = world({"revoke", "vsim", "9", "--yes"});
+    CHECK(beyond.status == 1);
+    CHECK(beyond.err == "semactl: vsim: there is no position 9 (the last one is 1)\n");
     CHECK(world.json({"revoke", "vsim", "1"}) == Json{{"revoked", false}});
     REQUIRE(world({"delete", "vsim"}).status == 0);
     CHECK(world({"revoke", "vsim", "0"}).status == 66);
@@ -181,6 +204,21 @@ TEST_CASE("a borrower that named its lease and is interrupted leaves the queue")
     CHECK(world.json({"holders", "vsim"}).at("queue").empty());
 }
 
+TEST_CASE("a lease that was chosen is not returned by a borrow of it that is interrupted") {
+    // The borrow is not answered; the lease is none that waits.
+    ScriptedServer server({{Scene::Wait::for_end_of_input, ""},
+                           {Scene::Wait::for_request, http("200 OK", R"({"cancelled":false})")},
+                           {Scene::Wait::for_request, http("200 OK", R"({"returned":true})")}});
+    const Semactl semactl(server.url());
+    Program again(Semactl::command({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--lease", own_lease}),
+                  semactl.options());
+    REQUIRE(again.warns("waiting for vsim"));
+    again.signal(SIGTERM);
+    CHECK(again.wait() == 128 + SIGTERM);
+    CHECK_THAT(again.err(), has_text("vsim: the lease that --lease names may be held, and is not returned"));
+    CHECK(server.requests().size() == 2);
+}
+
 TEST_CASE("several slots are lent together, or none") {
     const World world;
     CHECK_THAT(world({"borrow", "vsim", "--ttl", "60", "--slots", "2"}).out,
@@ -188,7 +226,9 @@ TEST_CASE("several slots are lent together, or none") {
                    has_text("fence            "));
     const Finished refused = world({"borrow", "vsim", "--ttl", "60", "--slots", "2"});
     CHECK(refused.status == 75);
-    CHECK(refused.err == "semactl: vsim: no slot became free within the wait (1st of 1 in the queue)\n");
+    CHECK(refused.err ==
+          "semactl: vsim: no 2 slots are free at once (--wait 5m would wait for them: 1st of 1 in the "
+          "queue)\n");
 }
 
 TEST_CASE("who has a higher priority is served before") {
@@ -238,6 +278,20 @@ TEST_CASE("a borrower is told its slot's payload, through a shell too, whatever 
           Json{nasty, Json{{"host", "b"}, {"port", 7}}});
 }
 
+TEST_CASE("a shell evaluates a lease that is longer than a pipe takes at once") {
+    const World world;
+    REQUIRE(world({"register", "vsim", "--slot", std::string(20'000, 'A'), "--count", "1"}).status == 0);
+    const std::string script = "lease=$(" SEMACTL
+                               " borrow vsim --ttl 60 --slots 1 --shell) && eval \"$lease\" && "
+                               "echo $SEMA_POSITION ${#SEMA_SLOT} && " SEMACTL " return vsim env:SEMA_LEASE";
+    for (const char* shell : {"bash", "dash"}) {
+        const Finished run = run_program({shell, "-c", script}, world.semactl.options());
+        CAPTURE(shell, run.err);
+        CHECK(run.status == 0);
+        CHECK(run.out == "0 20000\n");
+    }
+}
+
 TEST_CASE("payloads that look like something else are texts") {
     const World world;
     REQUIRE(world({"register", "vsim", "--slot", "[a,b]", "--slot", "", "--slot", "{}", "--slot", "-x",
@@ -251,11 +305,32 @@ TEST_CASE("payloads that do not fit the count, or are no JSON, are refused and n
     const World world;
     const Finished too_few = world({"register", "vsim", "--count", "3", "--slot", "secret"});
     CHECK(too_few.status == 2);
-    CHECK(too_few.err == "semactl: --slot: it must be given for each of the 3 slots, and is given 1 times\n");
-    const Finished no_json = world({"register", "vsim", "--slot", "{secret"});
+    CHECK(too_few.err == "semactl: --slot: it must be given for each of the 3 slots, and is given once\n");
+    const Finished no_json = world({"register", "vsim", "--slot", "{secret", "--slot", "x"});
     CHECK(no_json.status == 2);
     CHECK(no_json.err ==
           "semactl: --slot: what begins with { must be a JSON object, and one of them is not\n");
+    CHECK(world.semactl.count() == 2);
+}
+
+TEST_CASE("a pool keeps its count where --slot is given for fewer or more, unless --count says the same") {
+    const World world;
+    const auto refusal = [&](Words slots, const std::string& often, const std::string& count) {
+        slots.insert(slots.begin(), {"register", "vsim"});
+        const Finished run = world(slots);
+        CHECK(run.status == 2);
+        CHECK(run.err == "semactl: vsim: the pool has 2 slots, and --slot is given " + often +
+                             " (give it for each of them, or --count " + count +
+                             " too if the pool is to have as many)\n");
+        CHECK(world.semactl.count() == 2);
+    };
+    refusal({"--slot", "a"}, "once", "1");
+    refusal({"--slot", "a", "--slot", "b", "--slot", "c"}, "3 times", "3");
+    CHECK(world({"register", "vsim", "--slot", "a", "--slot", "b"}).status == 0);
+    CHECK(world({"register", "vsim", "--count", "1", "--slot", "a"}).status == 0);
+    CHECK(world.semactl.count() == 1);
+    REQUIRE(world({"delete", "vsim"}).status == 0);
+    CHECK(world({"register", "vsim", "--slot", "a", "--slot", "b"}).status == 0);
     CHECK(world.semactl.count() == 2);
 }
 

@@ -26,8 +26,8 @@ struct World {
 std::optional<pid_t> bystander_of(const Program& run) {
     std::optional<pid_t> bystander;
     static_cast<void>(eventually([&] {
-        for (const sema::Process& process : sema::descendants(run.pid(), {}).found) {
-            if (process.name == "sema-bystander") bystander = process.pid;
+        for (const sema::Process& process : sema::descendants(run.pid(), {}, sema::ProcFolder()).found) {
+            if (process.name == "slot-bystander") bystander = process.pid;
         }
         return bystander.has_value();
     }));
@@ -104,7 +104,7 @@ TEST_CASE(
     const auto bystander = bystander_of(run);
     REQUIRE(bystander);
     std::optional<pid_t> command;
-    for (const sema::Process& process : sema::descendants(run.pid(), {}).found) {
+    for (const sema::Process& process : sema::descendants(run.pid(), {}, sema::ProcFolder()).found) {
         if (process.name == "perl") command = process.pid;
     }
     REQUIRE(command);
@@ -156,17 +156,22 @@ TEST_CASE("a command that sends its process group a TERM, itself excepted, goes 
 
 TEST_CASE("semactl's own process in the group leaves nothing behind and goes by a name of its own") {
     const World world;
-    Program run(world.run({SIGNAL_COUNTER}), world.semactl.options());
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "0", "--", SIGNAL_COUNTER}),
+                world.semactl.options());
     REQUIRE(run.prints("ready"));
-    const std::string pattern = "semactl run vsim -- .*signal_counter";
+    const std::string pattern = "semactl run vsim --kill-after 0 -- .*signal_counter";
     const std::string found = run_program({"pgrep", "-g", std::to_string(run.pid()), "-f", pattern}).out;
     CHECK(found == std::to_string(run.pid()) + "\n");
     const auto bystander = bystander_of(run);
     REQUIRE(bystander);
+    CHECK(run_program({"pgrep", "-g", std::to_string(run.pid()), "sema"}).out ==
+          std::to_string(run.pid()) + "\n");
 
     run.signal(SIGKILL);
     run.wait();
-    CHECK(eventually([&] { return !sema::find_process(*bystander); }));
+    CHECK(eventually([&] { return !sema::find_process(*bystander, sema::ProcFolder()); }));
+    // The kernel's, and none beside it.
+    CHECK(run.out() == "ready\ngot TERM\n");
 }
 
 TEST_CASE("a semactl whose own process in the group was killed passes signals on") {

@@ -31,8 +31,11 @@ Scene renewed(int expires_in) {
 // What ends the short call that a wait begins with, so that the next one has time for a slow answer.
 const Scene first_call{Scene::Wait::for_request,
                        http("409 Conflict", R"({"error":"no resource available"})")};
+const Scene taken_over{Scene::Wait::for_request,
+                       http("409 Conflict", R"({"error":"taken over by a newer request"})")};
 const Scene returned = answer(R"({"returned":true})");
 const Scene away{Scene::Wait::for_request, http("502 Bad Gateway", "<html>")};
+const Scene unanswered{Scene::Wait::for_end_of_input, ""};
 const Scene not_renewable{Scene::Wait::for_request,
                           http("409 Conflict", R"({"error":"lease is not renewable"})")};
 
@@ -90,6 +93,35 @@ TEST_CASE("a grant that was so long on its way that less is left is returned, an
     CHECK(id(4) != id(1));
 }
 
+TEST_CASE("a slot that came too late is returned though the server fails for seconds") {
+    std::vector<Scene> scenes = {first_call, answer(grant(5), 2600ms), away};
+    const std::size_t failures = 8;
+    scenes.resize(scenes.size() + failures, away);
+    scenes.insert(scenes.end(), {returned, answer(grant(5)), returned});
+    ScriptedServer server(scenes);
+    const Finished run =
+        Semactl(server.url())({"run", "vsim", "--ttl", "5", "--wait", "60", "--", "echo", "served"});
+    CHECK(run.status == 0);
+    CHECK(run.out == "served\n");
+    Calls expected = {"/borrow", "/borrow", "/keepalive"};
+    expected.resize(expected.size() + failures + 1, "/return");
+    expected.insert(expected.end(), {"/borrow", "/return"});
+    CHECK(calls(server) == expected);
+}
+
+TEST_CASE("a TERM is heard while a grant that was long on its way is renewed", "[alone]") {
+    ScriptedServer server({first_call, answer(grant(60), 1200ms), unanswered, returned});
+    const Semactl semactl(server.url());
+    Program run(Semactl::command({"borrow", "vsim", "--ttl", "60", "--wait", "60"}), semactl.options());
+    REQUIRE(eventually([&] { return calls(server).size() == 3; }));
+    const auto begin = std::chrono::steady_clock::now();
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGTERM);
+    // The renewal has 2 s for its answer.
+    CHECK(std::chrono::steady_clock::now() - begin < 1500ms);
+    CHECK(calls(server) == Calls{"/borrow", "/borrow", "/keepalive", "/return"});
+}
+
 TEST_CASE("a command whose lease is not renewed starts with the whole of it") {
     ScriptedServer server({first_call, answer(grant(60), 1200ms), renewed(60), returned});
     const Finished run = Semactl(server.url())(
@@ -124,4 +156,43 @@ TEST_CASE("a borrow by hand prints the time that is left of its lease") {
         {"borrow", "vsim", "--ttl", "60", "--wait", "60", "--lease", lease, "--output", "json"});
     CHECK(Json::parse(old.out).at("expires_in") == 17);
     CHECK(calls(named) == Calls{"/borrow", "/borrow", "/borrow"});
+}
+
+TEST_CASE("a borrower whose own older call took its place asks again") {
+    ScriptedServer run({first_call, taken_over, taken_over, answer(grant(60)), returned});
+    const Finished ran = Semactl(run.url())({"run", "vsim", "--wait", "60", "--", "echo", "served"});
+    CHECK(ran.out == "served\n");
+    CHECK(ran.err.find("taken over") == std::string::npos);
+    CHECK(body_of(run.requests().at(3)).at("lease") == body_of(run.requests().at(0)).at("lease"));
+
+    ScriptedServer borrow({first_call, taken_over, answer(grant(60))});
+    CHECK(Semactl(borrow.url())({"borrow", "vsim", "--ttl", "60", "--wait", "60"}).status == 0);
+
+    // A call whose answer was lost may be read late.
+    ScriptedServer named({away, taken_over, answer(grant(60))});
+    CHECK(Semactl(named.url())({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--lease", lease}).status ==
+          0);
+}
+
+TEST_CASE("a borrower whose place another one took, under a lease's id that the user chose, says so") {
+    ScriptedServer server({first_call, taken_over});
+    const Finished named =
+        Semactl(server.url())({"borrow", "vsim", "--ttl", "60", "--wait", "60", "--lease", lease});
+    CHECK(named.status == 125);
+    CHECK_THAT(named.err, has_text("another borrower waits under the same lease's id, in this one's place"));
+    CHECK(calls(server) == Calls{"/borrow", "/borrow"});
+}
+
+TEST_CASE("who leaves while answers are late returns what may have been granted, or says so") {
+    const bool is_returned = GENERATE(true, false);
+    ScriptedServer server({unanswered, unanswered, is_returned ? returned : unanswered});
+    const Semactl semactl(server.url());
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "true"}), semactl.options());
+    REQUIRE(run.warns("waiting for vsim"));
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGTERM);
+    REQUIRE(calls(server).size() == 3);
+    CHECK(calls(server).at(2) == "/return");
+    const bool is_said = run.err().find("vsim: cannot leave the queue") != std::string::npos;
+    CHECK(is_said == !is_returned);
 }

@@ -1,5 +1,6 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/scripted_server.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -50,10 +51,57 @@ TEST_CASE("a server whose queue is full is waited for") {
     Program run(
         Semactl::command({"run", "vsim", "--wait", "60", "--fallback", "run", "--", "echo", "served"}),
         world.semactl.options());
-    REQUIRE(run.warns(world.server.url() +
-                      " is overloaded: too many waiters (status 503) (trying again, for 1m in all)\n"));
+    REQUIRE(
+        run.warns(world.server.url() +
+                  " is overloaded: too many waiters (status 503) (trying again until --wait 1m is over)\n"));
     REQUIRE(world.semactl({"return", "vsim", world.lease}).status == 0);
     CHECK(run.wait() == 0);
     CHECK(run.out() == "served\n");
     CHECK_THAT(run.err(), !has_text("WITHOUT A SLOT"));
+}
+
+namespace {
+
+const std::string lease = "3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34";
+
+// What says that, and is back the next moment.
+Scene away_for_minutes() {
+    const bool is_semad = GENERATE(true, false);
+    return {Scene::Wait::for_request,
+            http("503 Service Unavailable", is_semad ? R"({"error":"shutting down"})" : "<html>",
+                 "Retry-After: 120\r\n")};
+}
+
+Scene answer(const std::string& body) {
+    return {Scene::Wait::for_request, http("200 OK", body)};
+}
+
+const Scene returned = answer(R"({"returned":true})");
+
+}  // namespace
+
+TEST_CASE("who is told to come back in minutes is there when the server is back") {
+    const std::string rest =
+        R"("lease":")" + lease +
+        R"(","position":0,"expires_at_unix":2000000000,"expires_in":600,"positions":[0],)"
+        R"("fence":1,"slots":[null],"granted_at_unix":1})";
+    SECTION("a waiter") {
+        ScriptedServer server(
+            {{Scene::Wait::for_request, http("409 Conflict", R"({"error":"no resource available"})")},
+             away_for_minutes(),
+             answer("{" + rest),
+             returned});
+        const Finished run =
+            Semactl(server.url())({"run", "vsim", "--ttl", "600", "--wait", "30", "--", "echo", "served"});
+        CHECK(run.status == 0);
+        CHECK(run.out == "served\n");
+    }
+    SECTION("who returns a slot") {
+        ScriptedServer server({away_for_minutes(), returned});
+        CHECK(Semactl(server.url())({"return", "vsim", lease}).status == 0);
+    }
+    SECTION("who renews a lease") {
+        ScriptedServer server({away_for_minutes(), answer(R"({"renewed":true,)" + rest)});
+        CHECK(Semactl(server.url())({"keepalive", "vsim", lease, "--ttl", "600"}).status == 0);
+    }
 }

@@ -2,6 +2,10 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <csignal>
+#include <string>
+#include <thread>
+
 using namespace sema::test;
 using namespace std::chrono_literals;
 
@@ -49,6 +53,35 @@ TEST_CASE("with --die-with-parent the command is stopped when whoever started se
     }
     REQUIRE(eventually([&] { return is_idle(world.semactl); }));
     CHECK(shell.out() == (asked_for ? "ready\nasked\n" : "ready\ndone\n"));
+}
+
+TEST_CASE("a parent that ends and a signal are one request to stop, whichever comes first") {
+    const World world;
+    const bool signal_is_first = GENERATE(true, false);
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    Program shell(world.shell("--die-with-parent --kill-after 1h --teardown 'echo torn' -- sh -c '"
+                              "trap \"echo asked\" TERM; echo $PPID ready; "
+                              "until [ -e leave ]; do sleep 0.05; done; echo done'"),
+                  world.semactl.options(here));
+    REQUIRE(shell.prints("ready"));
+    const pid_t run = std::stoi(shell.out());
+    const auto shows = [&](const std::string& text) {
+        return eventually([&] { return shell.out().find(text) != std::string::npos; });
+    };
+    if (signal_is_first) kill(run, SIGTERM);
+    if (signal_is_first) REQUIRE(shows("asked"));
+    shell.signal(SIGKILL);
+    shell.wait();
+    REQUIRE(shows("asked"));
+    // Later than what counts as the same request in any case. What is to be seen is that nothing comes of it.
+    std::this_thread::sleep_for(100ms);
+    if (!signal_is_first) kill(run, SIGTERM);
+    if (!signal_is_first) REQUIRE(shows("asked\nasked"));
+    std::this_thread::sleep_for(300ms);
+    run_program({"touch", "leave"}, here);
+    CHECK(shows("done\ntorn\n"));
+    CHECK(eventually([&] { return is_idle(world.semactl); }));
 }
 
 TEST_CASE("with --die-with-parent the queue is left when whoever started semactl is killed") {

@@ -101,6 +101,11 @@ TEST_CASE("a pool that is not there is 66, and the message says how to make it")
     const Finished secret = semactl({"run", semactl.pool().str(), "--", "true"});
     CHECK(secret.status == 66);
     CHECK_THAT(secret.err, !has_text(semactl.pool().str()));
+    // To register it where it is mistyped would make another pool.
+    CHECK(secret.err ==
+          "semactl: the pool: no such pool on " + server.url() +
+              " (check its UUID and --server; if both are right, register it: semactl register POOL --count "
+              "4)\n");
 }
 
 TEST_CASE("no slot within the wait is 75, or what --conflict-exit-code says") {
@@ -132,18 +137,18 @@ TEST_CASE("a server in trouble is 69 and keeps its reason") {
     CHECK_THAT(failed.err, has_text("is shutting down (status 503)"));
 }
 
-TEST_CASE("an answer that makes no sense is 125, never an absent pool or a missing slot") {
+TEST_CASE("an answer that no semad gives is 69, never an absent pool or a missing slot") {
     const auto status = [](const std::string& answer) {
         ScriptedServer server({{Scene::Wait::for_request, answer}});
         return Semactl(server.url())({"run", "vsim", "--wait", "0", "--", "true"}).status;
     };
-    CHECK(status(http("200 OK", "{}")) == 125);
-    CHECK(status(http("404 Not Found", "<html>no such page</html>")) == 125);
-    CHECK(status(http("409 Conflict", R"({"error":"something else"})")) == 125);
-    CHECK(status(http("302 Found", "", "Location: http://127.0.0.1:9/\r\n")) == 125);
+    CHECK(status(http("200 OK", "{}")) == 69);
+    CHECK(status(http("404 Not Found", "<html>no such page</html>")) == 69);
+    CHECK(status(http("409 Conflict", R"({"error":"something else"})")) == 69);
+    CHECK(status(http("302 Found", "", "Location: http://127.0.0.1:9/\r\n")) == 69);
     CHECK(status(http("400 Bad Request", R"({"error":"id must be a UUID"})")) == 125);
-    CHECK(status("SSH-2.0-OpenSSH\r\n") == 125);
-    CHECK(status(http("200 OK", std::string(100'000, ' '))) == 125);
+    CHECK(status("SSH-2.0-OpenSSH\r\n") == 69);
+    CHECK(status(http("200 OK", std::string(100'000, ' '))) == 69);
 }
 
 TEST_CASE("bad usage of run is 125") {
@@ -203,8 +208,9 @@ TEST_CASE("the command learns its slot from its environment and from its argumen
     CHECK(expires_at > std::time(nullptr) + 3500);
 
     // A run within a run has a slot of its own, and nothing of the outer one's but that it is there.
-    const Finished nested = world.semactl({"run", "vsim", "--", SEMACTL, "run", "vsim", "--", "sh", "-c",
-                                           "echo $SEMA_POSITION; env | grep ^SEMA_ | grep -vc ^SEMA_TEST_"});
+    const Finished nested =
+        world.semactl({"run", "vsim", "--", SEMACTL, "run", "vsim", "--", "sh", "-c",
+                       "echo $SEMA_POSITION; env | grep ^SEMA_ | grep -vc -e ^SEMA_TEST_ -e ^SEMA_JOBS="});
     CHECK(nested.out == "1\n7\n");
 
     CHECK(world.semactl({"run", "vsim", "-I", "{}", "--", "echo", "port-{}-{}", "{"}).out == "port-0-0 {\n");
@@ -288,6 +294,14 @@ TEST_CASE("who doesn't have to wait sees nothing, and quiet says nothing even th
     world.borrow();
     CHECK_THAT(world.semactl({"-q", "run", "vsim", "--wait", "0.7", "--", "true"}).err,
                Catch::Matchers::StartsWith("semactl: vsim: no slot became free within the wait (1st of 1"));
+    for (const std::vector<std::string>& impatient : std::vector<std::vector<std::string>>{
+             {"borrow", "vsim", "--ttl", "9"}, {"run", "vsim", "--wait", "0", "--", "true"}}) {
+        const Finished refused = world.semactl(impatient);
+        CHECK(refused.status == 75);
+        CHECK_THAT(refused.err,
+                   Catch::Matchers::StartsWith(
+                       "semactl: vsim: no slot is free (--wait 5m would wait for one: 1st of 1"));
+    }
 }
 
 TEST_CASE("a server that is away while somebody waits is waited for") {
@@ -297,7 +311,7 @@ TEST_CASE("a server that is away while somebody waits is waited for") {
                 world.semactl.options());
     REQUIRE(
         run.warns("is not available: Connection refused (is semad running there? --server names another; "
-                  "trying again, for 1m in all)"));
+                  "trying again until --wait 1m is over)"));
     world.server.start();
     CHECK(run.wait() == 0);
     CHECK(run.out() == "served\n");

@@ -1,9 +1,11 @@
 // What must hold wherever semactl runs, and whatever it lacks there: a command never runs on while its slot
 // is lent to somebody else.
 #include "cli/run/process_tree.hpp"
-#include "tests/e2e/semactl.hpp"
-#include "tests/support/catch.hpp"
+#include "tests/e2e/one_slot.hpp"
+#include "tests/support/eventually.hpp"
 
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -17,28 +19,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Words = std::vector<std::string>;
-
 // Had this been asked for a slot, the status would be 69.
 const std::string nowhere = "http://127.0.0.1:9";
-
-Words operator+(Words words, const Words& more) {
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-}
-
-// A server with a pool of one slot, and semactl to use it.
-struct World {
-    World() { REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0); }
-    ProgramOptions here() const {
-        ProgramOptions options;
-        options.directory = semactl.folder();
-        return semactl.options(std::move(options));
-    }
-
-    RunningServer server;
-    Semactl semactl{server.url()};
-};
 
 // A command that ignores TERM, and so does its child; prints `child PID`.
 const Words stubborn = {"sh", "-c", "trap '' TERM; sh -c 'echo child $$; while :; do sleep 1; done'; :"};
@@ -48,12 +30,12 @@ pid_t child_of_stubborn(const std::string& output) {
 }
 
 bool is_alive(pid_t pid) {
-    const auto process = sema::find_process(pid);
+    const auto process = sema::find_process(pid, sema::ProcFolder());
     return process && process->state != 'Z' && process->state != 'X';
 }
 
 // Ends the program's stubborn command by way of a TERM, and checks that nothing is left of it.
-void check_stops(Program& run, const World& world) {
+void check_stops(Program& run, const OneSlot& world) {
     REQUIRE(run.prints("child "));
     run.signal(SIGTERM);
     CHECK(run.wait() == 128 + SIGKILL);
@@ -80,7 +62,7 @@ const std::string no_proc = "mount -t tmpfs none /proc && exec \"$@\"";
 }  // namespace
 
 TEST_CASE("however few files may be open, a command that was started holds its slot to its end") {
-    const World world;
+    const OneSlot world;
     const std::string command = "trap '' TERM; touch started; sleep 0.2; touch ended";
     const auto exists = [&](const char* file) {
         return std::filesystem::exists(world.semactl.folder() / file);
@@ -106,8 +88,75 @@ TEST_CASE("however few files may be open, a command that was started holds its s
     CHECK(runs);
 }
 
+TEST_CASE("a command that a debugger from elsewhere keeps from being collected is dead all the same") {
+    const OneSlot world;
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "200ms", "--", "sh", "-c",
+                                  "echo ready $$; while :; do sleep 0.05; done"}),
+                world.here());
+    REQUIRE(run.prints("ready "));
+    const pid_t command = std::stoi(run.out().substr(run.out().find("ready ") + 6));
+    if (ptrace(PTRACE_SEIZE, command, nullptr, nullptr) != 0) {
+        WARN("this process may not trace another one");
+        return;
+    }
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGKILL);
+    CHECK_THAT(run.err(), !has_text("cannot kill"));
+    CHECK(world.semactl.in_use() == 0);
+    CHECK(eventually([&] {
+        int status = 0;
+        return waitpid(command, &status, __WALL | WNOHANG) == command && WIFSIGNALED(status);
+    }));
+}
+
+TEST_CASE("a slot is held for what moves on by forking and ending, as long as that goes on") {
+    const OneSlot world;
+    Program run(Semactl::command({"run", "vsim", "--hold-tree", "--", "sh", "-c",
+                                  "exec 9>held; flock 9; exec " COMET " 3"}),
+                world.here());
+    CHECK(run.wait() == 0);
+    // All of them have the lock.
+    CHECK(run_program({"flock", "-n", "held", "true"}, world.here()).status == 0);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("what moves on by forking and ending is killed all the same") {
+    const OneSlot world;
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "200ms", "--", "sh", "-c",
+                                  "exec 9>held; flock 9; " COMET " 20 & echo ready; sleep 20"}),
+                world.here());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGTERM);
+    CHECK(run_program({"flock", "-n", "held", "true"}, world.here()).status == 0);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("where there is room for one more process, that is the command") {
+    if (getuid() != 0) {
+        WARN("this process may not become another user's");
+        return;
+    }
+    const OneSlot world;
+    const std::filesystem::path folder = world.semactl.folder();
+    // Where another user finds it, who has no other process.
+    std::filesystem::copy_file(SEMACTL, folder / "copy");
+    for (const auto& path : {folder, folder / "copy"})
+        std::filesystem::permissions(path, std::filesystem::perms(0755));
+    const std::string user = std::to_string(1'000'000 + getpid());
+    ProgramOptions options = world.here();
+    options.environment["SEMACTL_CONFIG"] = "";
+    const Finished run = run_program(
+        {"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups", "prlimit", "--nproc=2", "./copy",
+         "run", world.semactl.pool().str(), "--teardown", "echo torn", "--", "sh", "-c", "echo ran; exit 7"},
+        options);
+    CHECK(run.status == 7);
+    CHECK(run.out == "ran\ntorn\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
 TEST_CASE("with as few open files as do for a start, the lease is renewed and the command is stopped") {
-    const World world;
+    const OneSlot world;
     int limit = 24;
     while (limit < 100 &&
            run_program(with_limit(limit, Semactl::command({"run", "vsim", "--", "true"})), world.here())
@@ -125,13 +174,23 @@ TEST_CASE("with as few open files as do for a start, the lease is renewed and th
     check_stops(run, world);
 }
 
-TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped all the same") {
-    const World world;
-    const std::string how = GENERATE("ENOSYS", "EPERM");
-    const Words lacking = GENERATE(Words{"pidfd_open"}, Words{"pidfd_send_signal"}, Words{"timerfd_create"},
-                                   Words{"pidfd_open", "pidfd_send_signal", "timerfd_create", "close_range"});
-    CAPTURE(how, lacking);
-    const Words denied = Words{DENIED_CALLS, how} + lacking + Words{"--"};
+// A sanitizer takes descriptors to see what memory holds.
+#if !SANITIZED
+TEST_CASE("a semactl from which all descriptors were taken kills the whole tree, and says so") {
+    const OneSlot world;
+    Program run(Semactl::command({"-v", "run", "vsim", "--kill-after", "200ms", "--"}) + stubborn,
+                world.here());
+    REQUIRE(run.prints("child "));
+    REQUIRE(run_program({"prlimit", "--pid", std::to_string(run.pid()), "--nofile=0:0"}).status == 0);
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGKILL);
+    CHECK_FALSE(is_alive(child_of_stubborn(run.out())));
+    CHECK_THAT(run.err(), has_text("killing what still runs"));
+}
+#endif
+
+// A command that is told to stop, and one whose lease ends, where some calls are denied.
+void check_stops_under(const Words& denied, const OneSlot& world) {
     Program run(denied + Semactl::command({"run", "vsim", "--kill-after", "200ms", "--"}) + stubborn,
                 world.here());
     check_stops(run, world);
@@ -143,8 +202,27 @@ TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped 
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped all the same") {
+    const OneSlot world;
+    const std::string how = GENERATE("ENOSYS", "EPERM");
+    const Words lacking = GENERATE(Words{"pidfd_open"}, Words{"pidfd_send_signal"}, Words{"timerfd_create"},
+                                   Words{"pidfd_open", "pidfd_send_signal", "timerfd_create", "close_range"});
+    CAPTURE(how, lacking);
+    check_stops_under(Words{DENIED_CALLS, how} + lacking + Words{"--"}, world);
+}
+
+TEST_CASE("semactl needs no system call that Linux 3.10 lacks") {
+    const OneSlot world;
+    const Words denied = {DENIED_CALLS, "ENOSYS", "newer-than-3.10", "--"};
+    const Finished run =
+        run_program(denied + Semactl::command({"run", "vsim", "--", "sh", "-c", "exit 3"}), world.here());
+    CHECK(run.err == "");
+    CHECK(run.status == 3);
+    check_stops_under(denied, world);
+}
+
 TEST_CASE("where the system refuses a timer, semactl says what it has to say") {
-    const World world;
+    const OneSlot world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "timer_create", "--"};
     const Finished run = run_program(
         denied + Semactl::command({"run", sema::PoolId::random().str(), "--", "true"}), world.here());
@@ -152,8 +230,18 @@ TEST_CASE("where the system refuses a timer, semactl says what it has to say") {
     CHECK_THAT(run.err, has_text("no such pool"));
 }
 
+TEST_CASE("where the system does not say whether a file may be executed, the command is run") {
+    const OneSlot world;
+    const Words refused = GENERATE(Words{"faccessat2"}, Words{"faccessat2", "access"});
+    const Finished run = run_program(Words{DENIED_CALLS, "EPERM"} + refused + Words{"--"} +
+                                         Semactl::command({"run", "vsim", "--", "sh", "-c", "exit 3"}),
+                                     world.here());
+    CHECK(run.err == "");
+    CHECK(run.status == 3);
+}
+
 TEST_CASE("without close_range the command gets no files that it would not have") {
-    const World world;
+    const OneSlot world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "close_range", "--"};
     const Finished direct = run_program({SIGNAL_COUNTER, "state"});
     const Finished run =
@@ -174,6 +262,18 @@ TEST_CASE("what a command cannot be looked after without is missed before a slot
     CAPTURE(call, how);
     CHECK(refused.status == 125);
     CHECK_THAT(refused.err, has_text(how == "EPERM" ? "not permitted" : "not implemented"));
+}
+
+TEST_CASE("a system that ends a process for a call does so before a slot is borrowed") {
+    const Semactl semactl(nowhere);
+    const std::string call =
+        GENERATE("pidfd_open", "pidfd_send_signal", "timerfd_create", "timer_create", "getpgid", "getsid",
+                 "eventfd2", "epoll_create1", "tgkill", "rt_sigtimedwait", "clone");
+    CAPTURE(call);
+    const Finished ended = run_program(Words{DENIED_CALLS, "KILL", call, "--"} +
+                                           Semactl::command({"run", "vsim", "--wait", "0", "--", "true"}),
+                                       semactl.options());
+    CHECK(ended.status == 128 + SIGSYS);
 }
 #endif
 
@@ -198,7 +298,7 @@ TEST_CASE("without /proc, or with that of another pid namespace, no slot is borr
 }
 
 TEST_CASE("in a pid namespace with a /proc of its own the command is looked after as elsewhere") {
-    const World world;
+    const OneSlot world;
     const auto inside =
         unshared({"-p", "-f", "--mount-proc"}, "exec \"$@\"",
                  Semactl::command({"run", "vsim", "--ttl", "2", "--no-keepalive", "--"}) + stubborn);
@@ -207,28 +307,8 @@ TEST_CASE("in a pid namespace with a /proc of its own the command is looked afte
     CHECK(world.semactl.in_use() == 0);
 }
 
-TEST_CASE("a tree that cannot be seen any more is not taken for one that is gone") {
-    // The address sanitizer needs /proc itself.
-    if (SANITIZED) return;
-    const World world;
-    const std::string hides =
-        "mount -t tmpfs none /proc; trap '' TERM; sleep 600 >&- 2>&- & "
-        "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done";
-    const auto command =
-        unshared({"-m"}, "exec \"$@\"",
-                 Semactl::command({"run", "vsim", "--kill-after", "100ms", "--", "sh", "-c", hides}));
-    if (!command) return;
-    Program run(*command, world.here());
-    REQUIRE(run.prints("ready"));
-    run.signal(SIGTERM);
-    CHECK(run.wait() == 3);
-    CHECK_THAT(run.err(),
-               has_text("cannot kill processes that /proc does not show: the slot is not returned"));
-    CHECK(world.semactl.in_use() == 1);
-}
-
 TEST_CASE("what is closed at the start stays closed for the command, also where there is no /dev/null") {
-    const World world;
+    const OneSlot world;
     const std::string bare = "mount -t tmpfs none /dev && exec \"$@\" <&- 2>&-";
     const auto direct = unshared({"-m"}, bare, {SIGNAL_COUNTER, "state"});
     const auto run = unshared({"-m"}, bare, Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER, "state"}));
@@ -242,7 +322,7 @@ TEST_CASE("what is closed at the start stays closed for the command, also where 
 // A sanitizer's library wants to be loaded before any other.
 #if !SANITIZED
 TEST_CASE("when semactl itself fails while a command runs, the slot is returned once that is gone") {
-    const World world;
+    const OneSlot world;
     const std::string file = world.semactl.folder() / "no-memory";
     ProgramOptions options = world.here();
     options.environment["LD_PRELOAD"] = NO_MEMORY;
@@ -258,7 +338,7 @@ TEST_CASE("when semactl itself fails while a command runs, the slot is returned 
 }
 
 TEST_CASE("when semactl can do nothing any more, it leaves the slot to its ttl") {
-    const World world;
+    const OneSlot world;
     const std::string file = world.semactl.folder() / "no-memory";
     ProgramOptions options = world.here();
     options.environment["LD_PRELOAD"] = NO_MEMORY;
@@ -268,7 +348,7 @@ TEST_CASE("when semactl can do nothing any more, it leaves the slot to its ttl")
     std::ofstream(file) << "now\n";
     run.signal(SIGUSR1);
     CHECK(run.wait() == 125);
-    CHECK(is_alive(child_of_stubborn(run.out())));
+    CHECK_FALSE(is_alive(child_of_stubborn(run.out())));
     CHECK(world.semactl.in_use() == 1);
 }
 #endif

@@ -108,10 +108,14 @@ TEST_CASE("a default configuration file that cannot be read is no reason not to 
         const Finished alias = semactl({"-q", "inspect", "vsim"}, options);
         CHECK(alias.status == 2);
         CHECK_THAT(alias.err, has_text("'vsim' is no pool") && has_text(reason));
+        const std::string said = run.err;
+        CHECK(semactl({"inspect", "vsim"}, options).err ==
+              said + "semactl: 'vsim' is no pool: write a UUID, env:NAME, file:PATH, or an alias of " +
+                  file.string() + ", which cannot be read\n");
         const Finished saving = semactl({"new", "--save", "gpu"}, options);
         CHECK(saving.status == 2);
         CHECK(saving.out.empty());
-        CHECK_THAT(saving.err, has_text(reason));
+        CHECK(saving.err == said + "semactl: --save: " + file.string() + " cannot be read\n");
     };
     fs::create_directories(file);
     goes_on("Is a directory");

@@ -2,12 +2,16 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/proxy.hpp"
+#include "tests/support/scripted_server.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -50,10 +54,59 @@ struct World {
         return Json::parse((*this)({"borrow", pool, "--ttl", "1h", "--output", "json"}).out).at("lease");
     }
 
+    // Those of the pools in the order in which they are borrowed.
+    Words in_order(Words pools) const {
+        std::map<std::string, std::string> by_id;
+        for (const std::string& pool : pools)
+            by_id[view(pool).at("id")] = pool;
+        Words sorted;
+        for (const auto& [id, pool] : by_id)
+            sorted.push_back(pool);
+        return sorted;
+    }
+
     RunningServer server;
     Semactl semactl{server.url()};
     const std::string config = semactl.folder() / "pools.toml";
 };
+
+// A semactl with pools of which a scripted server knows what the script says.
+struct Play {
+    Play(int pools, std::vector<Scene> scenes) : server(std::move(scenes)) {
+        std::ofstream file(semactl.folder() / "pools.toml");
+        file << "[pools]\n";
+        for (int number = 1; number <= pools; ++number) {
+            names.push_back("p" + std::to_string(number));
+            file << names.back() << " = \"" << sema::PoolId::random().str() << "\"\n";
+        }
+    }
+    std::unique_ptr<Program> run(const Words& more) const {
+        Words words = {"run"};
+        words.insert(words.end(), names.begin(), names.end());
+        words.insert(words.end(), more.begin(), more.end());
+        ProgramOptions options;
+        options.environment["SEMACTL_CONFIG"] = semactl.folder() / "pools.toml";
+        return std::make_unique<Program>(Semactl::command(words), semactl.options(options));
+    }
+    // How many requests were made that have this in their first line.
+    std::size_t count(const std::string& part) const {
+        const auto requests = server.requests();
+        return static_cast<std::size_t>(
+            std::count_if(requests.begin(), requests.end(), [&](const std::string& request) {
+                return request.substr(0, request.find("\r\n")).find(part) != std::string::npos;
+            }));
+    }
+
+    ScriptedServer server;
+    Semactl semactl{server.url()};
+    Words names;
+};
+
+Scene pool_of(int count, std::chrono::milliseconds delay = 0ms) {
+    const Json state{
+        {"id", sema::PoolId::random().str()}, {"count", count}, {"in_use", 0}, {"available", count}};
+    return {Scene::Wait::for_request, http("200 OK", state.dump()), delay};
+}
 
 }  // namespace
 
@@ -159,6 +212,134 @@ TEST_CASE("an interrupt while a later pool is waited for returns the earlier one
     CHECK(world.queue(taken) == 0);
 }
 
+TEST_CASE("a run that is to end while it gives slots back during its wait ends, and begins nothing anew") {
+    const World world;
+    REQUIRE(world({"new", "--count", "1", "--save", "c"}).status == 0);
+    const Words order = world.in_order({"a", "b", "c"});
+    std::string aliases = "[pools]\n";
+    for (const std::string& pool : order)
+        aliases += pool + " = {id = " + world.view(pool).at("id").dump() + ", ttl = \"" +
+                   (pool == order[0] ? "4s" : "1m") + "\"}\n";
+    std::ofstream(world.config) << aliases;
+    world.take(order[2]);
+
+    const bool by_parent = GENERATE(false, true);
+    CAPTURE(by_parent);
+    Words words =
+        Semactl::command({"run", "a", "b", "c", "--die-with-parent", "--wait", "1h", "--", "echo", "served"});
+    const Words shell = {"sh", "-c", "\"$@\"; echo shell goes on", "sh"};
+    if (by_parent) words.insert(words.begin(), shell.begin(), shell.end());
+    Program run(words, world.semactl.options(world.own_config()));
+    REQUIRE(run.warns("waiting for " + order[2]));
+    // The lease of the first is lost then, and the slot of the second one is returned.
+    halt(world.server.pid());
+    REQUIRE(run.warns(order[1] + ": cannot return the slot"));
+    run.signal(by_parent ? SIGKILL : SIGTERM);
+    CHECK(run.wait() == 128 + (by_parent ? SIGKILL : SIGTERM));
+    if (by_parent) {
+        const std::string words_of_it = "the process that started semactl is gone";
+        CHECK(eventually([&] { return run.err().find(words_of_it) != std::string::npos; }));
+    }
+    kill(world.server.pid(), SIGCONT);
+    CHECK(run.out().empty());
+    CHECK(run.err().find("starting over") == std::string::npos);
+}
+
+TEST_CASE("with --fallback run no command is run after a TERM that came while slots were given back") {
+    const World world;
+    const Words order = world.in_order({"a", "b"});
+    world.take(order[1]);
+    const auto run =
+        world.start({"run", "a", "b", "--wait", "10", "--fallback", "run", "--", "echo", "served"});
+    REQUIRE(run->warns("waiting for " + order[1]));
+    halt(world.server.pid());
+    REQUIRE(run->warns(order[0] + ": cannot return the slot"));
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+    kill(world.server.pid(), SIGCONT);
+    CHECK(run->out().empty());
+    CHECK(run->err().find("WITHOUT A SLOT") == std::string::npos);
+}
+
+TEST_CASE("a TERM while a later pool is waited for at a server that does not answer ends within 5 s") {
+    const World world;
+    const Words order = world.in_order({"a", "b"});
+    world.take(order[1]);
+    const auto run = world.start({"run", "a", "b", "--wait", "1h", "--", "true"});
+    REQUIRE(run->warns("waiting for " + order[1]));
+    halt(world.server.pid());
+    const auto begin = std::chrono::steady_clock::now();
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+    const auto taken = std::chrono::steady_clock::now() - begin;
+    kill(world.server.pid(), SIGCONT);
+    CHECK(taken < 6500ms);
+}
+
+TEST_CASE("a TERM while a slot that came too late is returned in vain ends a wait within 5 s", "[alone]") {
+    const auto granted = [](int ttl, std::chrono::milliseconds delay) {
+        const std::string grant = R"({"lease":")" + sema::LeaseId::random().str() +
+                                  R"(","position":0,"expires_at_unix":2000000000,"expires_in":)" +
+                                  std::to_string(ttl) +
+                                  R"(,"positions":[0],"fence":1,"slots":[null],"granted_at_unix":1})";
+        return Scene{Scene::Wait::for_request, http("200 OK", grant), delay};
+    };
+    const Scene no_slot{Scene::Wait::for_request,
+                        http("409 Conflict", R"({"error":"no resource available"})")};
+    const Scene not_renewed{Scene::Wait::for_request, http("502 Bad Gateway", "<html>")};
+    const Scene unanswered{Scene::Wait::for_end_of_input, ""};
+    std::vector<Scene> scenes = {pool_of(1), pool_of(1),         granted(300, 0ms),
+                                 no_slot,    granted(5, 2600ms), not_renewed};
+    scenes.resize(scenes.size() + 100, unanswered);
+    Play play(0, std::move(scenes));
+    // In the order in which they are borrowed.
+    std::ofstream(play.semactl.folder() / "pools.toml")
+        << "[pools]\n"
+        << "held = {id = \"11111111-2222-4333-8444-555555555555\", ttl = \"5m\"}\n"
+        << "late = {id = \"22222222-2222-4333-8444-555555555555\", ttl = \"5s\"}\n";
+    play.names = {"held", "late"};
+    const auto run = play.run({"--wait", "1h", "--", "true"});
+    REQUIRE(eventually([&] { return play.count("/return") == 1; }));
+    const auto begin = std::chrono::steady_clock::now();
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+    CHECK(std::chrono::steady_clock::now() - begin < 6s);
+    // There is no place in the queue any more that would have to be left.
+    CHECK(play.count("/borrow") == 3);
+    CHECK(play.count("DELETE ") == 0);
+}
+
+TEST_CASE("a TERM while several pools are looked at is heard before all of them were") {
+    const Play play(5, std::vector<Scene>(5, pool_of(1, 700ms)));
+    const auto run = play.run({"--wait", "1h", "--", "true"});
+    REQUIRE(eventually([&] { return play.count("GET ") == 1; }));
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+    CHECK(play.count("GET ") < 5);
+    CHECK(play.count("/borrow") == 0);
+}
+
+TEST_CASE("the slot of a pool that was too small is returned though the server fails for seconds") {
+    const std::string grant =
+        R"({"lease":")" + sema::LeaseId::random().str() +
+        R"(","position":0,"expires_at_unix":2000000000,"expires_in":60,"positions":[0,1],"fence":1,)"
+        R"("slots":[null,null],"granted_at_unix":1})";
+    const int failures = 12;
+    std::vector<Scene> scenes = {pool_of(1), pool_of(2), {Scene::Wait::for_request, http("200 OK", grant)}};
+    scenes.resize(
+        scenes.size() + failures,
+        {Scene::Wait::for_request, http("502 Bad Gateway", R"({"error":"database command failed"})")});
+    scenes.push_back({Scene::Wait::for_request, http("200 OK", R"({"returned":true})")});
+    const Play play(2, std::move(scenes));
+    const auto run = play.run({"--slots", "2", "--wait", "1h", "--", "true"});
+    CHECK(eventually([&] { return play.count("/return") == failures + 1; }));
+    CHECK(run->warns("returned position 0"));
+    run->signal(SIGTERM);
+    CHECK(run->wait() == 128 + SIGTERM);
+    INFO(run->err());
+    CHECK(run->err().find("cannot return the slot") < run->err().find("returned position 0"));
+}
+
 TEST_CASE("a job that is stopped while it waits for a later pool holds no slot meanwhile") {
     const World world;
     const bool a_is_first = world.view("a").at("id") < world.view("b").at("id");
@@ -169,7 +350,7 @@ TEST_CASE("a job that is stopped while it waits for a later pool holds no slot m
     REQUIRE(run->warns("waiting for " + second));
     CHECK(world.in_use(first) == 1);
     run->signal(SIGTSTP);
-    REQUIRE(eventually([&] { return sema::find_process(run->pid())->state == 'T'; }));
+    REQUIRE(eventually([&] { return sema::find_process(run->pid(), sema::ProcFolder())->state == 'T'; }));
     CHECK(world.in_use(first) == 0);
     CHECK(world.queue(second) == 0);
 
@@ -209,7 +390,7 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
             const auto first = [&] { return world.view(other).at("holders").at(0); };
             const Json before = first();
             // A command would have been asked to end by then, and not been killed yet.
-            kill(world.server.pid(), SIGSTOP);
+            halt(world.server.pid());
             std::this_thread::sleep_for(5500ms);
             kill(world.server.pid(), SIGCONT);
             // It may have renewed by an answer that came too late for semactl, which then asks once more.
@@ -255,7 +436,7 @@ TEST_CASE("a TERM with several slots and a server that does not answer ends with
     const auto run = world.start(
         {"run", "a", "b", "--", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"});
     REQUIRE(run->prints("ready"));
-    kill(world.server.pid(), SIGSTOP);
+    halt(world.server.pid());
     const auto begin = std::chrono::steady_clock::now();
     run->signal(SIGTERM);
     CHECK(run->wait() == 128 + SIGKILL);
@@ -285,6 +466,48 @@ TEST_CASE("a stubborn command in a run inside a run is killed, and both slots ar
     }
 }
 
+TEST_CASE(
+    "runs inside one another that are asked to stop return their slots to a server that is away for 2 s") {
+    const World world;
+    REQUIRE(world({"new", "--count", "1", "--save", "c"}).status == 0);
+    Words words;
+    for (const char* pool : {"a", "b", "c"})
+        words.insert(words.end(), {SEMACTL, "run", pool, "--ttl", "5m", "--kill-after", "0.5", "--"});
+    words.insert(words.end(), {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"});
+    const auto run = world.start(Words(words.begin() + 1, words.end()));
+    REQUIRE(run->prints("ready"));
+    halt(world.server.pid());
+    run->signal(SIGTERM);
+    const auto begin = std::chrono::steady_clock::now();
+    // All is said and done in 5 s.
+    std::this_thread::sleep_until(begin + 2s);
+    kill(world.server.pid(), SIGCONT);
+    run->wait();
+    CAPTURE(run->err());
+    CHECK(world.in_use("a") == 0);
+    CHECK(world.in_use("b") == 0);
+    CHECK(world.in_use("c") == 0);
+}
+
+TEST_CASE("a run that the run around it kills begins no teardown, one that stops in time does") {
+    const World world;
+    const std::string stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    const std::string torn = world.semactl.folder() / "torn";
+    const bool in_time = GENERATE(false, true);
+    CAPTURE(in_time);
+    const auto run = world.start({"run", "a", "--kill-after", in_time ? "1m" : "0.5", "--",  //
+                                  SEMACTL, "run", "b", "--kill-after", in_time ? "0.5" : "1m", "--teardown",
+                                  "echo > " + torn, "--", "sh", "-c", stubborn});
+    REQUIRE(run->prints("ready"));
+    run->signal(SIGTERM);
+    run->wait();
+    CAPTURE(run->err());
+    CHECK(std::filesystem::exists(torn) == in_time);
+    CHECK((run->err().find("the teardown is left out") != std::string::npos) == !in_time);
+    CHECK(world.in_use("a") == 0);
+    CHECK(world.in_use("b") == 0);
+}
+
 TEST_CASE("pools whose variables would have the same names are refused before anything is borrowed") {
     const World world;
     REQUIRE(world({"new", "--save", "x-y"}).status == 0);
@@ -309,7 +532,8 @@ TEST_CASE("a pool that is named twice, or is not one, is refused before anything
 
 TEST_CASE("a command can hold several slots of a pool") {
     const World world;
-    REQUIRE(world({"register", "a", "--slot", "x", "--slot", "y", "--slot", "z"}).status == 0);
+    REQUIRE(world({"register", "a", "--count", "3", "--slot", "x", "--slot", "y", "--slot", "z"}).status ==
+            0);
     CHECK(world({"run", "a", "--slots", "2", "-I", "{}", "--", "sh", "-c",
                  "echo {} $SEMA_POSITIONS $SEMA_SLOT"})
               .out == "0 0 1 x\n");

@@ -2,6 +2,7 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/scripted_server.hpp"
 
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <stop_token>
+#include <thread>
 
 using namespace sema::test;
 using namespace std::chrono_literals;
@@ -35,7 +38,7 @@ pid_t pid_in(const std::string& output, const std::string& name) {
 }
 
 bool is_alive(pid_t pid) {
-    const auto process = sema::find_process(pid);
+    const auto process = sema::find_process(pid, sema::ProcFolder());
     return process && process->state != 'Z' && process->state != 'X';
 }
 
@@ -160,6 +163,17 @@ TEST_CASE("a name server that does not answer holds back neither a TERM nor the 
     Program impatient(command("1"), semactl.options(options));
     CHECK(impatient.wait(8s) == 69);
 }
+
+TEST_CASE("a TERM ends semactl also while it asks for the name of its user") {
+    const World world;
+    ProgramOptions options;
+    options.environment["LD_PRELOAD"] = SLOW_USERS;
+    Program run(Semactl::command({"run", "vsim", "--", "true"}), world.semactl.options(options));
+    REQUIRE(run.warns("asked for a user"));
+    run.signal(SIGTERM);
+    CHECK(run.wait() == 128 + SIGTERM);
+    CHECK(world.semactl.in_use() == 0);
+}
 #endif
 
 TEST_CASE("a second TERM kills the whole tree, and the slot is free") {
@@ -246,11 +260,22 @@ TEST_CASE("what the command sends to its own process group is not sent back to i
 
 TEST_CASE("the command gets a TERM when semactl is killed") {
     const World world;
-    Program run(Semactl::command({"run", "vsim", "--", SIGNAL_COUNTER}), world.semactl.options());
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "1m", "--", SIGNAL_COUNTER}),
+                world.semactl.options());
     REQUIRE(run.prints("ready"));
     run.signal(SIGKILL);
     CHECK(run.wait() == 128 + SIGKILL);
     CHECK(eventually([&] { return run.out() == "ready\ngot TERM\n"; }));
+}
+
+TEST_CASE("a command that handles TERM gets a second one when a semactl that lives would kill it") {
+    const World world;
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "2s", "--", SIGNAL_COUNTER}),
+                world.semactl.options());
+    REQUIRE(run.prints("ready"));
+    run.signal(SIGKILL);
+    run.wait();
+    CHECK(eventually([&] { return run.out() == "ready\ngot TERM\ngot TERM\n"; }));
 }
 
 TEST_CASE("a command that has changed its user gets a TERM too when semactl is killed") {
@@ -269,6 +294,29 @@ TEST_CASE("a command that has changed its user gets a TERM too when semactl is k
     run.signal(SIGKILL);
     run.wait();
     CHECK(eventually([&] { return run.out() == "ready\nasked\n"; }));
+}
+
+TEST_CASE("a command that was another user for a moment gets a TERM too when semactl is killed") {
+    if (run_program({"perl", "-e", "$> = 65534; exit($> != 65534)"}).status != 0) {
+        WARN("this process may not change its user");
+        return;
+    }
+    const World world;
+    // One that would not be there any more had it got a TERM, and one that may be stopping.
+    const std::string handler = GENERATE("", "trap 'echo asked; exit' TERM; ");
+    const std::string script = handler + "echo child $$; while :; do sleep 0.05; done";
+    Program run(Semactl::command({"run", "vsim", "--kill-after", "2s", "--", "perl", "-e",
+                                  "$> = 65534; $> = 0; exec @ARGV", "sh", "-c", script}),
+                world.semactl.options());
+    REQUIRE(run.prints("child "));
+    const pid_t child = std::stoi(run.out().substr(run.out().find("child ") + 6));
+    run.signal(SIGKILL);
+    run.wait();
+    CHECK(eventually([&] {
+        const auto process = sema::find_process(child, sema::ProcFolder());
+        return !process || process->has_ended();
+    }));
+    CHECK((run.out().find("asked") != std::string::npos) == !handler.empty());
 }
 
 TEST_CASE("a Ctrl-C reaches the command once, and is its own affair") {
@@ -318,7 +366,7 @@ TEST_CASE("a Ctrl-Z stops the command and semactl, and both go on together") {
     REQUIRE(terminal.shows("status 148"));
     REQUIRE(terminal.shows("got CONT"));
 
-    const auto processes = sema::descendants(run.pid(), {}).found;
+    const auto processes = sema::descendants(run.pid(), {}, sema::ProcFolder()).found;
     for (const auto& process : processes) {
         if (process.name == "signal_counter") kill(process.pid, SIGUSR2);
     }
@@ -337,6 +385,21 @@ TEST_CASE("a command that stops itself gives the terminal back to the shell") {
     options.terminal = terminal.name();
     Program run({"bash", "-c", shell}, world.semactl.options(options));
     // 128 + STOP
+    REQUIRE(terminal.shows("status 147"));
+    REQUIRE(terminal.shows("resumed"));
+    REQUIRE(terminal.shows("status 0"));
+    CHECK(run.wait() == 0);
+}
+
+TEST_CASE("a command that stopped itself has its lease renewed once it goes on, also where CONT is ignored") {
+    const World world;
+    Terminal terminal;
+    const std::string shell = "set -m; trap '' CONT; " SEMACTL
+                              " run vsim --ttl 4 -- sh -c 'kill -STOP $$; sleep 6; echo resumed'; "
+                              "echo status $?; fg; echo status $?";
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program run({"bash", "-c", shell}, world.semactl.options(options));
     REQUIRE(terminal.shows("status 147"));
     REQUIRE(terminal.shows("resumed"));
     REQUIRE(terminal.shows("status 0"));
@@ -409,5 +472,34 @@ TEST_CASE("a shell under semactl can be suspended, and gets the terminal back") 
     terminal.type("exit 5\n");
     REQUIRE(terminal.shows("status 5"));
     CHECK(run.wait() == 0);
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("signals that come without end hold up neither a TERM nor the end of the command") {
+    const World world;
+    const bool is_stopped = GENERATE(true, false);
+    CAPTURE(is_stopped);
+    ProgramOptions options;
+    options.directory = world.semactl.folder();
+    Program run(Semactl::command(
+                    {"run", "vsim", "--kill-after", "500ms", "--", "sh", "-c",
+                     "trap '' USR1 USR2 ALRM; echo ready; until [ -e end ]; do sleep 0.05; done; exit 4"}),
+                world.semactl.options(options));
+    REQUIRE(run.prints("ready"));
+    {
+        const std::jthread sender([&run](const std::stop_token& over) {
+            while (!over.stop_requested()) {
+                for (const int number : {SIGUSR1, SIGUSR2, SIGALRM})
+                    kill(run.pid(), number);
+                std::this_thread::sleep_for(1ms);
+            }
+        });
+        if (is_stopped)
+            run.signal(SIGTERM);
+        else
+            std::ofstream(world.semactl.folder() / "end") << "now";
+        CHECK(eventually([&] { return run.ended(); }));
+    }
+    CHECK(run.wait() == (is_stopped ? 128 + SIGTERM : 4));
     CHECK(world.semactl.in_use() == 0);
 }

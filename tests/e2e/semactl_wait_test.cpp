@@ -1,5 +1,6 @@
 #include "cli/run/process_tree.hpp"
 #include "tests/e2e/semactl.hpp"
+#include "tests/e2e/semad.hpp"
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/proxy.hpp"
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -21,7 +23,6 @@ using namespace std::chrono_literals;
 namespace {
 
 using Words = std::vector<std::string>;
-using Json = nlohmann::json;
 
 // A server with a pool of one slot, which is lent out, and semactl to use it.
 struct World {
@@ -193,7 +194,7 @@ TEST_CASE("a waiter that is stopped is lent nothing, and goes on waiting when it
     const World world;
     const auto stopped = world.queue_up();
     stopped->signal(SIGTSTP);
-    REQUIRE(eventually([&] { return sema::find_process(stopped->pid())->state == 'T'; }));
+    REQUIRE(eventually([&] { return sema::find_process(stopped->pid(), sema::ProcFolder())->state == 'T'; }));
     const auto other = world.queue_up();
     world.give_back();
     CHECK(other->wait() == 0);
@@ -207,7 +208,7 @@ TEST_CASE("a waiter that is stopped is lent nothing, and goes on waiting when it
 TEST_CASE("a server that is frozen while somebody waits does not hold back a TERM") {
     World world;
     const auto run = world.queue_up();
-    kill(world.server.pid(), SIGSTOP);
+    halt(world.server.pid());
     run->signal(SIGTERM);
     const bool ended = eventually([&] { return run->ended(); }, 6s);
     kill(world.server.pid(), SIGCONT);
@@ -358,4 +359,69 @@ TEST_CASE("a script that borrows and is refused stops there, with eval too") {
         {"sh", "-c", "eval \"$(\"" SEMACTL "\" borrow no-such-pool --ttl 10m --shell)\" || echo $?"},
         world.semactl.options());
     CHECK(wrong.out == "2\n");
+}
+
+TEST_CASE("a shell that evaluates a borrow fails where semactl refuses its words or its settings") {
+    const Semactl semactl("http://127.0.0.1:9");
+    const std::string bad = semactl.folder() / "bad.toml";
+    std::ofstream(bad) << "[aliases\n";
+    const std::string borrow = SEMACTL " borrow vsim --ttl 5 --shell";
+    const auto [command, status] = GENERATE_REF(table<std::string, int>({
+        {borrow + " --config " + bad, 2},
+        {borrow + " --config /nonexistent", 2},
+        {"SEMACTL_CONFIG=" + bad + " " + borrow, 2},
+        {borrow + " --cacert /gone", 2},
+        {"SEMACTL_CACERT=/gone " + borrow, 2},
+        {borrow + " --server nonsense://", 2},
+        {"SEMACTL_SERVER= " + borrow, 2},
+        {"ulimit -n 4; " + borrow, 125},
+        {borrow + " --tttl 5", 2},
+        {borrow + " --ttl 5x", 2},
+        {SEMACTL " borrow vsim --ttl 5x --shell", 2},
+        {SEMACTL " borrow --shell vsim --ttl", 2},
+        {borrow + "=yes", 2},
+        {borrow + " --priority 200", 2},
+        {SEMACTL " --output xml borrow vsim --ttl 5 --shell", 2},
+        {SEMACTL " borrow --ttl 5 --shell", 2},
+        {SEMACTL " borrow vsim --ttl 5 --shel", 2},
+        {SEMACTL " borrow vsim --ttl 5 -- --shell", 2},
+        {borrow + " more", 2},
+    }));
+    CAPTURE(command);
+    // A sanitizer needs descriptors of its own.
+    if (SANITIZED && command.rfind("ulimit", 0) == 0) return;
+    const std::string script = "lines=$(" + command + "); echo $?; eval \"$lines\" && echo GOES ON; echo $?";
+    const Finished run = run_program({"sh", "-c", script}, semactl.options());
+    CAPTURE(run.err);
+    CHECK(run.out == std::to_string(status) + "\n" + std::to_string(status) + "\n");
+    CHECK_THAT(run.err, has_text("semactl: "));
+}
+
+TEST_CASE("what is no failure of a borrow for a shell prints no line that fails") {
+    const Semactl semactl("http://127.0.0.1:9");
+    for (const Words& words : {Words{"borrow", "--shell", "--help"}, Words{"return", "vsim", "x", "--shell"},
+                               Words{"run", "borrow", "echo", "--shell"}})
+        CHECK_THAT(semactl(words).out, !has_text("(exit"));
+}
+
+TEST_CASE("a waiter that an administrator takes out of the queue got no slot, and says why") {
+    const World world;
+    const auto [words, status] =
+        GENERATE(table<Words, int>({{{"run", "vsim", "--wait", "5m", "--", "true"}, 75},
+                                    {{"run", "vsim", "--wait", "5m", "-E", "9", "--", "true"}, 9},
+                                    {{"borrow", "vsim", "--ttl", "1m", "--wait", "5m"}, 75}}));
+    CAPTURE(words);
+    Program waiting(Semactl::command(words), world.semactl.options());
+    const std::string path = "/l/" + world.semactl.pool().str();
+    // One that is about to ask again when it is taken out takes a new place.
+    REQUIRE(eventually([&] {
+        const HttpResponse shown = call(world.server.port(), "GET", path + "/holders");
+        const Json queue = Json::parse(shown.body).at("queue");
+        for (const Json& waiter : queue)
+            call(world.server.port(), "POST", path + "/cancel", Json{{"waiter", waiter.at("waiter")}}.dump());
+        return waiting.ended();
+    }));
+    CHECK(waiting.wait() == status);
+    CHECK_THAT(waiting.err(), has_text("vsim: an administrator took this borrower out of the queue"));
+    CHECK(world.queue().empty());
 }

@@ -66,6 +66,32 @@ TEST_CASE("the echo of a key does not wrap the waiting line") {
     CHECK_THAT(world.terminal.screen(), has_text("\r^C"));
 }
 
+TEST_CASE("a job in the background draws no waiting line, one in the foreground does") {
+    World world;
+    const std::string shell = "set -m; " SEMACTL
+                              " run vsim --wait 10m -- true & read line; fg; echo halted; bg; read line; "
+                              "kill -TERM %1; wait; echo all over";
+    Program bash({"bash", "-c", shell}, world.options());
+    REQUIRE(world.terminal.shows("semactl: waiting for vsim, up to 10m\r\n"));
+    REQUIRE(world.terminal.shows("semactl: waiting for vsim: 1st of 1"));
+    CHECK_THAT(world.terminal.screen(), !has_text("\x1b"));
+    world.terminal.type("\n");
+    REQUIRE(world.matches("\rwaiting for vsim: 1st of 1"));
+    world.terminal.type(ctrl_z);
+    REQUIRE(world.terminal.shows("halted\r\n"));
+    const std::string before = world.terminal.screen().substr(0, world.terminal.screen().find("halted"));
+    // The last that was drawn wiped the line.
+    CHECK_THAT(before.substr(before.rfind('\x1b') - 1), Catch::Matchers::StartsWith("\r\x1b[K"));
+    CHECK(before.substr(before.rfind('\x1b')).find("waiting for") == std::string::npos);
+    world.server.kill9();
+    REQUIRE(world.terminal.shows("trying again until --wait 10m is over"));
+    world.server.start();
+    REQUIRE(world.terminal.shows("semactl: " + world.server.url() + " is available again\r\n"));
+    world.terminal.type("\n");
+    REQUIRE(world.terminal.shows("all over"));
+    CHECK_THAT(world.terminal.screen().substr(before.size()), !has_text("\x1b"));
+}
+
 TEST_CASE("a waiting line is in ASCII where the locale is") {
     World world;
     world.terminal.resize(24, 90);

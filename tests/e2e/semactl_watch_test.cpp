@@ -2,8 +2,11 @@
 #include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <sstream>
 
@@ -106,6 +109,24 @@ TEST_CASE("a watch whose output nobody takes any more ends") {
     CHECK(lost.err == "semactl: cannot write to the standard output\n");
 }
 
+TEST_CASE("a watch into a pipe without a reader ends as other programs do") {
+    const World world;
+    std::array<int, 2> ends{};
+    REQUIRE(pipe2(ends.data(), O_CLOEXEC) == 0);
+    close(ends[0]);
+    ProgramOptions options = world.semactl.options();
+    options.passed = {ends[1]};
+    const std::vector<std::string> watch = {"sh", "-c",
+                                            "exec " SEMACTL " watch vsim >&" + std::to_string(ends[1])};
+    for (const bool is_ignored : {false, true}) {
+        if (is_ignored) options.ignored = {SIGPIPE};
+        const Finished ended = run_program(watch, options);
+        CHECK(ended.status == 128 + SIGPIPE);
+        CHECK(ended.err.empty());
+    }
+    close(ends[1]);
+}
+
 TEST_CASE("on a terminal a watch draws its table in place, and puts the cursor back at Ctrl-C") {
     const World world;
     Terminal terminal;
@@ -148,6 +169,30 @@ TEST_CASE("a watch on a terminal can be suspended, and draws anew when it goes o
     REQUIRE(terminal.shows("vsim: 0 of 4 in use"));
     terminal.type(ctrl_c);
     CHECK(eventually([&] { return watch.ended(); }));
+}
+
+TEST_CASE("a watch in the background stops until it is brought to the foreground, and draws nothing before") {
+    const World world;
+    Terminal terminal;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    options.environment["TERM"] = "xterm";
+    const std::string shell = "set -m; " SEMACTL
+                              " watch vsim & wait %1; echo status $?; fg; echo in front no more; "
+                              "bg; wait %1; echo status again $?; fg; echo ended $?";
+    Program bash({"bash", "-c", shell}, world.semactl.options(options));
+    // 128 + TTOU
+    REQUIRE(terminal.shows("status 150"));
+    CHECK_THAT(terminal.screen().substr(0, terminal.screen().find("status 150")), !has_text("\x1b"));
+    REQUIRE(terminal.shows("vsim: 0 of 1 in use"));
+    terminal.type(ctrl_z);
+    REQUIRE(terminal.shows("in front no more"));
+    REQUIRE(terminal.shows("status again 150"));
+    REQUIRE(world.semactl({"resize", "vsim", "+3"}).status == 0);
+    REQUIRE(terminal.shows("vsim: 0 of 4 in use"));
+    terminal.type("q");
+    REQUIRE(terminal.shows("ended 0"));
+    CHECK(bash.wait() == 0);
 }
 
 TEST_CASE("on a terminal a watch with JSON output prints lines") {

@@ -53,8 +53,9 @@ TEST_CASE("a resize wants a sign, and prints what was and what is") {
 
 TEST_CASE("a pool is changed in what is named alone") {
     const World world;
-    REQUIRE(world.semactl({"register", "vsim", "--slot", "a", "--slot", "b", "--name", "boards"}).status ==
-            0);
+    REQUIRE(
+        world.semactl({"register", "vsim", "--count", "2", "--slot", "a", "--slot", "b", "--name", "boards"})
+            .status == 0);
     CHECK(world.semactl({"register", "vsim", "--cooldown", "30s"}).out ==
           "count      2\nin_use     0\navailable  2\n");
     CHECK(world.semactl({"register", "vsim", "--renewable", "no"}).status == 0);
@@ -85,8 +86,7 @@ TEST_CASE("a pool without slots is told of") {
 TEST_CASE("a count that the server does not take is told the range") {
     const World world;
     const std::string range =
-        "refused: count out of range (status 400) (it takes 0 to 1000, unless it was started with another "
-        "--max-count)\n";
+        " (a pool has 0 to 1000 slots, unless the server was started with another --max-count)\n";
     CHECK_THAT(world.semactl({"register", "vsim", "--count", "1001"}).err, has_text(range));
     CHECK_THAT(world.semactl({"new", "--count", "1001"}).err, has_text(range));
     CHECK_THAT(world.semactl({"resize", "vsim", "+1000"}).err, has_text(range));
@@ -175,8 +175,7 @@ TEST_CASE("what is wrong with the server's address is told in plain words") {
     CHECK(world.semactl({"--server", "127.0.0.1:" + port, "ping"}).status == 0);
     const Finished plain = world.semactl({"--server", "https://127.0.0.1:" + port, "ping"});
     CHECK(plain.status == 69);
-    CHECK_THAT(plain.err, has_text("https://127.0.0.1:" + port + " is not available: it speaks no TLS") &&
-                              has_text("write http://") && !has_text("SSL routines"));
+    CHECK_THAT(plain.err, has_text("https://127.0.0.1:" + port + " speaks no TLS (write http://"));
     ProgramOptions direct;
     direct.environment["http_proxy"] = "";
     CHECK_THAT(world.semactl({"--server", "http://no-such-host.invalid:7717", "ping"}, direct).err,

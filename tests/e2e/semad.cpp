@@ -1,7 +1,6 @@
 #include "tests/e2e/semad.hpp"
 
 #include <cerrno>
-#include <filesystem>
 #include <stdexcept>
 #include <system_error>
 #include <utility>

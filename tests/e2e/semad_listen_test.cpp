@@ -1,6 +1,7 @@
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
 
+#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,6 +111,16 @@ TEST_CASE("a Unix socket has the mode and the group that are asked for") {
     CHECK((info_of(socket).st_mode & 07777U) == 0660);
     CHECK(info_of(socket).st_gid == other_group());
     CHECK(answers_on(socket));
+}
+
+TEST_CASE("a Unix socket's group is asked for by its name, too") {
+    const group* const own = ::getgrgid(::getegid());
+    if (!own) return;
+    const TempDir folder;
+    const fs::path socket = folder.path() / "semad.sock";
+    Program server(semad({"--listen", "unix:" + socket.string(), "--socket-group", own->gr_name}));
+    REQUIRE(server.warns(" listening on "));
+    CHECK(info_of(socket).st_gid == ::getegid());
 }
 
 TEST_CASE("a Unix socket's mode is what the umask leaves where none is asked for") {

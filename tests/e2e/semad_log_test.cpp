@@ -1,6 +1,12 @@
-#include "tests/e2e/semad.hpp"
+#include "tests/e2e/semad_config.hpp"
+#include "tests/e2e/terminal.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/reserved_port.hpp"
 
+#include <poll.h>
+
+#include <array>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -46,7 +52,67 @@ std::string log_of_a_troubled_life(std::vector<std::string> options) {
     return server.log();
 }
 
+/// Writes there until it takes nothing more.
+void fill(const std::string& path) {
+    const int end = open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(end >= 0);
+    const std::string text(4096, 'x');
+    while (write(end, text.data(), text.size()) > 0) {
+    }
+    CHECK(errno == EAGAIN);
+    close(end);
+}
+
+const std::string any_pool = "11111111-2222-4333-8444-555555555555";
+
+/// Has a semad whose log nobody reads reload twice, which it logs, serve meanwhile, and end.
+void expect_life(Program& semad, int port, const ConfigFile& file) {
+    for (const std::string count : {"5", "6"}) {
+        file.write("[limits]\nmax-count = " + count + "\n");
+        semad.signal(SIGHUP);
+        CHECK(eventually(
+            [&] { return call(port, "PUT", "/l/" + any_pool, R"({"count":)" + count + "}").status == 200; }));
+    }
+    semad.signal(SIGTERM);
+    CHECK(semad.wait() == 0);
+}
+
 }  // namespace
+
+TEST_CASE("semad serves, reloads and ends though the pipe that it logs to is full") {
+    std::array<int, 2> ends{};
+    REQUIRE(pipe2(ends.data(), O_CLOEXEC) == 0);
+    const ConfigFile file("[limits]\nmax-count = 4\n");
+    const ReservedPort port;
+    ProgramOptions options;
+    options.passed = {ends[1]};
+    Program semad(
+        {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&" + std::to_string(ends[1]), SEMAD, "--config", file.path(),
+         "--listen", "127.0.0.1:" + std::to_string(port.number()), "--store", "memory:"},
+        options);
+    // The line that says where it listens.
+    pollfd output{ends[0], POLLIN, 0};
+    REQUIRE(poll(&output, 1, 60'000) == 1);
+    fill("/proc/self/fd/" + std::to_string(ends[1]));
+    expect_life(semad, port.number(), file);
+    for (const int end : ends)
+        close(end);
+}
+
+TEST_CASE("semad serves, reloads and ends though its terminal was halted with Ctrl-S") {
+    Terminal terminal;
+    const ConfigFile file("[limits]\nmax-count = 4\n");
+    const ReservedPort port;
+    ProgramOptions options;
+    options.terminal = terminal.name();
+    Program semad({SEMAD, "--config", file.path(), "--listen", "127.0.0.1:" + std::to_string(port.number()),
+                   "--store", "memory:"},
+                  options);
+    REQUIRE(terminal.shows(" listening on "));
+    terminal.type(ctrl_s);
+    fill(terminal.name());
+    expect_life(semad, port.number(), file);
+}
 
 TEST_CASE("no UUID and no admin token is ever logged") {
     const std::string log = log_of_a_troubled_life({"--log-level", "debug"});

@@ -2,12 +2,6 @@
 #include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <array>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -38,31 +32,6 @@ std::string refusal(const std::vector<std::string>& options) {
     CHECK(run.err.find('\n') == run.err.size() - 1);
     return run.err;
 }
-
-/// A supervisor's end of the socket that $NOTIFY_SOCKET names.
-class NotifySocket {
-  public:
-    explicit NotifySocket(const fs::path& path) : socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-        REQUIRE(bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-        const timeval limit{patience.count(), 0};
-        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    }
-    NotifySocket(const NotifySocket&) = delete;
-    NotifySocket& operator=(const NotifySocket&) = delete;
-    ~NotifySocket() { ::close(socket_); }
-
-    std::string receive() const {
-        std::array<char, 100> text{};
-        const ssize_t size = recv(socket_, text.data(), text.size(), 0);
-        return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
-    }
-
-  private:
-    int socket_;
-};
 
 }  // namespace
 
@@ -122,48 +91,6 @@ TEST_CASE("the store is in the service's state folder, else in the user's") {
     CHECK(store_with({{"XDG_STATE_HOME", "xdg"}, {"HOME", "home"}}) == "xdg/semad/semad.db");
     CHECK(store_with({{"HOME", "home"}}) == "home/.local/state/semad/semad.db");
     CHECK(fs::status(folder.path() / "home/.local/state/semad/semad.db").permissions() == fs::perms(0600));
-}
-
-TEST_CASE("a supervisor is told when semad is ready and when it stops") {
-    const TempDir folder;
-    const NotifySocket socket(folder.path() / "notify");
-    ProgramOptions options;
-    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()}};
-    RunningServer server({}, options);
-    CHECK(socket.receive() == "READY=1");
-    CHECK(server.terminate() == 0);
-    CHECK(socket.receive() == "STOPPING=1");
-}
-
-TEST_CASE("a supervisor that wants signs of life gets them") {
-    const TempDir folder;
-    const NotifySocket socket(folder.path() / "notify");
-    ProgramOptions options;
-    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()},
-                           {"WATCHDOG_USEC", "20000"}};
-    RunningServer server({}, options);
-    int signs = 0;
-    for (bool ready = false; !ready || signs < 3;) {
-        const std::string message = socket.receive();
-        REQUIRE((message == "READY=1" || message == "WATCHDOG=1"));
-        ready = ready || message == "READY=1";
-        signs += message == "WATCHDOG=1" ? 1 : 0;
-    }
-    server.kill9();
-}
-
-TEST_CASE("signs of life that another process is to give are left to it") {
-    const TempDir folder;
-    const NotifySocket socket(folder.path() / "notify");
-    ProgramOptions options;
-    options.environment = {{"NOTIFY_SOCKET", (folder.path() / "notify").string()},
-                           {"WATCHDOG_USEC", "2"},
-                           {"WATCHDOG_PID", std::to_string(getpid())}};
-    RunningServer server({}, options);
-    CHECK(call(server.port(), "GET", "/healthz").status == 200);
-    CHECK(server.terminate() == 0);
-    CHECK(socket.receive() == "READY=1");
-    CHECK(socket.receive() == "STOPPING=1");
 }
 
 TEST_CASE("help and version go to stdout") {
@@ -238,6 +165,55 @@ TEST_CASE("an address that cannot be had is refused in one line") {
     CHECK_THAT(refusal({"--store", "memory:", "--listen", "unix:/" + std::string(200, 'x')}),
                has_text("too long"));
     CHECK(call(server.port(), "GET", "/healthz").status == 200);
+}
+
+TEST_CASE("a start that is refused for an address makes no store") {
+    const TempDir folder;
+    const fs::path socket = folder.path() / "s";
+    const RunningServer other({"--listen", "unix:" + socket.string()});
+    const fs::path store = folder.path() / "new.db";
+    const std::vector<std::string> start = {SEMAD, "--store", "sqlite:" + store.string()};
+    const auto refused = [&](std::vector<std::string> options) {
+        options.insert(options.begin(), start.begin(), start.end());
+        const Finished run = run_program(options);
+        CHECK(run.status == 2);
+        CHECK_THAT(run.err, has_text("another program listens there"));
+        CHECK_FALSE(fs::exists(store));
+    };
+    const std::string taken = "127.0.0.1:" + std::to_string(other.port());
+    refused({"--listen", taken});
+    refused({"--listen", "127.0.0.1:0", "--listen", taken});
+    refused({"--listen", "unix:" + socket.string()});
+    refused({"--listen", "127.0.0.1:0", "--metrics-listen", taken});
+}
+
+TEST_CASE("a start that is refused for an address names the setting that chooses another one") {
+    const TempDir folder;
+    const fs::path socket = folder.path() / "s";
+    const RunningServer other({"--listen", "unix:" + socket.string()});
+    const std::string taken = "127.0.0.1:" + std::to_string(other.port());
+    const auto named = [&](std::vector<std::string> options, const std::string& setting,
+                           const ProgramOptions& program = {}) {
+        // With the first of these it shows before the store is opened, with the other one after that.
+        for (const std::string& kept :
+             {"sqlite:" + (folder.path() / "new.db").string(), std::string("memory:")}) {
+            const Finished run = run_program(with({SEMAD, "--store", kept}, options), program);
+            CHECK(run.status == 2);
+            CHECK_THAT(run.err, has_text("stop it, or choose another address with " + setting + ")\n"));
+        }
+    };
+    named({"--listen", taken}, "--listen");
+    named({"--listen", "unix:" + socket.string()}, "--listen");
+    named({"--listen", "127.0.0.1:0", "--metrics-listen", taken}, "--metrics-listen");
+    named({"--listen", "127.0.0.1:0", "--dashboard-listen", "unix:" + socket.string()}, "--dashboard-listen");
+    ProgramOptions variable;
+    variable.environment["SEMAD_LISTEN"] = taken;
+    named({}, "SEMAD_LISTEN", variable);
+    const std::string file = (folder.path() / "semad.toml").string();
+    std::ofstream(file) << "listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"" << taken << "\"\n";
+    named({"--config", file}, "metrics.listen in " + file + ":3");
+    std::ofstream(file) << "listen = [\"127.0.0.1:0\", \"" << taken << "\"]\n";
+    named({"--config", file}, "listen in " + file + ":1");
 }
 
 TEST_CASE("a Unix socket that a killed server left is replaced") {

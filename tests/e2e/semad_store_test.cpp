@@ -165,13 +165,36 @@ TEST_CASE("a store of a later format is refused and left as it was") {
     RunningServer server;
     const TestPool pool(server, 1);
     REQUIRE(server.terminate() == 0);
-    execute(server.store(), "PRAGMA user_version = 3");
+    execute(server.store(), "PRAGMA user_version = 7");
     const std::string before = content(server.store());
-    CHECK_THAT(refusal(server.store().string()), has_text("format is 3"));
+    CHECK_THAT(refusal(server.store().string()), has_text("format is 7"));
     CHECK(content(server.store()) == before);
-    execute(server.store(), "PRAGMA user_version = 2");
+    execute(server.store(), "PRAGMA user_version = 6");
     server.start();
     CHECK(pool.count() == 1);
+}
+
+TEST_CASE("a pool whose rows hold what no semad writes is found out, and the others are served", "[sqlite]") {
+    for (const char* damage :
+         {"UPDATE settings SET payloads = replace(payloads, '\"a', '\"a\"')",
+          "UPDATE settings SET payloads = '7' || char(10)", "UPDATE settings SET cooldown_us = -1",
+          "UPDATE pools SET fence = -1 WHERE id IN (SELECT pool FROM settings)"}) {
+        CAPTURE(damage);
+        RunningServer server;
+        const TestPool pool(server, 1);
+        REQUIRE(pool.put(R"({"count":1,"slots":["a"]})").status == 200);
+        pool.take(600);
+        const TestPool other(server, 1);
+        REQUIRE(server.terminate() == 0);
+        execute(server.store(), damage);
+        const Finished check = run_program({SEMAD, "check", "--store", "sqlite:" + server.store().string()});
+        CHECK(check.status == 2);
+        CHECK_THAT(check.err, has_text("holds what no server writes"));
+        server.start();
+        CHECK(pool.get().status == 502);
+        CHECK(pool.borrow(R"({"ttl":60})").status == 502);
+        CHECK(other.get().status == 200);
+    }
 }
 
 TEST_CASE("a store that cannot be there is refused") {
@@ -202,7 +225,7 @@ TEST_CASE("a full disk fails what must be stored, changes nothing, and passes") 
         CHECK(unmade.get().status == 404);
         CHECK(pool.give_back(R"({"lease":"9f1c2e7a-5b3d-4c8e-a1f0-6d2b9c4e7a01"})").body ==
               R"({"returned":false})");
-        CHECK_THAT(server.log(), has_text("could not commit"));
+        CHECK(server.program().warns("could not commit"));
     }
     CHECK(pool.returns(held));
     CHECK(pool.take().position == 0);
@@ -265,9 +288,37 @@ TEST_CASE(
         CHECK(pool.returns(pool.take()));
     }
     CHECK(pool.returns(held));
-    CHECK_THAT(server.log(), has_text("was removed or replaced"));
+    CHECK(server.program().warns("was removed or replaced"));
     server.kill9();
     server.start();
     CHECK(pool.in_use() == 0);
     CHECK(probe.count() == probe_count);
+}
+
+TEST_CASE(
+    "a migration changes nothing of the store that it reads, what a killed semad has left or an old one") {
+    RunningServer server;
+    const TestPool pool(server, 2);
+    pool.take(600);
+    const fs::path log = server.store().string() + "-wal";
+    const auto is_left_as_it_was = [&](const std::string& name) {
+        const std::string before = content(server.store());
+        const std::string log_before = content(log);
+        const std::string to = "sqlite:" + (server.folder() / name).string();
+        const Finished done = run_program({SEMAD, "migrate", "sqlite:" + server.store().string(), to});
+        CHECK(done.err.empty());
+        CHECK_THAT(done.out, has_text("copied 1 pool and 1 live lease"));
+        CHECK(content(server.store()) == before);
+        CHECK(content(log) == log_before);
+    };
+    server.kill9();
+    REQUIRE(fs::exists(log));
+    is_left_as_it_was("of-killed.db");
+    server.start();
+    CHECK(server.terminate() == 0);
+    // As format 5 was.
+    execute(server.store(),
+            "ALTER TABLE leases DROP COLUMN waited_us; ALTER TABLE leases DROP COLUMN priority;"
+            "PRAGMA user_version = 5");
+    is_left_as_it_was("of-old.db");
 }

@@ -49,6 +49,9 @@ class Terminal {
         const winsize size{rows, columns, 0, 0};
         REQUIRE(ioctl(keyboard_, TIOCSWINSZ, &size) == 0);
     }
+    /// Takes nothing more that programs write, as after a Ctrl-S, or does again.
+    void hold() const { REQUIRE(tcflow(other_, TCOOFF) == 0); }
+    void go_on() const { REQUIRE(tcflow(other_, TCOON) == 0); }
     /// Whether it shows what is typed, as it does unless a program keeps it from that.
     bool echoes() const {
         termios modes{};

@@ -5,10 +5,13 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_store.hpp"
 #include "tests/support/raw_client.hpp"
+#include "tests/support/temp_dir.hpp"
+#include "tests/support/tls_files.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,9 +20,11 @@
 namespace sema::test {
 
 /// The whole server in this process, so that a test can hold its store still while an answer is under way.
+/// With SEMA_TEST_TLS in the environment it speaks TLS, as RawClient does.
 class Server {
   public:
-    explicit Server(std::size_t max_connections = 10'000) : http_(routes_, options(max_connections)) {
+    explicit Server(std::size_t max_connections = 10'000)
+        : tls_(load_tls()), http_(routes_, options(max_connections, tls_.get())) {
         REQUIRE(http_.listen());
         service_.start();
         http_.start();
@@ -89,8 +94,17 @@ class Server {
     }
 
   private:
-    static http::HttpOptions options(std::size_t max_connections) {
+    static std::unique_ptr<http::TlsContext> load_tls() {
+        if (std::getenv("SEMA_TEST_TLS") == nullptr) return nullptr;
+        const TempDir folder;
+        const auto [certificate, key] = make_certificate(folder.path(), "semad");
+        const auto loaded = http::read_tls_files({certificate, key, ""});
+        return std::make_unique<http::TlsContext>(loaded.value().settings);
+    }
+
+    static http::HttpOptions options(std::size_t max_connections, const http::TlsContext* tls) {
         http::HttpOptions options;
+        options.tls = tls;
         options.max_connections = max_connections;
         options.listen = {http::TcpAddress{"127.0.0.1", "0"}};
         return options;
@@ -101,6 +115,7 @@ class Server {
     SystemClock clock_{std::nullopt};
     Service service_{*store_, clock_, {}};
     http::Routes routes_{service_, clock_, 1000};
+    std::unique_ptr<http::TlsContext> tls_;
     http::HttpServer http_;
     std::string pool_ = PoolId::random().str();
     int port_ = 0;

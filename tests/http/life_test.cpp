@@ -11,7 +11,7 @@ using namespace sema;
 using namespace sema::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("life is reported again and again, but not while one of the threads hangs") {
+TEST_CASE("life is reported again and again, but not while one of the threads hangs", "[plain]") {
     const auto faults = std::make_shared<StoreFaults>();
     const auto store = make_faulty_store(make_memory_store(), faults);
     SystemClock clock(std::nullopt);
@@ -37,9 +37,12 @@ TEST_CASE("life is reported again and again, but not while one of the threads ha
         // One may be under way that came by before.
         const int before = reports;
         CHECK_FALSE(eventually([&] { return reports > before + 1; }, 300ms));
+        CHECK(server.is_alive());
+        CHECK(eventually([&] { return !server.is_alive(2s); }));
         gate.open();
         CHECK(client.receive().status == 200);
         CHECK(eventually([&] { return reports > before + 10; }));
+        CHECK(eventually([&] { return server.is_alive(2s); }));
     }
     server.drain();
     service.drain();

@@ -207,6 +207,17 @@ TEST_CASE("of the header fields the credentials are passed on, each request its 
     CHECK(status(with) == 200);
 }
 
+TEST_CASE("of the header fields the known tags are passed on, each request its own") {
+    CHECK(message_of(get_with("if-none-match: \"a\", W/\"b\" \r\n")).known_tags == "\"a\", W/\"b\"");
+    CHECK(message_of(get_with("If-None-Match: \"a\"\r\nIF-NONE-MATCH: \"b\"\r\n")).known_tags ==
+          "\"a\", \"b\"");
+    CHECK(message_of(get_with("If-Match: \"a\"\r\n")).known_tags.empty());
+    RequestReader reader({});
+    reader.feed(get_with("If-None-Match: \"a\"\r\n") + get_with(""));
+    CHECK(std::get<Message>(reader.next()).known_tags == "\"a\"");
+    CHECK(std::get<Message>(reader.next()).known_tags.empty());
+}
+
 TEST_CASE("what one request says does not stick to the next") {
     CHECK(read(post_with("Connection: close\r\nContent-Length: 1\r\nExpect: 100-continue\r\n", "a") +
                get_1_0_with("") + chunked("0\r\n\r\n") + post_with("Content-Length: 2\r\n", "bc") +

@@ -4,7 +4,10 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/manual_clock.hpp"
 
+#include <sys/mman.h>
+
 #include <map>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -36,6 +39,27 @@ struct Bench {
     test::ManualClock clock;
     Service service{*store, clock, {}};
     Routes routes{service, clock, 1000, admin_token};
+};
+
+/// So many bytes that nobody looks at, and that take no memory.
+class Untouched {
+  public:
+    explicit Untouched(std::size_t size)
+        : size_(size),
+          place_(mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+        REQUIRE(place_ != MAP_FAILED);
+    }
+    ~Untouched() { munmap(place_, size_); }
+    Untouched(const Untouched&) = delete;
+    Untouched& operator=(const Untouched&) = delete;
+
+    HistoryListed answer() const {
+        return {std::make_shared<const std::string_view>(static_cast<const char*>(place_), size_)};
+    }
+
+  private:
+    const std::size_t size_;
+    void* const place_;
 };
 
 const std::string lease = "3a7d0b14-9e2c-4f6a-8b1d-0c5e2f9a7b34";
@@ -287,26 +311,34 @@ TEST_CASE("a view names holders and queue, and no lease's id") {
         return R"({"id":")" + id + R"(","name":)" + name + R"(,"count":6,"in_use":2,"available":4,)" + more +
                rest + "}";
     };
-    const std::string plain = R"("renewable":true,"cooldown":0,)";
+    const std::string plain = R"("renewable":true,"cooldown":0,"pick":"lowest",)";
     const auto shown = [&] {
-        return bench.routes.respond(pool, std::make_shared<const PoolView>(view)).body;
+        // How a waiter is named does not matter here.
+        static const std::regex waiter(R"("waiter":"[0-9a-f]{16}")");
+        const std::string body = bench.routes.respond(pool, std::make_shared<const PoolView>(view)).body;
+        return std::regex_replace(body, waiter, R"("waiter":"*")");
     };
-    CHECK(shown() == text("null", plain, R"("holders":[)" + holder + R"(],"queue":[],"eta":2)"));
+    CHECK(shown() == text("null", plain, R"("holders":[)" + holder + R"(],"queue":[],"out":[],"eta":2)"));
     CHECK(bench.routes.event(pool, view) == "event: state\ndata: " + shown() + "\n\n");
 
     view.leases.clear();
     view.eta.reset();
     view.settings = std::make_shared<const PoolSettings>(
-        PoolSettings{.name = "seats\nof \"us\"", .cooldown = 500ms, .renewable = false});
+        PoolSettings{.name = "seats\nof \"us\"", .cooldown = 500ms, .renewable = false, .pick = Pick::idle});
+    view.out[3] = {now - 9s, "fan"};
     Waiter waiter;
     waiter.claim.slots = 2;
     waiter.claim.priority = -5;
     waiter.claim.holder = std::make_shared<const Holder>(Holder{"me", {}});
     waiter.queued_at = now - 3s;
     view.queue.push_back(waiter);
-    CHECK(shown() == text(R"("seats\nof \"us\"")", R"("renewable":false,"cooldown":0.5,)",
-                          R"("holders":[],"queue":[{"rank":1,"slots":2,"priority":-5,"holder":{"name":"me"},)"
-                          R"("waiting_for":3}],"eta":null)"));
+    view.etas.emplace_back();
+    CHECK(
+        shown() ==
+        text(
+            R"("seats\nof \"us\"")", R"("renewable":false,"cooldown":0.5,"pick":"idle",)",
+            R"("holders":[],"queue":[{"rank":1,"slots":2,"priority":-5,"holder":{"name":"me"},)"
+            R"("waiting_for":3,"waiter":"*"}],"out":[{"position":3,"reason":"fan","since_unix":3599991}],"eta":null)"));
 }
 
 TEST_CASE("nothing is listed with less than no time left") {
@@ -326,6 +358,50 @@ TEST_CASE("nothing is listed with less than no time left") {
 
 TEST_CASE("that a pool is gone is an event too") {
     CHECK(Routes::deleted_event() == "event: deleted\ndata: {\"deleted\":true}\n\n");
+}
+
+TEST_CASE("long answers that nobody reads are bounded together, and short ones are not") {
+    Bench bench;
+    const auto pool = *PoolId::parse(id);
+    const Untouched half(Routes::most_unread_bytes / 2);
+    auto first = bench.routes.respond(pool, half.answer());
+    const auto second = bench.routes.respond(pool, half.answer());
+    CHECK(first.status == 200);
+    CHECK(second.status == 200);
+    CHECK(second.long_body->size() == Routes::most_unread_bytes / 2);
+    // A pool with so many waiters that the list of them is long.
+    PoolView crowd;
+    for (unsigned i = 0; i < 100; ++i) {
+        crowd.queue.push_back({});
+        crowd.queue.back().claim.holder =
+            std::make_shared<const Holder>(Holder{std::string(250, 'n'), std::string(2000, 'u')});
+        crowd.etas.emplace_back();
+    }
+    const Answer long_list = std::make_shared<const PoolView>(crowd);
+    for (const Answer& answer : {Answer(half.answer()), long_list}) {
+        const Response refused = bench.routes.respond(pool, answer);
+        CHECK(refused.status == 503);
+        CHECK(refused.body == R"({"error":"too many long answers at a time"})");
+        CHECK(refused.headers == "Retry-After: 1\r\n");
+    }
+    CHECK(bench.routes.respond(pool, HistoryListed{std::make_shared<const std::string_view>("{}")}).status ==
+          200);
+    // Its client has read it.
+    first = {};
+    CHECK(bench.routes.respond(pool, long_list).status == 200);
+    CHECK(bench.routes.respond(pool, half.answer()).status == 200);
+}
+
+TEST_CASE("a long answer that is the only one may have any length") {
+    Bench bench;
+    const auto pool = *PoolId::parse(id);
+    const Untouched huge(2 * Routes::most_unread_bytes);
+    const Untouched small(100'000);
+    auto first = bench.routes.respond(pool, huge.answer());
+    CHECK(first.status == 200);
+    CHECK(bench.routes.respond(pool, small.answer()).status == 503);
+    first = {};
+    CHECK(bench.routes.respond(pool, small.answer()).status == 200);
 }
 
 TEST_CASE("the service's refusals have each their status, and those that pass say when to come back") {

@@ -145,6 +145,16 @@ TEST_CASE("those ahead in the queue are counted with the slots that they want on
     CHECK(bench.eta(start, 3, 2) == 30s);
 }
 
+TEST_CASE("nobody is expected to be served before a large claim at the head, whatever is free") {
+    Bench bench(4, 10s);
+    bench.grant(start, 1000s);
+    bench.queue_up(4);
+    bench.queue_up();
+    CHECK(bench.eta(start, 1, 4) == 10s);
+    CHECK(bench.eta(start, 2) == 10s);
+    CHECK(bench.pool.view(start).eta == 10s);
+}
+
 TEST_CASE("who wants more slots than there are is given no estimate") {
     Bench bench(2, 10s);
     CHECK(bench.eta(start, 1, 2) == 0s);

@@ -48,7 +48,14 @@ struct Bench {
         return ticket;
     }
     bool give_back(TimePoint now, LeaseId lease) { return pool.give_back(now, lease, anew()); }
-    bool revoke(TimePoint now, Position position) { return pool.revoke(now, position, anew()); }
+    bool revoke(TimePoint now, Position position, std::optional<std::uint64_t> fence = {}) {
+        return pool.revoke(now, position, fence, anew());
+    }
+    /// REQUIRES: the pool has that slot.
+    void take_out(TimePoint now, Position position, std::optional<std::string> reason = {}) {
+        REQUIRE(pool.take_out(now, position, reason, anew()));
+    }
+    void put_back(TimePoint now, Position position) { REQUIRE(pool.put_back(now, position, anew())); }
     /// When the lease ends then. REQUIRES: it is held, and can be kept alive.
     TimePoint kept_alive(TimePoint now, const LeaseId& lease, Duration ttl) {
         const auto kept = pool.keep_alive(now, lease, ttl, anew());

@@ -197,6 +197,18 @@ TEST_CASE("a revoke ends the whole lease at a position, and serves who waits") {
     CHECK_FALSE(bench.revoke(start + 1s, 99));
 }
 
+TEST_CASE("a revoke that names a fence ends the lease with that fence alone") {
+    Bench bench(1);
+    const Lease lease = bench.granted(start);
+    CHECK_FALSE(bench.revoke(start + 1s, 0, lease.fence + 1));
+    CHECK_FALSE(bench.revoke(start + 1s, 0, lease.fence - 1));
+    CHECK(bench.pool.knows(lease.id));
+    bench.give_back(start + 1s, lease.id);
+    const Lease next = bench.granted(start + 1s);
+    CHECK_FALSE(bench.revoke(start + 1s, 0, lease.fence));
+    CHECK(bench.revoke(start + 1s, 0, next.fence));
+}
+
 TEST_CASE("a lease is revoked before its end only") {
     Bench bench(2);
     bench.granted(start, 10s);
@@ -347,7 +359,7 @@ TEST_CASE("a lease with a chosen id is kept for its borrower to ask again, and t
     CHECK(bench.pool.next_change() == start + 16s);
     CHECK(bench.in_use(start + 16s - 1ms) == 1);
     CHECK(bench.in_use(start + 16s) == 0);
-    CHECK(bench.effects->chosen.back().until == TimePoint::min());
+    CHECK(bench.effects->chosen.back().until == std::nullopt);
 }
 
 TEST_CASE("a lease that nobody asked for does not outlive its ttl by the time to ask") {

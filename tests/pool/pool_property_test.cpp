@@ -1,370 +1,17 @@
-#include "server/pool/pool.hpp"
+#include "tests/pool/plain_pool.hpp"
 #include "tests/support/catch.hpp"
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <map>
 #include <random>
 #include <set>
 
 using namespace std::chrono_literals;
 using namespace sema;
+using sema::test::PlainPool;
 
 namespace {
-
-/// The rules again, written as plainly as possible: lists searched from end to end, no index, no
-/// bookkeeping. Slow, and easily seen to be right.
-class Model {
-  public:
-    struct Held {
-        LeaseId id;
-        std::vector<Position> positions;
-        TimePoint granted_at;
-        TimePoint expires_at;
-        Duration ttl{};
-        bool chosen = false;
-        std::shared_ptr<const Holder> holder;
-        std::uint64_t fence = 0;
-        /// Answers that told of it and may have arrived.
-        int told = 1;
-        /// When it ends if somebody asks for it again, after all answers were lost.
-        std::optional<TimePoint> full_end{};
-
-        void tell_again() {
-            if (told++ == 0 && full_end) expires_at = *full_end;
-        }
-    };
-    struct Waiting {
-        Claim claim;
-        std::uint64_t arrival = 0;
-        TimePoint queued_at;
-        bool away = false;
-        TimePoint deadline;
-
-        bool comes_before(const Waiting& other) const {
-            if (claim.priority != other.claim.priority) return claim.priority > other.claim.priority;
-            return arrival < other.arrival;
-        }
-    };
-    struct Resting {
-        Position position = 0;
-        TimePoint since;
-    };
-    struct GaveUp {
-        Ticket ticket{};
-        std::size_t rank = 0;
-        unsigned slots = 1;
-    };
-
-    explicit Model(const PoolLimits& with) : limits(with) {}
-
-    unsigned in_use() const {
-        unsigned slots = 0;
-        for (const Held& lease : held)
-            slots += static_cast<unsigned>(lease.positions.size());
-        return slots;
-    }
-    bool is_free(Position position) const {
-        for (const Held& lease : held) {
-            if (std::count(lease.positions.begin(), lease.positions.end(), position) != 0) return false;
-        }
-        for (const Resting& slot : resting) {
-            if (slot.position == position) return false;
-        }
-        return true;
-    }
-    unsigned available() const {
-        if (in_use() >= count) return 0;
-        unsigned free = 0;
-        for (Position position = 0; position < count; ++position)
-            free += is_free(position);
-        return std::min(free, count - in_use());
-    }
-    std::vector<Held>::iterator find(const LeaseId& id) {
-        return std::find_if(held.begin(), held.end(), [&](const Held& lease) { return lease.id == id; });
-    }
-    std::vector<Waiting>::iterator find_waiting(const LeaseId& id) {
-        return std::find_if(queue.begin(), queue.end(),
-                            [&](const Waiting& waiter) { return waiter.claim.lease == id; });
-    }
-    std::size_t rank_of(const Waiting& waiter) const {
-        std::size_t rank = 1;
-        for (const Waiting& other : queue)
-            rank += other.comes_before(waiter);
-        return rank;
-    }
-    /// The first of those who are there.
-    std::vector<Waiting>::iterator first_here(unsigned widest) {
-        auto first = queue.end();
-        for (auto it = queue.begin(); it != queue.end(); ++it) {
-            if (it->away || it->claim.slots > widest) continue;
-            if (first == queue.end() || it->comes_before(*first)) first = it;
-        }
-        return first;
-    }
-    /// The first of those who are there and do not want more than the pool has.
-    std::vector<Waiting>::iterator next_in_turn() { return first_here(count); }
-
-    void advance_to(TimePoint now) {
-        for (;;) {
-            auto late = queue.end();
-            for (auto it = queue.begin(); it != queue.end(); ++it) {
-                if (it->deadline > now) continue;
-                if (late == queue.end() || it->deadline < late->deadline ||
-                    (it->deadline == late->deadline && it->comes_before(*late)))
-                    late = it;
-            }
-            if (late == queue.end()) break;
-            if (late->away) {
-                queue.erase(late);
-                continue;
-            }
-            gave_up.push_back({late->claim.ticket, rank_of(*late), late->claim.slots});
-            step_away(late, now);
-        }
-        for (bool again = true; again;) {
-            again = false;
-            for (auto it = held.begin(); it != held.end(); ++it) {
-                if (it->expires_at > now) continue;
-                end(it, it->expires_at);
-                again = true;
-                break;
-            }
-        }
-        std::erase_if(resting, [&](const Resting& slot) { return slot.since + settings.cooldown <= now; });
-        serve(now);
-    }
-    void step_away(std::vector<Waiting>::iterator waiter, TimePoint now) {
-        if (!waiter->claim.chosen) {
-            queue.erase(waiter);
-        } else {
-            waiter->away = true;
-            waiter->deadline = now + limits.rejoin;
-        }
-    }
-    void end(std::vector<Held>::iterator lease, TimePoint at) {
-        if (settings.cooldown > 0us) {
-            for (const Position position : lease->positions)
-                resting.push_back({position, at});
-        }
-        held.erase(lease);
-    }
-    void serve(TimePoint now) {
-        for (auto next = next_in_turn(); next != queue.end() && next->claim.slots <= available();
-             next = next_in_turn()) {
-            const Claim claim = next->claim;
-            queue.erase(next);
-            granted.emplace_back(claim.ticket, grant(now, claim));
-        }
-    }
-    LeaseId grant(TimePoint now, const Claim& claim) {
-        Held lease{claim.lease,
-                   {},
-                   now,
-                   now + std::min(claim.ttl, limits.max_hold),
-                   std::min(claim.ttl, limits.max_hold),
-                   claim.chosen,
-                   claim.holder};
-        for (Position position = 0; lease.positions.size() < claim.slots; ++position) {
-            if (is_free(position)) lease.positions.push_back(position);
-        }
-        held.push_back(lease);
-        return lease.id;
-    }
-
-    enum class Borrowed { held, queued, unavailable };
-    Borrowed borrow(TimePoint now, const Claim& claim, std::size_t& rank) {
-        advance_to(now);
-        if (claim.chosen) {
-            if (const auto lease = find(claim.lease); lease != held.end()) {
-                lease->tell_again();
-                return Borrowed::held;
-            }
-            if (const auto waiter = find_waiting(claim.lease); waiter != queue.end()) {
-                if (!waiter->away) superseded.push_back(waiter->claim.ticket);
-                waiter->claim.ticket = claim.ticket;
-                waiter->claim.ttl = claim.ttl;
-                waiter->deadline = claim.give_up_at;
-                waiter->away = false;
-                return wait_or_not(now, claim, IsNew::no, rank);
-            }
-        }
-        queue.push_back({claim, next_arrival++, now, false, claim.give_up_at});
-        return wait_or_not(now, claim, IsNew::yes, rank);
-    }
-    enum class IsNew { no, yes };
-    Borrowed wait_or_not(TimePoint now, const Claim& claim, IsNew is_new, std::size_t& rank) {
-        serve(now);
-        if (find(claim.lease) != held.end()) {
-            std::erase_if(granted, [&](const auto& grant) { return grant.first == claim.ticket; });
-            return Borrowed::held;
-        }
-        if (claim.give_up_at > now) return Borrowed::queued;
-        const auto waiter = find_waiting(claim.lease);
-        rank = rank_of(*waiter);
-        // Nobody has a place who did not wait before.
-        if (is_new == IsNew::yes) {
-            queue.erase(waiter);
-        } else {
-            step_away(waiter, now);
-        }
-        serve(now);
-        return Borrowed::unavailable;
-    }
-    bool give_back(TimePoint now, const LeaseId& id) {
-        advance_to(now);
-        const auto lease = find(id);
-        if (lease == held.end()) return false;
-        end(lease, now);
-        advance_to(now);
-        return true;
-    }
-    bool revoke(TimePoint now, Position position) {
-        advance_to(now);
-        for (const Held& lease : held) {
-            if (std::count(lease.positions.begin(), lease.positions.end(), position) != 0)
-                return give_back(now, LeaseId(lease.id));
-        }
-        return false;
-    }
-    /// How Pool::KeptAlive counts: the lease, not held, not renewable.
-    std::size_t keep_alive(TimePoint now, const LeaseId& id, Duration ttl) {
-        advance_to(now);
-        const auto lease = find(id);
-        if (lease == held.end()) return 1;
-        if (!settings.renewable) return 2;
-        lease->expires_at = std::min(now + ttl, lease->granted_at + limits.max_hold);
-        lease->ttl = lease->expires_at - now;
-        ++lease->told;
-        lease->full_end.reset();
-        return 0;
-    }
-    void undelivered(TimePoint now, const Pool::Grant& grant) {
-        advance_to(now);
-        const auto lease = find(grant.lease);
-        if (lease == held.end() || lease->fence != grant.fence || lease->told == 0) return;
-        if (--lease->told > 0) return;
-        if (lease->chosen) {
-            lease->full_end = lease->expires_at;
-            lease->expires_at = std::min(lease->expires_at, now + limits.rejoin);
-        } else {
-            end(lease, now);
-            advance_to(now);
-        }
-    }
-    std::optional<Ticket> cancel(TimePoint now, const LeaseId& id) {
-        advance_to(now);
-        const auto waiter = find_waiting(id);
-        if (waiter == queue.end()) return std::nullopt;
-        const Ticket ticket = waiter->away ? Ticket{} : waiter->claim.ticket;
-        queue.erase(waiter);
-        advance_to(now);
-        return ticket;
-    }
-    std::vector<Ticket> send_away(TimePoint now) {
-        std::vector<Ticket> tickets;
-        constexpr unsigned any = std::numeric_limits<unsigned>::max();
-        for (auto next = first_here(any); next != queue.end(); next = first_here(any)) {
-            tickets.push_back(next->claim.ticket);
-            step_away(next, now);
-        }
-        return tickets;
-    }
-
-    /// All but the queue goes back to `stored`; those who queue stay, and get back what they asked for if it
-    /// turns out that they have it.
-    void roll_back(const Model& stored, TimePoint now) {
-        const std::vector<Held> before = held;
-        count = stored.count;
-        settings = stored.settings;
-        resting = stored.resting;
-        held = stored.held;
-        drop_what_is_over(now);
-        for (Held& lease : held) {
-            lease.told = 1;
-            lease.full_end.reset();
-            for (const Held& known : before) {
-                if (known.id != lease.id || known.fence != lease.fence) continue;
-                lease.told = known.told;
-                lease.full_end = known.full_end;
-                if (lease.full_end) lease.expires_at = lease.told == 0 ? known.expires_at : *lease.full_end;
-            }
-        }
-        for (const Waiting& place : stored.queue) {
-            if (!place.claim.chosen || find_waiting(place.claim.lease) != queue.end()) continue;
-            queue.push_back(place);
-            queue.back().away = true;
-            queue.back().claim.ticket = Ticket{};
-            queue.back().deadline = now + limits.rejoin;
-        }
-        for (Held& lease : held) {
-            const auto waiter = find_waiting(lease.id);
-            if (waiter == queue.end()) continue;
-            if (!waiter->away) {
-                lease.tell_again();
-                granted.emplace_back(waiter->claim.ticket, lease.id);
-            }
-            queue.erase(waiter);
-        }
-    }
-    /// A new process: nobody is there.
-    void restart(TimePoint now) {
-        for (Held& lease : held) {
-            lease.told = 1;
-            lease.full_end.reset();
-        }
-        drop_what_is_over(now);
-        std::erase_if(queue, [](const Waiting& waiter) { return !waiter.claim.chosen; });
-        for (Waiting& waiter : queue) {
-            waiter.away = true;
-            waiter.claim.ticket = Ticket{};
-            waiter.deadline = now + limits.rejoin;
-        }
-    }
-    /// As the rows tell by themselves.
-    void drop_what_is_over(TimePoint now) {
-        for (bool again = true; again;) {
-            again = false;
-            for (auto it = held.begin(); it != held.end(); ++it) {
-                if (it->expires_at > now) continue;
-                end(it, it->expires_at);
-                again = true;
-                break;
-            }
-        }
-        std::erase_if(resting, [&](const Resting& slot) { return slot.since + settings.cooldown <= now; });
-    }
-
-    /// When something is to be told or stored that nobody's call brings about.
-    std::optional<TimePoint> next_event() {
-        std::optional<TimePoint> next;
-        const auto at = [&](TimePoint time) { next = next ? std::min(*next, time) : time; };
-        for (const Waiting& waiter : queue)
-            at(waiter.deadline);
-        const bool is_awaited = next_in_turn() != queue.end();
-        for (const Held& lease : held) {
-            if (is_awaited) at(lease.expires_at);
-        }
-        for (const Resting& slot : resting) {
-            if (is_awaited) at(slot.since + settings.cooldown);
-        }
-        return next;
-    }
-
-    PoolLimits limits;
-    unsigned count = 0;
-    PoolSettings settings;
-    std::vector<Held> held;
-    std::vector<Waiting> queue;
-    std::vector<Resting> resting;
-    std::uint64_t next_arrival = 0;
-
-    // What the last call meant for others.
-    std::vector<std::pair<Ticket, LeaseId>> granted;
-    std::vector<GaveUp> gave_up;
-    std::vector<Ticket> superseded;
-};
 
 /// What a store would hold after these changes.
 void apply(const Changes& changes, PoolRecord& record) {
@@ -381,6 +28,10 @@ void apply(const Changes& changes, PoolRecord& record) {
     for (const auto& [lease, place] : changes.places) {
         std::erase_if(record.places, [&id = lease](const KeptPlace& row) { return row.lease == id; });
         if (place) record.places.push_back(*place);
+    }
+    for (const auto& [position, slot] : changes.out) {
+        record.out.erase(position);
+        if (slot) record.out.emplace(position, *slot);
     }
 }
 
@@ -400,6 +51,8 @@ class Run {
         model_.granted.clear();
         model_.gave_up.clear();
         model_.superseded.clear();
+        model_.to_call.clear();
+        model_.lapsed = 0;
         before_ = pool_->view(now_);
         most_ = pool_->count();
         act();
@@ -411,10 +64,13 @@ class Run {
 
     void act() {
         static constexpr std::pair<int, Call> calls[] = {
-            {30, &Run::borrow},     {14, &Run::give_back}, {2, &Run::revoke},     {8, &Run::keep_alive},
-            {6, &Run::undelivered}, {4, &Run::set_count},  {3, &Run::set},        {8, &Run::leave},
-            {4, &Run::cancel},      {10, &Run::advance},   {8, &Run::commit},     {3, &Run::roll_back},
-            {1, &Run::restart},     {1, &Run::send_away},  {1, &Run::make_again},
+            {30, &Run::borrow},       {14, &Run::give_back},    {2, &Run::revoke},
+            {8, &Run::keep_alive},    {6, &Run::undelivered},   {4, &Run::set_count},
+            {3, &Run::set},           {8, &Run::leave},         {4, &Run::cancel},
+            {10, &Run::advance},      {8, &Run::commit},        {3, &Run::roll_back},
+            {1, &Run::restart},       {1, &Run::send_away},     {1, &Run::make_again},
+            {4, &Run::take_out},      {3, &Run::put_back},      {14, &Run::ask_for_call},
+            {6, &Run::call_accepted}, {3, &Run::call_given_up}, {6, &Run::put_off},
         };
         int sum = 0;
         for (const auto& [weight, call] : calls)
@@ -461,13 +117,75 @@ class Run {
             present_.insert(claim.ticket);
         }
     }
+    /// A borrower who is to be called.
+    void ask_for_call() {
+        const Claim claim{.lease = pick(3) == 0 ? LeaseId::random() : any_of(chosen_),
+                          .ttl = up_to(5000ms),
+                          .give_up_at = now_ + up_to(8000ms),
+                          .chosen = true,
+                          .slots = pick(3) == 0 ? 1 + pick(4) : 1,
+                          .priority = static_cast<int>(pick(10) / 4) - 1,
+                          .callback = std::make_shared<const CallbackText>("{}")};
+        const auto borrowed = pool_->borrow(now_, claim, *effects_);
+        std::size_t rank = 0;
+        const auto expected = model_.borrow(now_, claim, rank);
+        REQUIRE(borrowed.index() == static_cast<std::size_t>(expected));
+    }
+    /// That of a lease, mostly, or one that is none.
+    Pool::Grant some_grant() {
+        std::vector<Pool::Grant> grants;
+        for (const auto& lease : model_.held) {
+            if (lease.callback) grants.push_back({lease.id, lease.fence});
+        }
+        if (!grants.empty() && pick(4) != 0) return any_of(grants);
+        const LeaseId lease = some_lease();
+        return {lease, pick(1000)};
+    }
+    void call_accepted() {
+        const auto grant = some_grant();
+        const bool is_told = pool_->call_accepted(now_, grant, *effects_);
+        REQUIRE(is_told == model_.call_accepted(now_, grant));
+        REQUIRE(pool_->to_call(grant) == nullptr);
+    }
+    void call_given_up() {
+        const auto grant = some_grant();
+        const bool has_ended = pool_->call_given_up(now_, grant, *effects_);
+        REQUIRE(has_ended == model_.call_given_up(now_, grant));
+        REQUIRE(pool_->to_call(grant) == nullptr);
+    }
+    void put_off() {
+        const auto grant = some_grant();
+        const Lease* const lease = pool_->to_call(grant);
+        const unsigned attempts = pick(5);
+        Delivery next;
+        next.callback = lease ? lease->delivery->callback : std::make_shared<const CallbackText>("{}");
+        next.attempts = attempts;
+        const bool is_put_off = pool_->put_off(now_, grant, next, *effects_);
+        REQUIRE(is_put_off == model_.put_off(now_, grant, attempts));
+    }
     void give_back() {
         const LeaseId lease = some_lease();
         REQUIRE(pool_->give_back(now_, lease, *effects_) == model_.give_back(now_, lease));
     }
     void revoke() {
         const Position position = pick(8);
-        REQUIRE(pool_->revoke(now_, position, *effects_) == model_.revoke(now_, position));
+        // That of a live lease, mostly.
+        std::optional<std::uint64_t> fence;
+        if (pick(2) == 0)
+            fence = model_.held.empty() || pick(4) == 0 ? pick(1000) : any_of(model_.held).fence;
+        REQUIRE(pool_->revoke(now_, position, fence, *effects_) == model_.revoke(now_, position, fence));
+    }
+    void take_out() {
+        const Position position = pick(8);
+        std::optional<std::string> reason;
+        if (pick(2) == 0) reason = std::string(pick(3), 'x');
+        REQUIRE(pool_->take_out(now_, position, reason, *effects_) ==
+                model_.take_out(now_, position, reason));
+    }
+    void put_back() {
+        const bool any = model_.out.empty() || pick(4) == 0;
+        const Position position = any ? pick(8) : model_.out.begin()->first;
+        REQUIRE(pool_->put_back(now_, position, *effects_) == model_.put_back(now_, position));
     }
     void keep_alive() {
         const LeaseId lease = some_lease();
@@ -494,15 +212,16 @@ class Run {
     }
     void set() {
         PoolSettings settings = model_.settings;
-        const unsigned what = pick(4);
+        const unsigned what = pick(5);
         if (what == 0) settings.name = std::string(1, static_cast<char>('a' + pick(26)));
         if (what == 1) settings.renewable = !settings.renewable;
-        if (what >= 2) settings.cooldown = pick(2) == 0 ? 0ms : up_to(2000ms);
+        if (what == 2) settings.pick = settings.pick == Pick::lowest ? Pick::idle : Pick::lowest;
+        if (what >= 3) settings.cooldown = pick(2) == 0 ? 0ms : up_to(2000ms);
         const unsigned count = pick(2) == 0 ? model_.count : pick(8);
         pool_->set(now_, count, settings, *effects_);
         model_.advance_to(now_);
         model_.count = count;
-        model_.settings = settings;
+        model_.set(settings);
         model_.advance_to(now_);
     }
     void leave() {
@@ -512,8 +231,8 @@ class Run {
                                 : model_.queue.begin() + pick(static_cast<unsigned>(model_.queue.size()));
         if (waiter != model_.queue.end() && waiter->claim.ticket != Ticket{}) {
             present_.erase(waiter->claim.ticket);
-            REQUIRE(pool_->leave(now_, waiter->claim.ticket, changes_) == !waiter->away);
-            if (!waiter->away) model_.step_away(waiter, now_);
+            REQUIRE(pool_->leave(now_, waiter->claim.ticket, changes_) == waiter->is_there());
+            if (waiter->is_there()) model_.step_away(waiter, now_);
         }
         advance_here();
     }
@@ -534,6 +253,7 @@ class Run {
             REQUIRE(none.empty());
             REQUIRE(nothing.granted.empty());
             REQUIRE(nothing.gave_up.empty());
+            REQUIRE(nothing.to_call.empty());
             model_.advance_to(*deadline - 1us);
             apply_chosen(nothing);
             now_ = *deadline;
@@ -560,9 +280,12 @@ class Run {
         last_fence_ = stored_fence_;
         check_rests();
         apply_chosen(*effects_);
+        is_rolled_back_ = true;
         check_effects();
+        is_rolled_back_ = false;
         effects_.emplace(changes_);
         model_.granted.clear();
+        model_.to_call.clear();
         advance_here();
     }
     void restart() {
@@ -582,7 +305,7 @@ class Run {
     }
     /// Deletes the pool and makes one with the same id.
     void make_again() {
-        const auto told = pool_->dissolve(*effects_);
+        const auto told = pool_->dissolve(now_, *effects_);
         REQUIRE(told == model_.send_away(now_));
         apply_chosen(*effects_);
         REQUIRE(taken_.empty());
@@ -592,7 +315,7 @@ class Run {
         commit();
     }
     void make() {
-        model_ = Model(limits_);
+        model_ = PlainPool(limits_);
         model_.count = pick(6);
         // Deleted and made again in one go.
         const std::uint64_t fence = pool_ ? pool_->fence() : 0;
@@ -603,7 +326,7 @@ class Run {
 
     /// What rests by the rows is what rests.
     void check_rests() {
-        std::vector<Model::Resting> rests;
+        std::vector<PlainPool::Resting> rests;
         for (const HeldSlot& row : record_.slots) {
             const TimePoint end = std::min(row.expires_at, row.ttl == 0us ? row.expires_at : now_ + row.ttl);
             if (row.ttl > 0us && end > now_) continue;
@@ -641,7 +364,7 @@ class Run {
         REQUIRE(effects_->granted.size() == model_.granted.size());
         std::vector<const Lease*> in_order;
         for (std::size_t i = 0; i < model_.granted.size(); ++i) {
-            const auto& [ticket, lease, at] = effects_->granted[i];
+            const auto& [ticket, lease, at, waited] = effects_->granted[i];
             REQUIRE(ticket == model_.granted[i].first);
             REQUIRE(lease.id == model_.granted[i].second);
             REQUIRE(at == now_);
@@ -649,6 +372,18 @@ class Run {
             REQUIRE(present_.erase(ticket) == 1);
             in_order.push_back(&lease);
         }
+        std::vector<LeaseId> to_call;
+        for (const Lease& lease : effects_->to_call) {
+            REQUIRE(lease.delivery);
+            to_call.push_back(lease.id);
+            in_order.push_back(&lease);
+        }
+        if (is_rolled_back_) {
+            std::sort(to_call.begin(), to_call.end());
+            std::sort(model_.to_call.begin(), model_.to_call.end());
+        }
+        REQUIRE(to_call == model_.to_call);
+        REQUIRE(effects_->lapsed == model_.lapsed);
         // A borrow's own grant may be the last of the call, and was looked at before these.
         std::sort(in_order.begin(), in_order.end(),
                   [](const Lease* a, const Lease* b) { return a->fence < b->fence; });
@@ -677,6 +412,9 @@ class Run {
         REQUIRE(pool_->available() == model_.available());
         REQUIRE(pool_->waiting() == model_.queue.size());
         REQUIRE((pool_->settings() ? *pool_->settings() : PoolSettings()) == model_.settings);
+        REQUIRE(pool_->figures(now_).out == model_.count - model_.in_service());
+        for (Position position = 0; position < 8; ++position)
+            REQUIRE((pool_->out_of_service(position) != nullptr) == (model_.out.count(position) == 1));
     }
     void check_view() {
         const PoolView view = pool_->view(now_);
@@ -697,13 +435,18 @@ class Run {
             REQUIRE(lease.ttl == held->ttl);
             REQUIRE(lease.chosen == held->chosen);
             REQUIRE(lease.holder == held->holder);
+            REQUIRE((lease.delivery ? lease.delivery->callback : nullptr) == held->callback);
+            if (lease.delivery) REQUIRE(lease.delivery->attempts == held->attempts);
             REQUIRE(lease.fence == held->fence);
             REQUIRE(lease.expires_at <= lease.granted_at + limits_.max_hold);
-            // One position, one lease, and none on a slot that rests.
+            // One position, one lease, and none on a slot that rests. No grant takes a slot that is out of
+            // service.
             for (const Position position : lease.positions) {
                 REQUIRE(positions.insert(position).second);
                 for (const auto& slot : model_.resting)
                     REQUIRE(slot.position != position);
+                const auto out = model_.out.find(position);
+                if (out != model_.out.end() && out->second.since < now_) REQUIRE(lease.granted_at < now_);
             }
             const bool is_new = std::none_of(before_.leases.begin(), before_.leases.end(),
                                              [&](const Lease& known) { return known.fence == lease.fence; });
@@ -718,19 +461,25 @@ class Run {
             const auto expected = model_.find_waiting(waiter.claim.lease);
             REQUIRE(expected != model_.queue.end());
             REQUIRE(waiter.away == expected->away);
+            REQUIRE(waiter.asks_again == expected->asks_again);
             REQUIRE(waiter.deadline == expected->deadline);
             REQUIRE(waiter.queued_at == expected->queued_at);
             REQUIRE(waiter.claim.slots == expected->claim.slots);
             REQUIRE(waiter.claim.priority == expected->claim.priority);
             REQUIRE(waiter.claim.holder == expected->claim.holder);
+            REQUIRE(waiter.claim.callback == expected->claim.callback);
             REQUIRE((waiter.away || waiter.claim.ticket == expected->claim.ticket));
             REQUIRE((!last || !(waiter.claim.priority > last->claim.priority)));
-            const bool passed_over = waiter.away || waiter.claim.slots > view.count;
+            const bool passed_over = waiter.away || waiter.claim.slots > model_.in_service();
             if (!passed_over && !first_in_turn) first_in_turn = &waiter;
             last = &waiter;
         }
         // Nobody is kept waiting for what is there.
-        if (first_in_turn) REQUIRE(first_in_turn->claim.slots > view.available);
+        if (first_in_turn && !first_in_turn->asks_again) REQUIRE(first_in_turn->claim.slots > view.available);
+
+        REQUIRE(view.out.size() == model_.count - model_.in_service());
+        for (const auto& [position, slot] : view.out)
+            REQUIRE(slot == model_.out.at(position));
 
         // Whoever watches is shown all of that.
         REQUIRE(view.revision >= before_.revision);
@@ -739,6 +488,7 @@ class Run {
             REQUIRE(view.in_use == before_.in_use);
             REQUIRE(view.available == before_.available);
             REQUIRE(view.settings == before_.settings);
+            REQUIRE(view.out == before_.out);
             REQUIRE(ends_of(view) == ends_of(before_));
             REQUIRE(queue_of(view) == queue_of(before_));
         }
@@ -766,10 +516,10 @@ class Run {
     // The ids that borrowers chose, as the service keeps them over all pools.
     void apply_chosen(const Effects& effects) {
         for (const auto& [lease, until] : effects.chosen) {
-            if (until == TimePoint::min()) {
-                taken_.erase(lease);
+            if (until) {
+                taken_[lease] = *until;
             } else {
-                taken_[lease] = until;
+                taken_.erase(lease);
             }
         }
     }
@@ -779,13 +529,14 @@ class Run {
             if (lease.chosen) taken[lease.id] = lease.expires_at;
         }
         for (const auto& waiter : model_.queue) {
-            if (waiter.claim.chosen) taken[waiter.claim.lease] = TimePoint::max();
+            if (waiter.claim.chosen) taken[waiter.claim.lease] = Timeline::never;
         }
         return taken;
     }
 
     void check_rows() {
         REQUIRE(record_.count == model_.count);
+        REQUIRE(record_.out == model_.out);
         REQUIRE((record_.settings ? *record_.settings : PoolSettings()) == model_.settings);
         std::size_t slots = 0;
         for (const auto& lease : model_.held) {
@@ -801,7 +552,11 @@ class Run {
                 REQUIRE(row->ttl == lease.ttl);
                 REQUIRE(row->fence == lease.fence);
                 REQUIRE(row->chosen == lease.chosen);
-                REQUIRE(row->holder == (position == lease.positions.front() ? lease.holder : nullptr));
+                const bool is_first = position == lease.positions.front();
+                REQUIRE(row->holder == (is_first ? lease.holder : nullptr));
+                REQUIRE((row->delivery ? row->delivery->callback : nullptr) ==
+                        (is_first ? lease.callback : nullptr));
+                if (row->delivery) REQUIRE(row->delivery->attempts == lease.attempts);
                 ++slots;
             }
         }
@@ -820,6 +575,11 @@ class Run {
             REQUIRE(row->slots == waiter.claim.slots);
             REQUIRE(row->queued_at == waiter.queued_at);
             REQUIRE(row->holder == waiter.claim.holder);
+            REQUIRE(row->callback == waiter.claim.callback);
+            if (row->callback) {
+                REQUIRE(row->deadline == waiter.deadline);
+                REQUIRE(row->ttl == waiter.claim.ttl);
+            }
             ++places;
         }
         REQUIRE(record_.places.size() == places);
@@ -832,11 +592,12 @@ class Run {
     std::uint64_t tickets_ = 0;
 
     std::optional<Pool> pool_;
-    Model model_;
+    PlainPool model_;
     Changes changes_;
     std::optional<Effects> effects_;
     PoolView before_;
     unsigned most_ = 0;
+    bool is_rolled_back_ = false;
     std::set<Ticket> present_;
     std::map<LeaseId, TimePoint> taken_;
     std::uint64_t last_fence_ = 0;
@@ -844,7 +605,7 @@ class Run {
 
     /// What is on stable storage, and the model as it was then.
     PoolRecord record_{1, 0};
-    std::optional<Model> stored_;
+    std::optional<PlainPool> stored_;
     std::uint64_t stored_fence_ = 0;
 };
 

@@ -111,6 +111,99 @@ TEST_CASE("those behind a large claim are served when it gives up, leaves or is 
     }
 }
 
+TEST_CASE("slots that are held back for a large claim stay so while it asks again") {
+    Bench bench(2);
+    const Lease one = bench.granted(start, 1000s);
+    const LeaseId id = LeaseId::random();
+    const Ticket wide = bench.queued(start, chosen(id, start, {5s, 2}));
+    const Ticket small = bench.queued(start, claim(start, {}));
+    SECTION("its call ends, and it has two seconds") {
+        bench.advance_to(start + 5s);
+        CHECK(bench.gave_up() == Tickets{wide});
+        CHECK(bench.served().empty());
+        CHECK(bench.pool.next_deadline() == start + 7s);
+        SECTION("in which it comes back") {
+            const Ticket again = bench.queued(start + 7s - 1ms, chosen(id, start + 7s, {300s, 2}));
+            bench.give_back(start + 8s, one.id);
+            CHECK(bench.served() == Tickets{again});
+        }
+        SECTION("in which it gets nothing, whatever is free") {
+            bench.give_back(start + 6s, one.id);
+            CHECK(bench.served().empty());
+            bench.advance_to(start + 7s);
+            CHECK(bench.served() == Tickets{small});
+        }
+        SECTION("and then to the next one") {
+            bench.advance_to(start + 7s - 1ms);
+            CHECK(bench.served().empty());
+            bench.advance_to(start + 7s);
+            CHECK(bench.served() == Tickets{small});
+            bench.advance_to(start + 20s - 1ms);
+            CHECK(bench.pool.waiting() == 1);
+            bench.advance_to(start + 20s);
+            CHECK(bench.pool.waiting() == 0);
+        }
+        SECTION("unless it is cancelled") {
+            CHECK(bench.pool.cancel(start + 6s, id, *bench.effects) == no_ticket);
+            CHECK(bench.served() == Tickets{small});
+        }
+    }
+    SECTION("it goes before its call has ended") {
+        bench.leave(start + 5s - 1ms, wide);
+        CHECK(bench.served() == Tickets{small});
+    }
+    SECTION("nobody looks at the pool before that time is over") {
+        bench.advance_to(start + 7s);
+        CHECK(bench.gave_up() == Tickets{wide});
+        CHECK(bench.served() == Tickets{small});
+    }
+    SECTION("it asks without waiting") {
+        bench.queued(start + 1s, chosen(id, start + 1s, {1s, 2}));
+        CHECK(rank_of_refused(bench.borrow(start + 1s, chosen(id, start + 1s, {0s, 2}))) == 1);
+        CHECK(bench.served() == Tickets{small});
+    }
+}
+
+TEST_CASE("slots stay held back for a large claim no longer than it has its place") {
+    PoolLimits limits;
+    limits.rejoin = 1s;
+    Bench bench(2, limits);
+    bench.granted(start, 1000s);
+    bench.queued(start, chosen(LeaseId::random(), start, {5s, 2}));
+    const Ticket small = bench.queued(start, claim(start, {}));
+    bench.advance_to(start + 6s - 1ms);
+    CHECK(bench.served().empty());
+    bench.advance_to(start + 6s);
+    CHECK(bench.served() == Tickets{small});
+    CHECK(bench.pool.waiting() == 0);
+}
+
+TEST_CASE("slots stay held back for a large claim no longer than its call was") {
+    Bench bench(2);
+    bench.granted(start, 1000s);
+    const LeaseId id = LeaseId::random();
+    bench.queued(start, chosen(id, start, {50ms, 2}));
+    const Ticket small = bench.queued(start, claim(start, {}));
+    SECTION("so that short calls keep nothing free") {
+        bench.advance_to(start + 100ms - 1ms);
+        CHECK(bench.served().empty());
+        bench.advance_to(start + 100ms);
+        CHECK(bench.served() == Tickets{small});
+        bench.advance_to(start + 50ms + 15s - 1ms);
+        CHECK(bench.pool.waiting() == 1);
+        bench.advance_to(start + 50ms + 15s);
+        CHECK(bench.pool.waiting() == 0);
+    }
+    SECTION("however long it has its place") {
+        bench.queued(start + 60ms, chosen(id, start + 60ms, {5s, 2}));
+        bench.queued(start + 5s, chosen(id, start + 5s, {50ms, 2}));
+        bench.advance_to(start + 5100ms - 1ms);
+        CHECK(bench.served().empty());
+        bench.advance_to(start + 5100ms);
+        CHECK(bench.served() == Tickets{small});
+    }
+}
+
 TEST_CASE("who is refused learns its rank: the place that it had or would have had") {
     Bench bench(0);
     CHECK(rank_of_refused(bench.borrow(start)) == 1);
@@ -198,7 +291,7 @@ TEST_CASE("who chose an id but neither waits nor waited gets no place") {
     CHECK(queue.bench.pool.waiting() == 1);
     CHECK(queue.bench.changes.empty());
     REQUIRE(queue.bench.effects->chosen.size() == 1);
-    CHECK(queue.bench.effects->chosen[0].until == TimePoint::min());
+    CHECK(queue.bench.effects->chosen[0].until == std::nullopt);
 }
 
 TEST_CASE("who is away is passed over, and gets nothing until it is back") {
@@ -425,5 +518,5 @@ TEST_CASE("the ids that borrowers chose are told for as long as they are taken")
     queue.bench.advance_to(start + 11s - 1ms);
     CHECK(queue.bench.effects->chosen.empty());
     queue.bench.advance_to(start + 11s);
-    CHECK(last_told() == TimePoint::min());
+    CHECK(last_told() == std::nullopt);
 }

@@ -174,7 +174,7 @@ TEST_CASE("the waiters of a dissolved pool are told in their order") {
     Bench bench(0);
     const Ticket first = bench.queued(start, 300s);
     const Ticket second = bench.queued(start, 5s);
-    CHECK(bench.pool.dissolve(bench.anew()) == std::vector<Ticket>{first, second});
+    CHECK(bench.pool.dissolve(start, bench.anew()) == std::vector<Ticket>{first, second});
     CHECK(bench.pool.waiting() == 0);
     CHECK_FALSE(bench.pool.next_deadline());
 }

@@ -1,47 +1,24 @@
-#include "server/options.hpp"
+#include "server/http/call_kind.hpp"
+#include "server/settings.hpp"
+#include "tests/server/parsing.hpp"
 
-#include "tests/support/catch.hpp"
-
+#include <chrono>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <regex>
 #include <set>
+#include <sstream>
 
 using namespace std::chrono_literals;
 using namespace sema;
+using namespace sema::test;
 
 namespace {
 
-Expected<std::variant<Options, MigrateOptions, Printed>> parse(std::vector<const char*> arguments) {
-    arguments.insert(arguments.begin(), "semad");
-    return parse_options(static_cast<int>(arguments.size()), arguments.data());
-}
-
-Options options(std::vector<const char*> arguments) {
-    auto parsed = parse(std::move(arguments));
-    INFO((parsed ? "" : parsed.error().message));
-    REQUIRE(parsed);
-    return std::get<Options>(*parsed);
-}
-
-std::string refusal(std::vector<const char*> arguments) {
-    const auto parsed = parse(std::move(arguments));
-    REQUIRE_FALSE(parsed);
-    CHECK(parsed.error().message.find('\n') == std::string::npos);
-    return parsed.error().message;
-}
-
-std::string content(const std::string& path) {
-    std::ifstream file(PROJECT_FOLDER + ("/" + path));
-    std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    REQUIRE_FALSE(text.empty());
-    return text;
-}
-
 // The long flags at the beginning of the help's lines.
-std::set<std::string> flags() {
-    const std::string help = std::get<Printed>(*parse({"--help"})).text;
+std::set<std::string> flags(const std::vector<std::string>& command = {}) {
+    std::vector<std::string> words = command;
+    words.emplace_back("--help");
+    const std::string help = std::get<Printed>(*parse(words)).text;
     const std::regex flag("\n  (?:-h,)?(--[a-z-]+)");
     std::set<std::string> all;
     for (std::sregex_iterator match(help.begin(), help.end(), flag), end; match != end; ++match) {
@@ -51,6 +28,18 @@ std::set<std::string> flags() {
 }
 
 }  // namespace
+
+TEST_CASE("help fits a terminal of 80 columns") {
+    for (const std::string command : {"", "check", "pools", "backup", "migrate"}) {
+        std::vector<std::string> words = {command, "--help"};
+        if (command.empty()) words.erase(words.begin());
+        std::istringstream help(std::get<Printed>(*parse(words)).text);
+        for (std::string line; std::getline(help, line);) {
+            CAPTURE(command, line);
+            CHECK((line.size() <= 80 || line.rfind("  semad ", 0) == 0));
+        }
+    }
+}
 
 TEST_CASE("without options semad listens on the loopback port and keeps its data in the state folder") {
     setenv("XDG_STATE_HOME", "/x/state", 1);
@@ -100,8 +89,8 @@ TEST_CASE("limits are read with their units") {
 }
 
 TEST_CASE("what semad does not understand is refused in one line") {
-    for (const std::vector<const char*>& arguments :
-         std::vector<std::vector<const char*>>{{"--nonsense"},
+    for (const std::vector<std::string>& arguments :
+         std::vector<std::vector<std::string>>{{"--nonsense"},
                                                {"stray"},
                                                {"--listen", "7717"},
                                                {"--listen", "::1:7717"},
@@ -149,7 +138,21 @@ TEST_CASE("help and version are text for stdout") {
     const std::string help = std::get<Printed>(*parse({"--help"})).text;
     CHECK(help.find("Example:") != std::string::npos);
     CHECK(flags().count("--listen") == 1);
-    CHECK(flags().size() == 20);
+    // Beside the settings: --config, --help, --version.
+    CHECK(flags().size() == server_settings().size() + 3);
+}
+
+TEST_CASE("a paragraph of the help goes on to the end of its lines") {
+    const std::string help = std::get<Printed>(*parse({"--help"})).text;
+    CHECK_THAT(help, has_text("\nenvironment, as SEMAD_MAX_TTL for --max-ttl, "));
+    CHECK_THAT(
+        help, has_text("\n\nExample: serve this machine's network, with leases of four hours at the most\n"));
+}
+
+TEST_CASE("every call that metrics count is in the page about them") {
+    const std::string page = content("docs/monitoring.md");
+    for (const std::string_view call : http::call_names)
+        CHECK_THAT(page, has_text('`' + std::string(call) + '`'));
 }
 
 TEST_CASE("every flag of semad is in its man page and in the completions") {
@@ -171,7 +174,7 @@ TEST_CASE("every flag of semad is in its man page and in the completions") {
 
 TEST_CASE("a store on Redis has its password from one place, and shows it nowhere") {
     unsetenv("SEMAD_REDIS_PASSWORD");
-    const auto redis = [](std::vector<const char*> arguments) {
+    const auto redis = [](std::vector<std::string> arguments) {
         return std::get<RedisStoreOption>(options(std::move(arguments)).store);
     };
     const auto bare = redis({"--store", "redis://db/2", "--redis-wait-replicas", "1"});
@@ -209,8 +212,8 @@ TEST_CASE("a store on Redis has its password from one place, and shows it nowher
     unsetenv("SEMAD_REDIS_PASSWORD");
     unsetenv("SEMAD_REDIS_SENTINEL_PASSWORD");
 
-    for (const std::vector<const char*>& wrong :
-         {std::vector<const char*>{"--store", "redis://me:sesame@"},
+    for (const std::vector<std::string>& wrong :
+         {std::vector<std::string>{"--store", "redis://me:sesame@"},
           {"--store", "redis:sesame"},
           {"--store", "redis://me:sesame@db", "--redis-password-file", "/x"}}) {
         CHECK(refusal(wrong).find("sesame") == std::string::npos);
@@ -233,7 +236,8 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
           std::string::npos);
     CHECK(refusal({"migrate", "sqlite:/x", "memory:"}).find("memory: is gone") != std::string::npos);
     CHECK(refusal({"--store", "Redis://:S3cret@host/0"}) ==
-          "--store: 'Redis:...' is not a store: write sqlite:PATH, memory: or redis://HOST");
+          "--store: 'Redis:...' is not a store: write sqlite:PATH, memory:, redis://HOST or "
+          "postgresql://HOST/DATABASE");
     CHECK(refusal({"migrate", "redis://h:6379", "redis://h/0"}).find("both are redis://h") !=
           std::string::npos);
     const auto both = parse({"migrate", "redis://:p@h/1", "redis://h/2", "--redis-password-file", "/secret"});
@@ -246,5 +250,19 @@ TEST_CASE("migrate takes the store to read and the store to fill") {
     CHECK(refusal({"migrate", "nonsense", "memory:"}).find("'nonsense' is not a store") != std::string::npos);
     CHECK(refusal({"--store", "memory:", "migrate", "sqlite:/x", "memory:"}).find("no --store") !=
           std::string::npos);
-    CHECK(std::get<Printed>(*parse({"migrate", "--help"})).text.find("semad migrate") != std::string::npos);
+}
+
+TEST_CASE("the help of a command lists the options that it heeds") {
+    using Flags = std::set<std::string>;
+    Flags all = flags();
+    all.erase("--version");
+    Flags of_check = all;
+    of_check.insert("--reload");
+    CHECK(flags({"check"}) == of_check);
+    CHECK(flags({"pools"}) == Flags{"--help", "--config", "--store", "--redis-password-file"});
+    CHECK(flags({"backup"}) == Flags{"--help", "--config", "--store"});
+    CHECK(flags({"migrate"}) ==
+          Flags{"--help", "--redis-wait-replicas", "--redis-password-file", "--rejoin"});
+    for (const std::string command : {"check", "pools", "backup", "migrate"})
+        CHECK_THAT(std::get<Printed>(*parse({command, "--help"})).text, has_text("Usage: semad " + command));
 }

@@ -70,6 +70,14 @@ struct Calls {
         service->borrow(pool, call.ticket, {ttl, wait, lease, 1, 0, nullptr, true}, call.reply());
         return call;
     }
+    /// Likewise, of several slots.
+    Call borrow_several(const LeaseId& lease, unsigned slots, Duration wait) {
+        Call call;
+        call.ticket = service->next_ticket();
+        service->borrow(pool, call.ticket, {std::chrono::seconds(60), wait, lease, slots, 0, nullptr, true},
+                        call.reply());
+        return call;
+    }
     Call keep_alive(const LeaseId& lease, Duration ttl) {
         Call call;
         service->keep_alive(pool, lease, ttl, call.reply());
@@ -80,9 +88,14 @@ struct Calls {
         service->resize(pool, by, call.reply());
         return call;
     }
-    Call revoke(Position position) {
+    Call revoke(Position position, std::optional<std::uint64_t> fence = {}) {
         Call call;
-        service->revoke(pool, position, call.reply());
+        service->revoke(pool, {position, fence}, call.reply());
+        return call;
+    }
+    Call set_slot(Position position, const wire::SlotRequest& request) {
+        Call call;
+        service->set_slot(pool, position, request, call.reply());
         return call;
     }
     Call cancel(const LeaseId& lease) {

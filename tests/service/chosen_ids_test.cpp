@@ -30,18 +30,18 @@ TEST_CASE("an id that was let go is free at once") {
     Bench bench;
     ChosenIds ids({});
     ids.take(bench.id, bench.pool, start);
-    ids.set(bench.id, bench.pool, TimePoint::min(), start);
+    ids.free(bench.id, bench.pool);
     CHECK(ids.take(bench.id, bench.other, start));
 }
 
 TEST_CASE("an id is free again when its time is over, though nobody let it go") {
     Bench bench;
     ChosenIds ids({});
-    ids.set(bench.id, bench.pool, start + 10s, start);
+    ids.keep(bench.id, bench.pool, start + 10s, start);
     CHECK_FALSE(ids.take(bench.id, bench.other, start + 10s - 1ms));
     CHECK(ids.take(bench.id, bench.other, start + 10s));
     // What the first pool notices later changes nothing.
-    ids.set(bench.id, bench.pool, TimePoint::min(), start + 10s);
+    ids.free(bench.id, bench.pool);
     CHECK_FALSE(ids.take(bench.id, bench.pool, start + 1000s));
 }
 

@@ -42,8 +42,10 @@ TEST_CASE("a pool is copied with its settings, its leases and what is left of th
     HeldSlot ended = some_slot(1);
     ended.expires_at = now - 1s;
     const PoolSettings settings{.name = "seats", .cooldown = 5s, .renewable = false, .payloads = {"\"a\""}};
+    const OutOfService out{now - 60s, "fan"};
     REQUIRE(committed(both.from->commit(
-        {change(pool).to(1).count(4).fence(77).set(settings).put(live).put(ended)}, std::nullopt)));
+        {change(pool).to(1).count(4).fence(77).set(settings).put(live).put(ended).take_out(2, out)},
+        std::nullopt)));
     const auto done = both.migrate();
     REQUIRE(done);
     CHECK(done->pools == 1);
@@ -58,6 +60,7 @@ TEST_CASE("a pool is copied with its settings, its leases and what is left of th
     live.expires_at += 1h;
     CHECK(copy.slots[0] == live);
     CHECK(copy.slots[1].expires_at == both.to_clock.now() - 1s);
+    CHECK(copy.out == std::map<Position, OutOfService>{{2, {both.to_clock.now() - 60s, "fan"}}});
 }
 
 TEST_CASE("the places of borrowers who can come back are copied, those of others are not") {
@@ -75,6 +78,31 @@ TEST_CASE("the places of borrowers who can come back are copied, those of others
     CHECK(places.front().arrival == 3);
     CHECK(places.front().server == ServerId{});
     CHECK(places.front().deadline == both.to_clock.now() + 15s);
+}
+
+TEST_CASE("who is to be called is copied, and will be by whoever uses the store next") {
+    Both both;
+    const auto text = std::make_shared<const CallbackText>("{}");
+    KeptPlace place = some_place(3);
+    place.callback = text;
+    place.ttl = 60s;
+    place.deadline = both.from_clock.now() + 500s;
+    HeldSlot slot = some_slot(0);
+    slot.delivery =
+        std::make_shared<const Delivery>(Delivery{text, 2, both.from_clock.now() + 5s, "it failed"});
+    REQUIRE(committed(both.from->commit({change(pool).to(1).count(1).queue(place).put(slot)}, std::nullopt)));
+    REQUIRE(both.migrate());
+    const PoolRecord copy = loaded(*both.to, pool);
+    REQUIRE(copy.places.size() == 1);
+    CHECK(*copy.places.front().callback == "{}");
+    CHECK(copy.places.front().ttl == 60s);
+    CHECK(copy.places.front().deadline == both.to_clock.now() + 500s);
+    REQUIRE(copy.slots.size() == 1);
+    REQUIRE(copy.slots.front().delivery);
+    CHECK(copy.slots.front().delivery->attempts == 2);
+    CHECK(copy.slots.front().delivery->next_attempt == both.to_clock.now() + 5s);
+    // A server that there never was, and which so is lost.
+    CHECK(copy.keeper != ServerId{});
 }
 
 TEST_CASE("hundreds of pools are copied, and none is changed where they were") {
@@ -103,4 +131,18 @@ TEST_CASE("a migration that a store breaks off says so") {
     const auto done = both.migrate();
     REQUIRE_FALSE(done);
     CHECK_THAT(done.error().message, has_text("only some pools were copied"));
+}
+
+TEST_CASE("pools that are declared by name keep their ids after a migration") {
+    Both both;
+    REQUIRE(both.migrate());
+    CHECK_FALSE(both.to->seed().value());
+    REQUIRE(both.from->keep_seed("secret"));
+    REQUIRE(both.migrate());
+    CHECK(both.to->seed().value() == "secret");
+
+    Both used;
+    REQUIRE(used.from->keep_seed("secret"));
+    REQUIRE(used.to->keep_seed("other"));
+    CHECK_THAT(used.migrate().error().message, has_text("was in use before"));
 }

@@ -95,7 +95,7 @@ TEST_CASE("an answer that is lost while the store fails counts once, though what
     world.a.flush();
     world.pass(1s);
     REQUIRE(world.memory.record(world.id).slots.size() == 1);
-    CHECK(world.memory.record(world.id).slots.front().told == 1);
+    CHECK(world.memory.record(world.id).slots.front().answers == 1);
     CHECK(world.memory.record(world.id).slots.front().expires_at == lease_of(told).expires_at);
 }
 

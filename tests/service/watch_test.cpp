@@ -11,21 +11,21 @@ namespace {
 /// Longer than any pause between two views here.
 constexpr auto a_while = 1s;
 
-/// Somebody who watches, and what it was told.
+/// Somebody who watches, and what it was shown.
 struct Watcher {
     explicit Watcher(Bench& bench) : ticket(bench.service->next_ticket()) {
         bench.service->watch(bench.pool, ticket,
                              [into = answers](const Answer& answer) { into->push_back(answer); });
     }
 
-    std::size_t told() const { return answers->size(); }
+    std::size_t view_count() const { return answers->size(); }
     const PoolView& view(std::size_t number) const {
-        REQUIRE(number < told());
+        REQUIRE(number < view_count());
         const auto* shown = std::get_if<std::shared_ptr<const PoolView>>(&answers->at(number));
         REQUIRE(shown);
         return **shown;
     }
-    const PoolView& latest() const { return view(told() - 1); }
+    const PoolView& latest() const { return view(view_count() - 1); }
     bool was_told(Refusal refusal) const {
         if (answers->empty()) return false;
         const auto* given = std::get_if<Refusal>(&answers->back());
@@ -42,19 +42,19 @@ TEST_CASE("who watches is shown the pool at once, and again after each change on
     Bench bench;
     bench.made(2);
     const Watcher watcher(bench);
-    REQUIRE(watcher.told() == 1);
+    REQUIRE(watcher.view_count() == 1);
     CHECK(watcher.latest().in_use == 0);
     bench.borrow();
-    CHECK(watcher.told() == 1);
+    CHECK(watcher.view_count() == 1);
     bench.flush();
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.latest().in_use == 1);
     CHECK(watcher.latest().revision > watcher.view(0).revision);
     bench.pass(a_while);
-    CHECK(watcher.told() == 2);
+    CHECK(watcher.view_count() == 2);
     bench.put({.count = 2, .settings = {.name = "seats"}});
     bench.flush();
-    REQUIRE(watcher.told() == 3);
+    REQUIRE(watcher.view_count() == 3);
     CHECK(watcher.latest().settings->name == "seats");
 }
 
@@ -63,7 +63,7 @@ TEST_CASE("the first view waits for what it shows to be stored") {
     bench.made(1);
     bench.borrow();
     const Watcher watcher(bench);
-    CHECK(watcher.told() == 0);
+    CHECK(watcher.view_count() == 0);
     bench.flush();
     CHECK(watcher.view(0).in_use == 1);
 }
@@ -74,12 +74,12 @@ TEST_CASE("what happens in the queue is shown though nothing of it is stored") {
     const Watcher watcher(bench);
     const auto waiter = bench.borrow(60s, 300s);
     bench.flush();
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.latest().queue.size() == 1);
     bench.pass(a_while);
     bench.service->leave(bench.pool, waiter.ticket);
     bench.flush();
-    REQUIRE(watcher.told() == 3);
+    REQUIRE(watcher.view_count() == 3);
     CHECK(watcher.latest().queue.empty());
 }
 
@@ -92,11 +92,11 @@ TEST_CASE("what changes nothing is not shown") {
     bench.holders();
     bench.borrow(60s).is(Refusal::no_resource);
     bench.flush();
-    const auto told = watcher.told();
+    const auto view_count = watcher.view_count();
     bench.pass(a_while);
     bench.borrow(60s);
     bench.flush();
-    CHECK(watcher.told() == told);
+    CHECK(watcher.view_count() == view_count);
 }
 
 TEST_CASE("changes in quick succession are shown together, the last one always") {
@@ -105,15 +105,15 @@ TEST_CASE("changes in quick succession are shown together, the last one always")
     const Watcher watcher(bench);
     bench.borrow();
     bench.flush();
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     for (int i = 0; i < 5; ++i) {
         bench.borrow();
         bench.flush();
     }
-    CHECK(watcher.told() == 2);
+    CHECK(watcher.view_count() == 2);
     // Nobody does anything any more.
     bench.pass(a_while);
-    REQUIRE(watcher.told() == 3);
+    REQUIRE(watcher.view_count() == 3);
     CHECK(watcher.latest().in_use == 6);
 }
 
@@ -125,9 +125,9 @@ TEST_CASE("a queue that changes in quick succession is shown in the end") {
         bench.borrow(60s, 300s);
         bench.flush();
     }
-    CHECK(watcher.told() == 2);
+    CHECK(watcher.view_count() == 2);
     bench.pass(a_while);
-    REQUIRE(watcher.told() == 3);
+    REQUIRE(watcher.view_count() == 3);
     CHECK(watcher.latest().queue.size() == 5);
 }
 
@@ -137,9 +137,9 @@ TEST_CASE("an expiry is shown in its time, though nobody waits") {
     bench.granted(10s);
     const Watcher watcher(bench);
     bench.pass(10s - 1us);
-    CHECK(watcher.told() == 1);
+    CHECK(watcher.view_count() == 1);
     bench.pass(1us);
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.latest().in_use == 0);
 }
 
@@ -151,9 +151,9 @@ TEST_CASE("a slot that has rested is shown in its time") {
     const Watcher watcher(bench);
     CHECK(watcher.latest().available == 0);
     bench.pass(10s - 1us);
-    CHECK(watcher.told() == 1);
+    CHECK(watcher.view_count() == 1);
     bench.pass(1us);
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.latest().available == 1);
 }
 
@@ -164,15 +164,15 @@ TEST_CASE("all who watch are shown the same, whenever they came") {
     bench.borrow();
     bench.flush();
     const Watcher second(bench);
-    REQUIRE(second.told() == 1);
+    REQUIRE(second.view_count() == 1);
     CHECK(second.latest().in_use == 1);
     bench.pass(a_while);
     bench.borrow();
     bench.flush();
     CHECK(first.latest().in_use == 2);
     CHECK(second.latest().in_use == 2);
-    CHECK(first.told() == 3);
-    CHECK(second.told() == 2);
+    CHECK(first.view_count() == 3);
+    CHECK(second.view_count() == 2);
 }
 
 TEST_CASE("who stops watching is shown nothing more, and the others are") {
@@ -184,13 +184,13 @@ TEST_CASE("who stops watching is shown nothing more, and the others are") {
     CHECK_FALSE(bench.service->leave(bench.pool, first.ticket));
     bench.borrow();
     bench.flush();
-    CHECK(first.told() == 1);
-    CHECK(second.told() == 2);
+    CHECK(first.view_count() == 1);
+    CHECK(second.view_count() == 2);
     CHECK(bench.service->leave(bench.pool, second.ticket));
     bench.pass(a_while);
     bench.borrow();
     bench.flush();
-    CHECK(second.told() == 2);
+    CHECK(second.view_count() == 2);
     // Nothing of them stays behind.
     CHECK(first.answers.use_count() == 1);
     CHECK(second.answers.use_count() == 1);
@@ -203,11 +203,11 @@ TEST_CASE("who stops watching before the pool was loaded is not kept") {
     const Watcher watcher(bench);
     bench.service->leave(bench.pool, watcher.ticket);
     bench.flush();
-    const auto told = watcher.told();
+    const auto view_count = watcher.view_count();
     bench.borrow();
     bench.flush();
     bench.pass(a_while);
-    CHECK(watcher.told() == told);
+    CHECK(watcher.view_count() == view_count);
     CHECK(watcher.answers.use_count() == 1);
 }
 
@@ -219,8 +219,8 @@ TEST_CASE("a change that could not be stored is not shown, and what is stored is
     bench.borrow();
     bench.flush();
     bench.pass(a_while);
-    REQUIRE(watcher.told() >= 2);
-    for (std::size_t i = 1; i + 1 < watcher.told(); ++i)
+    REQUIRE(watcher.view_count() >= 2);
+    for (std::size_t i = 1; i + 1 < watcher.view_count(); ++i)
         CHECK(std::get<Refusal>(watcher.answers->at(i)) == Refusal::store_failed);
     CHECK(watcher.latest().in_use == 0);
     CHECK(watcher.latest().revision > watcher.view(0).revision);
@@ -235,15 +235,15 @@ TEST_CASE("who watches learns that the pool was deleted, once that is stored, an
     bench.made(1);
     const Watcher watcher(bench);
     bench.remove();
-    CHECK(watcher.told() == 1);
+    CHECK(watcher.view_count() == 1);
     bench.flush();
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.was_told(Refusal::no_such_pool));
     bench.made(1);
     bench.pass(a_while);
     bench.borrow();
     bench.flush();
-    CHECK(watcher.told() == 2);
+    CHECK(watcher.view_count() == 2);
     CHECK(watcher.answers.use_count() == 1);
 }
 
@@ -255,13 +255,12 @@ TEST_CASE("a pool deleted and made again in one go is another one to who watched
     bench.put(2);
     const Watcher newcomer(bench);
     bench.flush();
-    REQUIRE(watcher.told() == 2);
+    REQUIRE(watcher.view_count() == 2);
     CHECK(watcher.was_told(Refusal::no_such_pool));
     CHECK(newcomer.latest().count == 2);
 }
 
-TEST_CASE(
-    "who watches a pool whose deletion failed is not told that it is deleted, nor left waiting for more") {
+TEST_CASE("who watches a pool whose deletion failed hears of no deletion, and waits for no more") {
     Bench bench;
     bench.made(1);
     const Watcher watcher(bench);
@@ -274,7 +273,7 @@ TEST_CASE(
     CHECK(again.latest().count == 1);
 }
 
-TEST_CASE("who watches a pool that cannot be read any more is not told that it is deleted") {
+TEST_CASE("who watches a pool that cannot be read any more hears of no deletion") {
     Bench bench;
     bench.made(1);
     const Watcher watcher(bench);
@@ -312,7 +311,7 @@ TEST_CASE("draining tells those who watch") {
     CHECK(late.was_told(Refusal::shutting_down));
 }
 
-TEST_CASE("who came to watch while the pool was being read is told of a drain too") {
+TEST_CASE("who came to watch while the pool was being read hears of a drain too") {
     Bench bench;
     bench.made(1);
     bench.restart();

@@ -32,6 +32,16 @@ std::optional<fs::path> find_engine(const std::string& engine) {
     return std::nullopt;
 }
 
+std::optional<fs::path> find_postgresql() {
+    std::error_code none;
+    std::optional<fs::path> found;
+    for (const auto& version : fs::directory_iterator("/usr/lib/postgresql", none)) {
+        const fs::path folder = version.path() / "bin";
+        if (::access((folder / "postgres").c_str(), X_OK) == 0 && (!found || *found < folder)) found = folder;
+    }
+    return found;
+}
+
 std::vector<std::string> engines() {
     std::vector<std::string> found;
     for (const char* engine : {"redis", "valkey"}) {

@@ -11,6 +11,9 @@ namespace sema::test {
 /// a file are the same program under another name, so they will do.
 std::optional<std::filesystem::path> find_engine(const std::string& engine);
 
+/// The folder of the newest PostgreSQL's server programs on this machine, or nothing.
+std::optional<std::filesystem::path> find_postgresql();
+
 /// Both that are here, for tests that go over them.
 std::vector<std::string> engines();
 

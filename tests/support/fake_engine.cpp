@@ -93,9 +93,9 @@ bool FakeEngine::is_settled() const {
     return rests_ && !woken_ && !subscription_ended_ && messages_.empty() && own_time() < until_;
 }
 
-void FakeEngine::fail(Call call, Trouble::Kind kind, unsigned times) {
+void FakeEngine::fail(Call call, Trouble::Kind kind, unsigned times, unsigned spared) {
     const Lock lock(store_.mutex_);
-    faults_[call] = {kind, times, false};
+    faults_[call] = {kind, times, false, spared};
 }
 
 void FakeEngine::lose_answer(Call call) {
@@ -186,6 +186,10 @@ auto FakeEngine::call(Call call, const Act& act) -> decltype(act()) {
     if (!is_watch && call != Call::open && hung_up_) return trouble("it hung up");
     const auto found = faults_.find(call);
     if (found == faults_.end()) return act();
+    if (found->second.spared > 0) {
+        --found->second.spared;
+        return act();
+    }
     const Fault fault = found->second;
     if (--found->second.times == 0) faults_.erase(found);
     if (!fault.is_applied) return trouble("the test made it fail", fault.kind);
@@ -352,6 +356,12 @@ Result<std::vector<PoolId>> FakeEngine::pools_after(const std::optional<PoolId>&
                 [&]() -> Result<std::vector<PoolId>> { return inner_->pools_after(after, most).value(); });
 }
 
+Result<std::vector<PoolWithCallbacks>> FakeEngine::pools_with_callbacks() {
+    return call(Call::callbacks, [&]() -> Result<std::vector<PoolWithCallbacks>> {
+        return inner_->pools_with_callbacks().value();
+    });
+}
+
 Result<std::optional<ServerId>> FakeEngine::take_place(const std::string& place) {
     return call(Call::place, [&]() -> Result<std::optional<ServerId>> {
         const auto [found, is_new] = store_.places_.try_emplace(place, self());
@@ -374,6 +384,14 @@ Result<bool> FakeEngine::has_others() {
             return heartbeat.first != self() && heartbeat.second > store_.now_;
         });
     });
+}
+
+Result<std::optional<std::string>> FakeEngine::seed() {
+    return call(Call::seed, [&]() -> Result<std::optional<std::string>> { return inner_->seed().value(); });
+}
+
+Result<std::string> FakeEngine::keep_seed(const std::string& seed) {
+    return call(Call::seed, [&]() -> Result<std::string> { return inner_->keep_seed(seed).value(); });
 }
 
 LoadResult FakeEngine::read(const PoolId& pool) {

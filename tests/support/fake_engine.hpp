@@ -90,9 +90,11 @@ class FakeEngine final : public shared::Engine {
         commit,
         count,
         list,
+        callbacks,
         place,
         bury,
-        others
+        others,
+        seed
     };
 
     explicit FakeEngine(FakeStore& store);
@@ -100,8 +102,9 @@ class FakeEngine final : public shared::Engine {
 
     // --- What a test does. Any thread. ---
 
-    /// The next calls of that kind do nothing, and fail like this.
-    void fail(Call call, shared::Trouble::Kind kind = shared::Trouble::Kind::away, unsigned times = 1);
+    /// The next calls of that kind do nothing, and fail like this; `spared` come before them.
+    void fail(Call call, shared::Trouble::Kind kind = shared::Trouble::Kind::away, unsigned times = 1,
+              unsigned spared = 0);
     /// Every call fails, until heal().
     void cut_off();
     void heal();
@@ -153,9 +156,12 @@ class FakeEngine final : public shared::Engine {
     shared::Result<std::size_t> pool_count() override;
     shared::Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after,
                                                     std::size_t most) override;
+    shared::Result<std::vector<PoolWithCallbacks>> pools_with_callbacks() override;
     shared::Result<std::optional<ServerId>> take_place(const std::string& place) override;
     shared::Result<void> bury(ServerId server) override;
     shared::Result<bool> has_others() override;
+    shared::Result<std::optional<std::string>> seed() override;
+    shared::Result<std::string> keep_seed(const std::string& seed) override;
 
   private:
     friend class FakeStore;
@@ -166,6 +172,7 @@ class FakeEngine final : public shared::Engine {
         shared::Trouble::Kind kind{};
         unsigned times = 0;
         bool is_applied = false;
+        unsigned spared = 0;
     };
     struct Message {
         std::optional<PoolId> pool;

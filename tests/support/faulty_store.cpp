@@ -124,10 +124,27 @@ class FaultyStore : public Store {
         return inner_->chosen_leases();
     }
 
+    Expected<std::vector<PoolWithCallbacks>> pools_with_callbacks() override {
+        if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
+        return inner_->pools_with_callbacks();
+    }
+
     Expected<std::optional<ClockAnchor>> anchor() override {
         if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
         return inner_->anchor();
     }
+
+    Expected<std::optional<std::string>> seed() override {
+        if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
+        return inner_->seed();
+    }
+
+    Expected<std::string> keep_seed(const std::string& seed) override {
+        if (faults_->loads_fail()) return tl::unexpected(made_to_fail());
+        return inner_->keep_seed(seed);
+    }
+
+    BegunCopy begin_copy() override { return inner_->begin_copy(); }
 
   private:
     static StoreFailure made_to_fail() { return {"the test made the store fail"}; }

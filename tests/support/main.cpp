@@ -15,7 +15,9 @@ constexpr int left_out = 77;
 
 bool is_store_missing() {
     const char* store = std::getenv("SEMA_TEST_STORE");
-    return store != nullptr && *store != '\0' && !sema::test::find_engine(store);
+    if (store == nullptr || *store == '\0') return false;
+    if (std::string(store) == "postgresql") return !sema::test::find_postgresql();
+    return !sema::test::find_engine(store);
 }
 
 }  // namespace

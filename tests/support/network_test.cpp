@@ -44,7 +44,7 @@ TEST_CASE("machines of a network reach each other until they are cut off or unpl
                    .out == "PONG\n";
     };
     CHECK(reaches(network->address(one), server.port()));
-    CHECK(other_reaches());
+    CHECK(eventually(other_reaches));
 
     for (const auto& [from, to] : {std::pair(one, other), std::pair(other, one)}) {
         network->cut(from, to);

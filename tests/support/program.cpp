@@ -110,7 +110,8 @@ Program::~Program() {
 }
 
 void Program::signal(int number) const {
-    if (!status_) kill(pid_, number);
+    if (status_) return;
+    number == SIGSTOP ? halt(pid_) : static_cast<void>(kill(pid_, number));
 }
 
 void Program::signal_group(int number) const {
@@ -152,6 +153,23 @@ bool Program::shows(const std::string& text, std::string (Program::*stream)() co
     const auto has = [&] { return (this->*stream)().find(text) != std::string::npos; };
     eventually([&] { return has() || ended(); });
     return has();
+}
+
+void halt(pid_t process) {
+    ::kill(process, SIGSTOP);
+    const auto is_halted = [&] {
+        for (const auto& thread :
+             std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+            std::ifstream stat(thread.path() / "stat");
+            std::string text;
+            std::getline(stat, text);
+            // Behind the name, which is in parentheses.
+            const auto name_end = text.rfind(')');
+            if (name_end == text.npos || text.substr(name_end, 3) != ") T") return false;
+        }
+        return true;
+    };
+    if (!eventually(is_halted)) throw std::runtime_error("a process does not halt");
 }
 
 Finished run_program(std::vector<std::string> command, ProgramOptions options) {

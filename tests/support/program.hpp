@@ -42,6 +42,7 @@ class Program {
     Program& operator=(const Program&) = delete;
 
     pid_t pid() const { return pid_; }
+    /// With SIGSTOP it is halted when this returns.
     void signal(int number) const;
     /// Sends a signal to all processes of the program's group.
     void signal_group(int number) const;
@@ -70,6 +71,10 @@ class Program {
     std::optional<int> status_;
     std::optional<int> ended_by_;
 };
+
+/// Halts a process with SIGSTOP, and returns once none of its threads runs: the signal alone takes effect a
+/// little later. SIGCONT lets it go on.
+void halt(pid_t process);
 
 /// What a program that ran to its end left behind.
 struct Finished {

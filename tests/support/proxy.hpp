@@ -6,14 +6,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace sema::test {
@@ -30,15 +33,20 @@ class Proxy {
         /// meanwhile arrives late.
         silent,
         /// What the client of a connection that there was already sends arrives late: once the state is
-        /// another. New connections work.
+        /// another. New connections work. Of some of it, see become(), that is so only for the rest.
         holding,
         /// What servers answer does not arrive, and is dropped.
         mute,
         /// What clients send arrives late: once the state is another. What servers say arrives.
         deaf,
+        /// What servers say is not read, as when a client is halted: they cannot get rid of it.
+        stuck,
     };
 
-    explicit Proxy(int server_port) : server_(loopback(server_port)) {
+    /// `stand_in` is what a client is answered while the server refuses connections; nothing where it is
+    /// empty.
+    explicit Proxy(int server_port, std::string stand_in = "")
+        : server_(loopback(server_port)), stand_in_(std::move(stand_in)) {
         listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         sockaddr_in own = loopback(0);
         socklen_t size = sizeof own;
@@ -66,8 +74,10 @@ class Proxy {
     std::string host_and_port() const { return url_.substr(url_.rfind('/') + 1); }
     /// From now on whatever is passed on takes so long, one thing after the other.
     void be_long(std::chrono::milliseconds way) { way_ = way; }
-    /// Returns once it is so.
-    void become(State state) {
+    /// Returns once it is so. While `holding`, the first bytes that the client of each such connection sends
+    /// arrive all the same.
+    void become(State state, std::size_t first_bytes = 0) {
+        first_bytes_ = first_bytes;
         state_ = state;
         while (seen_ != state)
             std::this_thread::yield();
@@ -79,8 +89,11 @@ class Proxy {
         int server;
         bool client_sends = true;
         bool ended = false;
-        bool held = false;
+        /// So many bytes of what the client sends are passed on.
+        std::size_t left = unlimited;
     };
+
+    static constexpr std::size_t unlimited = SIZE_MAX;
 
     static sockaddr_in loopback(int port) {
         sockaddr_in address{};
@@ -97,16 +110,18 @@ class Proxy {
 
     void work() {
         const State state = state_;
-        for (Pair& pair : pairs_)
-            pair.held = state == State::holding && (pair.held || seen_ != State::holding);
+        for (Pair& pair : pairs_) {
+            if (state != State::holding) pair.left = unlimited;
+            if (state == State::holding && seen_ != State::holding) pair.left = first_bytes_;
+        }
         seen_ = state;
         std::vector<pollfd> ready;
         if (state != State::silent) {
             ready.push_back({listener_, POLLIN, 0});
             for (const Pair& pair : pairs_) {
-                const bool is_heard = pair.client_sends && !pair.held && state != State::deaf;
+                const bool is_heard = pair.client_sends && pair.left > 0 && state != State::deaf;
                 ready.push_back({is_heard ? pair.client : -1, POLLIN, 0});
-                ready.push_back({pair.server, POLLIN, 0});
+                ready.push_back({pair.left > 0 && state != State::stuck ? pair.server : -1, POLLIN, 0});
             }
         }
         poll(ready.data(), ready.size(), 10);
@@ -114,12 +129,14 @@ class Proxy {
         accept_one();
         for (Pair& pair : pairs_) {
             if (state == State::cutting) pair.ended = true;
-            if (pair.held) continue;
+            if (pair.left == 0) continue;
             if (!pair.ended && pair.client_sends && state != State::deaf)
-                pair.client_sends = pass(pair.client, pair.server);
+                pair.client_sends = pass(pair.client, pair.server, pair.left);
             // The end of what a client sends is told to the server, whose answer still comes through.
             if (!pair.client_sends) shutdown(pair.server, SHUT_WR);
-            if (!pair.ended) pair.ended = !pass(pair.server, state == State::mute ? -1 : pair.client);
+            std::size_t all = unlimited;
+            if (!pair.ended && state != State::stuck)
+                pair.ended = !pass(pair.server, state == State::mute ? -1 : pair.client, all);
             if (pair.ended) hang_up(pair);
         }
         pairs_.remove_if([](const Pair& pair) { return pair.ended; });
@@ -131,25 +148,37 @@ class Proxy {
         const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         const bool reached =
             connect(server, reinterpret_cast<const sockaddr*>(&server_), sizeof server_) == 0;
+        if (!reached && !stand_in_.empty()) answer(client);
         pairs_.push_back({client, server, true, !reached});
     }
 
-    // False where there is nothing more to come.
-    bool pass(int from, int to) const {
+    // Once there is a request.
+    void answer(int client) const {
+        pollfd readable{client, POLLIN, 0};
         char bytes[16384];
-        const ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (poll(&readable, 1, 1000) <= 0 || recv(client, bytes, sizeof bytes, MSG_DONTWAIT) <= 0) return;
+        send(client, stand_in_.data(), stand_in_.size(), MSG_NOSIGNAL);
+    }
+
+    // False where there is nothing more to come. What is passed on is taken off `left`.
+    bool pass(int from, int to, std::size_t& left) const {
+        char bytes[16384];
+        const ssize_t size = recv(from, bytes, std::min(sizeof bytes, left), MSG_DONTWAIT);
         if (size < 0) return errno == EAGAIN || errno == EINTR;
+        if (left != unlimited) left -= static_cast<std::size_t>(size);
         if (size > 0 && to < 0) return true;
         std::this_thread::sleep_for(way_.load());
         return size > 0 && send(to, bytes, static_cast<std::size_t>(size), MSG_NOSIGNAL) == size;
     }
 
     const sockaddr_in server_;
+    const std::string stand_in_;
     int listener_ = -1;
     std::string url_;
     std::list<Pair> pairs_;
     std::atomic<State> state_{State::open};
     std::atomic<State> seen_{State::open};
+    std::atomic<std::size_t> first_bytes_{0};
     std::atomic<std::chrono::milliseconds> way_{std::chrono::milliseconds::zero()};
     std::atomic<bool> done_{false};
     std::thread thread_;

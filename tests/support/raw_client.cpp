@@ -1,9 +1,12 @@
 #include "tests/support/raw_client.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -13,6 +16,7 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
@@ -25,6 +29,17 @@ using Clock = std::chrono::steady_clock;
 
 std::system_error system_failure(const char* attempt) {
     return {errno, std::generic_category(), attempt};
+}
+
+// For all clients of a test. Whose certificate they are shown is the subject of other tests.
+SSL_CTX* tls_settings() {
+    static const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> settings(SSL_CTX_new(TLS_client_method()),
+                                                                            SSL_CTX_free);
+    return settings.get();
+}
+
+void set_option(int socket, int level, int name, int value) {
+    setsockopt(socket, level, name, &value, sizeof value);
 }
 
 HttpResponse parse_head(std::string_view head) {
@@ -74,8 +89,8 @@ RawClient::RawClient(int port, const std::string& address, std::chrono::millisec
         connect(&to, sizeof to);
     }
     // Each send() is to be on its way at once, as a piece of its own.
-    const int on = 1;
-    setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_option(socket_, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (const char* const version = std::getenv("SEMA_TEST_TLS")) start_tls(version, limit);
 }
 
 RawClient::RawClient(const std::filesystem::path& socket) {
@@ -87,13 +102,52 @@ RawClient::RawClient(const std::filesystem::path& socket) {
 }
 
 RawClient::RawClient(RawClient&& other) noexcept
-    : socket_(std::exchange(other.socket_, -1)), received_(std::move(other.received_)) {}
+    : socket_(std::exchange(other.socket_, -1)),
+      tls_(std::move(other.tls_)),
+      received_(std::move(other.received_)) {}
 
 RawClient& RawClient::operator=(RawClient&& other) noexcept {
     close();
     socket_ = std::exchange(other.socket_, -1);
+    tls_ = std::move(other.tls_);
     received_ = std::move(other.received_);
     return *this;
+}
+
+void RawClient::Free::operator()(ssl_st* tls) const {
+    SSL_free(tls);
+}
+
+void RawClient::start_tls(const std::string& version, std::chrono::milliseconds limit) {
+    const auto deadline = Clock::now() + limit;
+    fcntl(socket_, F_SETFL, O_NONBLOCK);
+    tls_.reset(SSL_new(tls_settings()));
+    SSL_set_max_proto_version(tls_.get(), version == "1.2" ? TLS1_2_VERSION : TLS1_3_VERSION);
+    SSL_set_mode(tls_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    // A server that is killed says no goodbye.
+    SSL_set_options(tls_.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_set_fd(tls_.get(), socket_);
+    ERR_clear_error();
+    int done = SSL_connect(tls_.get());
+    while (done != 1) {
+        if (!wait_for_tls(done, deadline)) throw std::runtime_error("no TLS with the server");
+        ERR_clear_error();
+        done = SSL_connect(tls_.get());
+    }
+    if (SSL_version(tls_.get()) != TLS1_3_VERSION) return;
+    // The server sends a ticket then. Left where it is, it would make an abort() of each close().
+    pollfd wanted{socket_, POLLIN, 0};
+    poll(&wanted, 1, static_cast<int>(limit.count()));
+    char first = 0;
+    SSL_peek(tls_.get(), &first, 1);
+}
+
+bool RawClient::wait_for_tls(int done, Clock::time_point deadline) {
+    const int wish = SSL_get_error(tls_.get(), done);
+    if (wish != SSL_ERROR_WANT_READ && wish != SSL_ERROR_WANT_WRITE) return false;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+    pollfd wanted{socket_, static_cast<short>(wish == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT), 0};
+    return poll(&wanted, 1, static_cast<int>(std::max<std::int64_t>(0, left.count()))) > 0;
 }
 
 void RawClient::limit_sending(std::chrono::milliseconds limit) {
@@ -120,7 +174,20 @@ void RawClient::lose_input() {
         throw system_failure("attach a filter");
 }
 
+bool RawClient::send_in_tls(std::string_view bytes) {
+    const auto deadline = Clock::now() + patience;
+    while (!bytes.empty()) {
+        std::size_t sent = 0;
+        ERR_clear_error();
+        const int done = SSL_write_ex(tls_.get(), bytes.data(), bytes.size(), &sent);
+        if (done != 1 && !wait_for_tls(done, deadline)) return false;
+        bytes.remove_prefix(sent);
+    }
+    return true;
+}
+
 bool RawClient::send(std::string_view bytes) {
+    if (tls_) return send_in_tls(bytes);
     while (!bytes.empty()) {
         const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;
@@ -131,16 +198,28 @@ bool RawClient::send(std::string_view bytes) {
 }
 
 void RawClient::send_last(std::string_view bytes) {
+    if (tls_) {
+        set_option(socket_, IPPROTO_TCP, TCP_CORK, 1);
+        send(bytes);
+        return half_close();
+    }
     const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_MORE);
     if (sent != static_cast<ssize_t>(bytes.size())) throw system_failure("send");
     half_close();
 }
 
+void RawClient::say_goodbye() {
+    ERR_clear_error();
+    if (tls_) SSL_shutdown(tls_.get());
+}
+
 void RawClient::half_close() {
+    say_goodbye();
     ::shutdown(socket_, SHUT_WR);
 }
 
 void RawClient::close() {
+    tls_.reset();
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
 }
 
@@ -159,7 +238,7 @@ HttpResponse RawClient::receive(bool head_only, std::chrono::milliseconds limit)
     }
     HttpResponse response = parse_head(std::string_view(received_).substr(0, end));
     received_.erase(0, end + 4);
-    if (head_only || response.status < 200) return response;
+    if (head_only || response.status < 200 || response.status == 304) return response;
     const std::size_t length = std::stoul(response.header("content-length"));
     need(length, deadline);
     response.body = received_.substr(0, length);
@@ -187,12 +266,31 @@ bool RawClient::closed_by_server(std::chrono::milliseconds limit) {
     return received_.empty() && fill(Clock::now() + limit) == Received::end;
 }
 
+bool RawClient::ends() {
+    const auto deadline = Clock::now() + patience;
+    for (;;) {
+        const Received received = fill(deadline);
+        if (received != Received::bytes) return received == Received::end;
+    }
+}
+
 RawClient::Received RawClient::fill(Clock::time_point deadline) {
+    std::array<char, 65536> buffer{};
+    if (tls_) {
+        for (;;) {
+            std::size_t size = 0;
+            ERR_clear_error();
+            const int done = SSL_read_ex(tls_.get(), buffer.data(), buffer.size(), &size);
+            received_.append(buffer.data(), size);
+            if (done == 1) return Received::bytes;
+            if (SSL_get_error(tls_.get(), done) != SSL_ERROR_WANT_READ) return Received::end;
+            if (!wait_for_tls(done, deadline)) return Received::nothing;
+        }
+    }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
     pollfd wanted{socket_, POLLIN, 0};
     if (poll(&wanted, 1, static_cast<int>(std::max<std::int64_t>(0, left.count()))) <= 0)
         return Received::nothing;
-    std::array<char, 65536> buffer{};
     const ssize_t size = recv(socket_, buffer.data(), buffer.size(), 0);
     if (size <= 0) return Received::end;
     received_.append(buffer.data(), static_cast<std::size_t>(size));

@@ -5,8 +5,11 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+
+struct ssl_st;
 
 namespace sema::test {
 
@@ -29,6 +32,9 @@ std::string http_request(const std::string& method, const std::string& target, c
 
 /// A bare connection to a server, for what well-behaved HTTP clients cannot be made to do. All calls throw
 /// std::runtime_error where what they wait for doesn't happen within `patience`, or the limit that is given.
+///
+/// With SEMA_TEST_TLS in the environment, the version, connections to a port speak TLS, and ends of it that
+/// were said within it: half_close() says so, close() does not, as a program doesn't that is killed.
 class RawClient {
   public:
     /// Connects to a port of this machine, or of another one.
@@ -39,6 +45,9 @@ class RawClient {
     RawClient(RawClient&& other) noexcept;
     RawClient& operator=(RawClient&& other) noexcept;
     ~RawClient() { close(); }
+
+    /// Speaks TLS from here on, of this version at most: `1.2` or `1.3`. Throws where the server refuses.
+    void start_tls(const std::string& version = "1.3", std::chrono::milliseconds limit = patience);
 
     /// Makes the system keep no more than about this many bytes that were not received yet.
     void receive_at_most(int bytes);
@@ -53,6 +62,8 @@ class RawClient {
 
     /// Says that no more will be sent; answers can still be received.
     void half_close();
+    /// Says so within TLS alone, and leaves the connection below as it is.
+    void say_goodbye();
     /// Closes as a program does that ends. What was received but not read makes it an abort().
     void close();
     /// Closes with a reset.
@@ -73,8 +84,14 @@ class RawClient {
     /// nothing until `limit`.
     bool closed_by_server(std::chrono::milliseconds limit = patience);
 
+    /// Waits for the same, whatever the server sends before.
+    bool ends();
+
   private:
     enum class Received { bytes, end, nothing };
+    struct Free {
+        void operator()(ssl_st* tls) const;
+    };
 
     /// Of connecting too.
     void limit_sending(std::chrono::milliseconds limit);
@@ -84,7 +101,12 @@ class RawClient {
     /// Waits until `size` bytes were received.
     void need(std::size_t size, std::chrono::steady_clock::time_point deadline);
 
+    bool send_in_tls(std::string_view bytes);
+    /// Waits until TLS can go on after `done`, what its last call returned. False where it cannot.
+    bool wait_for_tls(int done, std::chrono::steady_clock::time_point deadline);
+
     int socket_ = -1;
+    std::unique_ptr<ssl_st, Free> tls_;
     std::string received_;
 };
 

@@ -3,6 +3,7 @@
 #include "tests/support/engines.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/reserved_port.hpp"
+#include "tests/support/store_server.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -30,31 +31,29 @@ struct RedisOptions {
 /// the same port, socket and data when it is started again.
 ///
 /// REQUIRES: find_engine() finds it.
-class RedisServer {
+class RedisServer final : public StoreServer {
   public:
     explicit RedisServer(RedisOptions options = {});
 
     /// `redis://127.0.0.1:PORT/DATABASE`
-    std::string url(int database = 0) const;
+    std::string url(int database) const;
+    std::string url() const override { return url(0); }
     /// `redis+unix://SOCKET?db=DATABASE`, without the query for database 0.
     std::string unix_url(int database = 0) const;
     const std::string& address() const { return options_.address; }
-    int port() const { return port_; }
+    int port() const override { return port_; }
     std::filesystem::path socket() const { return folder_.path() / "socket"; }
     std::filesystem::path folder() const { return folder_.path(); }
     pid_t pid() const { return server_->pid(); }
 
-    /// Starts it again, and returns once it serves. REQUIRES: it was stopped.
-    void start();
-    /// Ends it as a crash does.
-    void kill9();
+    void start() override;
+    void kill9() override;
     /// Ends it as a service manager does. Returns its exit status.
     int terminate();
     /// kill9() and start().
     void restart();
-    /// From now on it does nothing and answers nobody; its connections stay.
-    void pause() { server_->signal(SIGSTOP); }
-    void resume() { server_->signal(SIGCONT); }
+    void pause() override { server_->signal(SIGSTOP); }
+    void resume() override { server_->signal(SIGCONT); }
 
     /// Sends a command over a connection of its own to the Unix socket. Returns the answer's texts and
     /// numbers in their order, without their structure; null is "(nil)". Throws where the answer is an

@@ -35,6 +35,19 @@ void SharedMemory::come_back_with(const PoolId& pool, unsigned count) {
     ++generation_;
 }
 
+void SharedMemory::go_back_to(const PoolId& pool, const PoolRecord& earlier) {
+    PoolChange change{.pool = pool, .base = record(pool).version, .next = earlier.version, .changes = {}};
+    change.changes = {
+        .cleared = true, .count = earlier.count, .fence = earlier.fence, .settings = earlier.settings};
+    for (const HeldSlot& slot : earlier.slots)
+        change.changes.slots[slot.position] = slot;
+    for (const KeptPlace& place : earlier.places)
+        change.changes.places[place.lease] = place;
+    change.changes.out = {earlier.out.begin(), earlier.out.end()};
+    make_memory_store(data_)->commit({change}, std::nullopt);
+    ++generation_;
+}
+
 void SharedMemory::hand(SharedMemoryStore& handle, const PoolId& pool, bool is_old) {
     waiting_.erase(handle.self_);
     handle.listener_->handed(pool, record(pool), is_old ? generation_ - 1 : generation_);

@@ -48,6 +48,9 @@ class SharedMemory {
     /// failover in which changes were lost and others made. Nobody is told.
     void come_back_with(const PoolId& pool, unsigned count);
 
+    /// The store is found anew, with the pool as it was at an earlier moment. Nobody is told.
+    void go_back_to(const PoolId& pool, const PoolRecord& earlier);
+
     /// How many commits of changes or mere questions were answered Stale.
     unsigned stale() const { return stale_; }
 
@@ -94,7 +97,13 @@ class SharedMemoryStore final : public SharedStore {
         return inner_->pools_after(after, most);
     }
     Expected<std::vector<ChosenLease>> chosen_leases() override { return inner_->chosen_leases(); }
+    Expected<std::vector<PoolWithCallbacks>> pools_with_callbacks() override {
+        if (memory_.away_) return failure("the store is away");
+        return inner_->pools_with_callbacks();
+    }
     Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
+    Expected<std::optional<std::string>> seed() override { return inner_->seed(); }
+    Expected<std::string> keep_seed(const std::string& seed) override { return inner_->keep_seed(seed); }
 
     ServerId self() const override { return self_; }
     Expected<void> serve_at(const std::string&) override { return {}; }

@@ -16,14 +16,24 @@ namespace sema {
 inline bool same(const std::shared_ptr<const Holder>& a, const std::shared_ptr<const Holder>& b) {
     return a && b ? *a == *b : a == b;
 }
+inline bool same(const std::shared_ptr<const std::string>& a, const std::shared_ptr<const std::string>& b) {
+    return a && b ? *a == *b : a == b;
+}
+inline bool same(const std::shared_ptr<const Delivery>& a, const std::shared_ptr<const Delivery>& b) {
+    if (!a || !b) return a == b;
+    return same(a->callback, b->callback) && a->attempts == b->attempts &&
+           a->next_attempt == b->next_attempt && a->last_error == b->last_error;
+}
 inline bool operator==(const HeldSlot& a, const HeldSlot& b) {
     return a.lease == b.lease && a.position == b.position && a.granted_at == b.granted_at &&
            a.expires_at == b.expires_at && a.ttl == b.ttl && a.fence == b.fence && a.chosen == b.chosen &&
-           same(a.holder, b.holder);
+           same(a.holder, b.holder) && same(a.delivery, b.delivery) && a.waited == b.waited &&
+           a.priority == b.priority;
 }
 inline bool operator==(const KeptPlace& a, const KeptPlace& b) {
     return a.lease == b.lease && a.priority == b.priority && a.arrival == b.arrival && a.slots == b.slots &&
-           a.queued_at == b.queued_at && same(a.holder, b.holder);
+           a.queued_at == b.queued_at && same(a.holder, b.holder) && same(a.callback, b.callback) &&
+           a.ttl == b.ttl && (!a.callback || a.deadline == b.deadline);
 }
 
 }  // namespace sema
@@ -83,8 +93,21 @@ class ChangeOf {
         change_.changes.places[lease] = std::nullopt;
         return *this;
     }
+    ChangeOf& keep(ServerId keeper) {
+        change_.changes.keeper = keeper;
+        return *this;
+    }
     ChangeOf& drop(Position position) {
         change_.changes.slots[position] = std::nullopt;
+        return *this;
+    }
+
+    ChangeOf& take_out(Position position, const OutOfService& out) {
+        change_.changes.out[position] = out;
+        return *this;
+    }
+    ChangeOf& put_back(Position position) {
+        change_.changes.out[position] = std::nullopt;
         return *this;
     }
 

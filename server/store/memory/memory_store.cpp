@@ -15,6 +15,8 @@ struct MemoryPool {
     std::shared_ptr<const PoolSettings> settings;
     std::map<Position, HeldSlot> slots;
     std::map<LeaseId, KeptPlace> places;
+    std::map<Position, OutOfService> out;
+    ServerId keeper{};
 };
 
 template <class Key, class Row>
@@ -33,12 +35,23 @@ void apply(const Changes& changes, MemoryPool& pool) {
         pool.settings = nullptr;
         pool.slots.clear();
         pool.places.clear();
+        pool.out.clear();
+        pool.keeper = ServerId{};
     }
     if (changes.count) pool.count = *changes.count;
     if (changes.fence) pool.fence = *changes.fence;
     if (changes.settings) pool.settings = changes.settings;
     apply(changes.slots, pool.slots);
     apply(changes.places, pool.places);
+    apply(changes.out, pool.out);
+    if (changes.keeper) pool.keeper = *changes.keeper;
+}
+
+bool has_callbacks(const MemoryPool& pool) {
+    return std::any_of(pool.slots.begin(), pool.slots.end(),
+                       [](const auto& slot) { return slot.second.delivery != nullptr; }) ||
+           std::any_of(pool.places.begin(), pool.places.end(),
+                       [](const auto& place) { return place.second.callback != nullptr; });
 }
 
 }  // namespace
@@ -49,6 +62,7 @@ struct MemoryData {
     std::map<PoolId, MemoryPool> pools;
     std::uint64_t deleted_fence = 0;
     std::optional<ClockAnchor> anchor;
+    std::optional<std::string> seed;
 };
 
 namespace {
@@ -68,6 +82,8 @@ class MemoryStore : public Store {
             record.slots.push_back(slot);
         for (const auto& [lease, place] : pool.places)
             record.places.push_back(place);
+        record.out = pool.out;
+        record.keeper = pool.keeper;
         return record;
     }
 
@@ -122,9 +138,33 @@ class MemoryStore : public Store {
         return leases;
     }
 
+    Expected<std::vector<PoolWithCallbacks>> pools_with_callbacks() override {
+        const std::lock_guard lock(data_->mutex);
+        std::vector<PoolWithCallbacks> found;
+        for (const auto& [id, pool] : data_->pools) {
+            if (has_callbacks(pool)) found.push_back({id, pool.keeper});
+        }
+        return found;
+    }
+
     Expected<std::optional<ClockAnchor>> anchor() override {
         const std::lock_guard lock(data_->mutex);
         return data_->anchor;
+    }
+
+    Expected<std::optional<std::string>> seed() override {
+        const std::lock_guard lock(data_->mutex);
+        return data_->seed;
+    }
+
+    Expected<std::string> keep_seed(const std::string& seed) override {
+        const std::lock_guard lock(data_->mutex);
+        if (!data_->seed) data_->seed = seed;
+        return *data_->seed;
+    }
+
+    BegunCopy begin_copy() override {
+        return NoCopies{"memory: is gone when semad ends, and has no backup: keep the pools in sqlite:PATH"};
     }
 
   private:

@@ -14,7 +14,7 @@ constexpr std::uint16_t sentinel_port = 26379;
 struct Scheme {
     std::string_view prefix;
     RedisAddress::Way way;
-    /// Shown to whoever wrote it wrong.
+    /// Shown where an address is malformed.
     const char* form;
 };
 
@@ -52,7 +52,7 @@ std::optional<std::string> percent_decoded(std::string_view text) {
     return decoded;
 }
 
-// What percent_decoded() gives back; only what cannot stand for itself is changed.
+// The inverse of percent_decoded(); only characters that cannot stand for themselves are changed.
 std::string percent_encoded(std::string_view text) {
     constexpr const char* digits = "0123456789ABCDEF";
     std::string encoded;
@@ -67,7 +67,7 @@ std::string percent_encoded(std::string_view text) {
     return encoded;
 }
 
-// Cuts off `rest` what stands before the first of that sign; the sign itself goes too.
+// Takes the text before the first of that sign off `rest`, and the sign itself.
 std::string_view cut(std::string_view& rest, char sign) {
     const auto at = rest.find(sign);
     const std::string_view before = rest.substr(0, at);

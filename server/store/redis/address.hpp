@@ -20,13 +20,13 @@ struct HostPort {
 /// Brackets around an IPv6 address.
 std::string describe(const HostPort& place);
 
-/// Where a Redis is, and who we are to it.
+/// Where a Redis is, and as which user to log in.
 struct RedisAddress {
     enum class Way {
         tcp,
         tls,
         unix_socket,
-        /// `hosts` are Sentinels, who know which Redis is `master`.
+        /// `hosts` are Sentinels, which know which Redis is `master`.
         sentinel,
     };
 
@@ -42,7 +42,7 @@ struct RedisAddress {
     /// Empty: none.
     std::string password;
     unsigned database = 0;
-    /// Whom to trust for TLS; empty: whom the system trusts.
+    /// The CAs to trust for TLS; empty: those that the system trusts.
     std::string ca_file;
 };
 

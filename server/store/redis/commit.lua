@@ -20,7 +20,7 @@ local last_set = 9 + tonumber(ARGV[9])
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1e6 + tonumber(time[2])
-local found = redis.call('HMGET', key, 'v', 'g', 'f', 'b', 'r')
+local found = redis.call('HMGET', key, 'v', 'g', 'f', 'b', 'r', 'k')
 local found_guard, fence, born, turns = found[2] or '', found[3] or '0', found[4], found[5]
 
 -- Whose turn it is, and until when; behind that, ';SERVER TURN' of each who waits for it, in their order. Neither the log
@@ -81,6 +81,17 @@ if math.abs(timeline - tonumber(ARGV[7])) > 1e6 then
     return redis.error_reply('OFFTIME this server has to set its clock first')
 end
 
+-- Whoever looks for pools with callbacks finds those that have a keeper.
+local function list_keeper(keeper)
+    if keeper == found[6] then return end
+    local pool = string.sub(key, 7, -2)
+    if keeper then
+        redis.call('HSET', 'sema:callbacks', pool, keeper)
+    else
+        redis.call('HDEL', 'sema:callbacks', pool)
+    end
+end
+
 local function greater(a, b)
     if #a == #b then return a > b end
     return #a > #b
@@ -108,6 +119,7 @@ if after == '0' then
         redis.call('HSET', key, 'f', fence)
         if found[2] then redis.call('HSET', key, 'g', found_guard) end
     end
+    list_keeper(false)
     redis.call('PUBLISH', key, '0 ' .. ARGV[4])
     return born or ''
 end
@@ -119,6 +131,7 @@ if ARGV[5] == '1' and base ~= '0' then
 end
 in_parts('HSET', 10, last_set)
 in_parts('HDEL', last_set + 1, #ARGV)
+list_keeper(redis.call('HGET', key, 'k'))
 -- A guard that stood alone was to go one day.
 if base == '0' then redis.call('PERSIST', key) end
 redis.call('PUBLISH', key, after .. ' ' .. ARGV[4])

@@ -16,8 +16,11 @@ using namespace std::chrono_literals;
 // The pools that there are: a sorted set whose members all have the same score, so that they are in the order
 // of their texts. A member is a pool's id and the version at which it was made, 16 hex digits, which the
 // pool's hash has in `b`. A member goes in before its pool and out after it; one whose pool is not there, or
-// was made at another version, tells nothing.
+// was made at another version, says nothing.
 constexpr std::string_view index_key = "sema:pools";
+constexpr std::string_view seed_key = "sema:seed";
+// A hash: of each pool that has a keeper, that. The script that commits keeps it up to date.
+constexpr std::string_view callbacks_key = "sema:callbacks";
 constexpr std::size_t id_size = 36;
 constexpr std::size_t index_page = 500;
 
@@ -27,7 +30,7 @@ constexpr std::string_view guard_life_s = "86400";
 constexpr std::size_t most_rows = 500'000;
 // How much of the time for an answer is left for the answer itself where replicas are waited for.
 constexpr std::chrono::milliseconds answer_share{200};
-// A month: who starts a server anew where one ran for longer waits until that one is missed.
+// A month: a server that is started anew where one ran for longer waits until that one is missed.
 constexpr std::string_view place_life_ms = "2592000000";
 
 std::string member_of(const PoolId& pool, std::string_view born) {
@@ -47,8 +50,14 @@ bool is_unknown_script(const Reply& reply) {
     return reply.error().value_or("").substr(0, 8) == "NOSCRIPT";
 }
 
+// In milliseconds.
+std::string wait_limit(const RedisStoreOptions& options) {
+    return std::to_string((options.answer_limit - answer_share).count());
+}
+
 bool is_too_big(const PoolChange& change) {
-    return change.changes.slots.size() + change.changes.places.size() > most_rows;
+    const Changes& changes = change.changes;
+    return changes.slots.size() + changes.places.size() + changes.out.size() > most_rows;
 }
 
 bool is_made(const PoolChange& change) {
@@ -97,20 +106,31 @@ Result<Reply> RedisEngine::ask_one(std::initializer_list<std::string_view> words
     return std::move(replies->front());
 }
 
+// Has Redis wait until the replicas have all that the connection wrote. REQUIRES: some are wanted.
+void RedisEngine::add_wait() {
+    commands_.add({"WAIT", std::to_string(options_.wait_replicas), wait_limit(options_)});
+}
+
+// `reply` is the one to that.
+Result<void> RedisEngine::check_replicas(const Reply& reply) {
+    const auto replicas = reply.integer().value_or(0);
+    if (replicas >= options_.wait_replicas) return {};
+    connection_.close();
+    return trouble(std::to_string(replicas) + " of " + std::to_string(options_.wait_replicas) +
+                   " replicas had it within " + wait_limit(options_) + " ms");
+}
+
 // Runs scripts: `add` puts them into commands_, by way of begin_script(). Returns their answers. Where Redis
 // has forgotten the scripts, none of them ran: then they are loaded once more.
 template <class Add>
 Result<std::vector<Reply>> RedisEngine::run_scripts(const Add& add, bool waits) {
     waits = waits && options_.wait_replicas > 0;
-    const std::string limit = std::to_string((options_.answer_limit - answer_share).count());
-    const std::string wanted = std::to_string(options_.wait_replicas);
     for (const bool again : {false, true}) {
         scripts_at_.clear();
         add();
-        if (waits) commands_.add({"WAIT", wanted, limit});
+        if (waits) add_wait();
         auto replies = exchange();
         if (!replies) return replies;
-        const auto replicas = waits ? replies->back().integer().value_or(0) : 0;
         std::vector<Reply> answers;
         for (const std::size_t index : scripts_at_)
             answers.push_back(std::move((*replies)[index]));
@@ -118,10 +138,8 @@ Result<std::vector<Reply>> RedisEngine::run_scripts(const Add& add, bool waits) 
             if (auto opened = open(); !opened) return tl::unexpected(opened.error());
             continue;
         }
-        if (waits && replicas < options_.wait_replicas) {
-            connection_.close();
-            return trouble(std::to_string(replicas) + " of " + wanted + " replicas had it within " + limit +
-                           " ms");
+        if (waits) {
+            if (auto enough = check_replicas(replies->back()); !enough) return tl::unexpected(enough.error());
         }
         return answers;
     }
@@ -200,7 +218,7 @@ Result<std::size_t> RedisEngine::pool_count() {
 
 Result<std::vector<PoolId>> RedisEngine::pools_after(const std::optional<PoolId>& after, std::size_t most) {
     std::vector<PoolId> ids;
-    // After whatever of it a member may go on with.
+    // After all members of that pool, with whatever follows its id.
     std::string from = after ? "(" + after->str() + "g" : "-";
     while (ids.size() < most) {
         const std::string limit = std::to_string(std::min(index_page, most - ids.size() + 1));
@@ -223,6 +241,18 @@ Result<std::vector<PoolId>> RedisEngine::pools_after(const std::optional<PoolId>
     return ids;
 }
 
+Result<std::vector<PoolWithCallbacks>> RedisEngine::pools_with_callbacks() {
+    const auto reply = ask_one({"HGETALL", callbacks_key});
+    if (!reply) return tl::unexpected(reply.error());
+    std::vector<PoolWithCallbacks> pools;
+    for (std::size_t i = 0; i + 1 < reply->size(); i += 2) {
+        const auto pool = PoolId::parse((*reply)[i].text().value_or(""));
+        const auto keeper = parse_number<std::uint64_t>((*reply)[i + 1].text().value_or(""));
+        if (pool && keeper) pools.push_back({*pool, ServerId{*keeper}});
+    }
+    return pools;
+}
+
 Result<std::optional<ServerId>> RedisEngine::take_place(const std::string& place) {
     const auto before = ask_one({"SET", "sema:place:" + place, text_of(self()), "PX", place_life_ms, "GET"});
     if (!before) return tl::unexpected(before.error());
@@ -232,6 +262,27 @@ Result<std::optional<ServerId>> RedisEngine::take_place(const std::string& place
 Result<void> RedisEngine::bury(ServerId server) {
     commands_.add({"DEL", key_of(server)}).add({"PUBLISH", servers_channel, text_of(server)});
     return exchange().map([](const auto&) {});
+}
+
+Result<std::optional<std::string>> RedisEngine::seed() {
+    const auto reply = ask_one({"GET", seed_key});
+    if (!reply) return tl::unexpected(reply.error());
+    const auto text = reply->text();
+    return text ? std::optional<std::string>(*text) : std::nullopt;
+}
+
+Result<std::string> RedisEngine::keep_seed(const std::string& seed) {
+    commands_.add({"SET", seed_key, seed, "NX"}).add({"GET", seed_key});
+    const bool waits = options_.wait_replicas > 0;
+    if (waits) add_wait();
+    const auto replies = exchange();
+    if (!replies) return tl::unexpected(replies.error());
+    const auto kept = (*replies)[1].text();
+    if (!kept) return refused((*replies)[(*replies)[0].error() ? 0 : 1]);
+    if (waits) {
+        if (auto enough = check_replicas(replies->back()); !enough) return tl::unexpected(enough.error());
+    }
+    return std::string(*kept);
 }
 
 Result<bool> RedisEngine::has_others() {
@@ -279,7 +330,7 @@ Result<std::vector<CommitResult>> RedisEngine::commit(const std::vector<PoolChan
     commands_.begin(2 + gone.size()).word("ZREM").word(index_key);
     for (const std::string& member : gone)
         commands_.word(member);
-    // What fails here stays behind, and is not minded.
+    // Best effort: where it fails, they stay behind.
     (void)exchange();
     return results;
 }

@@ -1,6 +1,7 @@
 #include "server/store/redis/connection.hpp"
 
 #include "common/network_error.hpp"
+#include "server/regular_file.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -49,6 +50,18 @@ std::string tls_reason() {
     if (ERR_GET_REASON(number) == SSL_R_WRONG_VERSION_NUMBER) return "it does not speak TLS";
     const char* const reason = ERR_reason_error_string(number);
     return reason ? reason : "it failed";
+}
+
+// Those of the system where `file` is empty.
+Expected<void> load_authorities(SSL_CTX* context, const std::string& file) {
+    const auto readable = file.empty() ? Expected<void>() : check_regular_file(file);
+    if (readable) {
+        const int done = file.empty() ? SSL_CTX_set_default_verify_paths(context)
+                                      : SSL_CTX_load_verify_locations(context, file.c_str(), nullptr);
+        if (done == 1) return {};
+    }
+    return failure("cannot read the certificates of " + (file.empty() ? "the system" : file) + ": " +
+                   (readable ? tls_reason() : readable.error().message));
 }
 
 }  // namespace
@@ -250,13 +263,9 @@ Expected<void> Connection::start_tls(Deadline deadline) {
     ERR_clear_error();
     if (!context_) {
         context_.reset(SSL_CTX_new(TLS_client_method()));
-        const std::string& file = endpoint_.ca_file;
-        const int done = file.empty() ? SSL_CTX_set_default_verify_paths(context_.get())
-                                      : SSL_CTX_load_verify_locations(context_.get(), file.c_str(), nullptr);
-        if (done != 1) {
+        if (auto loaded = load_authorities(context_.get(), endpoint_.ca_file); !loaded) {
             context_.reset();
-            const char* const whose = file.empty() ? "the system" : file.c_str();
-            return failure("cannot read the certificates of " + std::string(whose) + ": " + tls_reason());
+            return loaded;
         }
     }
     tls_.reset(SSL_new(context_.get()));

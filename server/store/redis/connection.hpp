@@ -94,7 +94,7 @@ struct Endpoint {
     RedisAddress::Way way = RedisAddress::Way::tcp;
     HostPort place{};
     std::string path{};
-    /// Whose certificate is expected, for TLS.
+    /// The name that the certificate is to have, for TLS.
     std::string certified_name{};
     std::string ca_file{};
 };

@@ -48,8 +48,11 @@ class RedisEngine final : public shared::Engine {
                                              const shared::Turn& turn) override;
     Result<std::size_t> pool_count() override;
     Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) override;
+    Result<std::vector<PoolWithCallbacks>> pools_with_callbacks() override;
     Result<std::optional<ServerId>> take_place(const std::string& place) override;
     Result<void> bury(ServerId server) override;
+    Result<std::optional<std::string>> seed() override;
+    Result<std::string> keep_seed(const std::string& seed) override;
     Result<bool> has_others() override;
 
   private:
@@ -59,6 +62,8 @@ class RedisEngine final : public shared::Engine {
 
     Result<std::vector<Reply>> exchange();
     Result<Reply> ask_one(std::initializer_list<std::string_view> words);
+    void add_wait();
+    Result<void> check_replicas(const Reply& reply);
     template <class Add>
     Result<std::vector<Reply>> run_scripts(const Add& add, bool waits);
     Commands& begin_script(std::size_t script, const PoolId& pool, std::size_t words);

@@ -26,9 +26,9 @@ struct RedisStoreOptions {
 /// password; it is too old; it lacks a command, or has it not for this user; it holds data of a newer format.
 ///
 /// What is `Committed` was applied by Redis, and is on `wait_replicas` replicas. Whether it outlives a killed
-/// Redis, a power cut or a failover is a matter of Redis's settings: redis_store_warnings() tells what is
+/// Redis, a power cut or a failover is a matter of Redis's settings: redis_store_warnings() says what is
 /// missing. A change is applied in one step; those of one batch each on their own, so that one that is stale
-/// keeps no other from being applied. A Stale tells the pool. Anchors are not kept.
+/// keeps no other from being applied. A Stale contains the pool. Anchors are not kept.
 ///
 /// One change can have half a million rows: one with more fails.
 ///
@@ -36,6 +36,10 @@ struct RedisStoreOptions {
 /// PUBLISH, EVAL, EVALSHA, SCRIPT LOAD, TIME, GET, SET, DEL, MGET, PERSIST, EXPIRE, PEXPIRE, SCAN, H*, Z* on
 /// the keys and channels that begin with `sema:`.
 Expected<std::unique_ptr<SharedStore>> open_redis_store(const RedisStoreOptions& options);
+
+/// Whether that database, of a Redis that could be used, surely holds no store yet: open_redis_store() would
+/// make it.
+bool is_new_redis_store(const RedisStoreOptions& options);
 
 /// What in the settings of that Redis lets answers be lost that were given, or leases be granted twice after
 /// it: a sentence each, that says what to set.

@@ -37,6 +37,12 @@ void judge_disk(const Settings& settings, std::vector<std::string>& warnings) {
             "the store writes changes to its disk after they were answered: those of the last second or more "
             "are lost in a power cut, so that a slot may be lent twice (set appendfsync always)");
     }
+    if (is("appendonly", "yes") && is("no-appendfsync-on-rewrite", "yes")) {
+        warnings.emplace_back(
+            "the store writes no change to its disk for as long as it saves a snapshot or rewrites its log: "
+            "those of that time are lost in a power cut, so that a slot may be lent twice (set "
+            "no-appendfsync-on-rewrite no)");
+    }
 }
 
 void judge_memory(const Settings& settings, std::vector<std::string>& warnings) {
@@ -78,7 +84,7 @@ std::vector<std::string> redis_store_warnings(const RedisStoreOptions& options) 
     redis::Commands commands;
     commands.add({"ROLE"});
     // All at once takes a pattern, since several names in one command take Redis 7.
-    commands.add({"CONFIG", "GET", "append*"});
+    commands.add({"CONFIG", "GET", "*append*"});
     commands.add({"CONFIG", "GET", "maxmemory*"});
     const auto replies = connection.exchange(commands, redis::from_now(options.answer_limit));
     if (!replies) return {unknown(replies.error().message)};

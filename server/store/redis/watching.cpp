@@ -1,8 +1,7 @@
 #include "server/store/redis/redis_engine.hpp"
 #include "server/store/redis/scripts.hpp"
 #include "server/store/shared/fields.hpp"
-
-#include <poll.h>
+#include "server/store/shared/waiting.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -19,7 +18,7 @@ constexpr std::string_view format_key = "sema:format";
 constexpr std::string_view format = "1";
 
 Result<void> check_version(const Reply& info) {
-    // Who may not ask for the version is trusted to have chosen a fitting one.
+    // Where the user may not ask for the version, it is taken to be a fitting one.
     constexpr std::string_view label = "redis_version:";
     const std::string_view text = info.text().value_or("");
     const auto at = text.find(label);
@@ -160,7 +159,7 @@ Result<shared::Pulse> RedisEngine::beat(const shared::Beat& beat) {
         commands.add({"SET", key_of(self()), "1", "PX", life});
     }
     const std::string expected = beat.expected ? std::to_string(beat.expected->count()) : "";
-    // Not by its name: Redis may have been told to forget it.
+    // Not by its hash: Redis may have dropped the script (SCRIPT FLUSH).
     commands.add({"EVAL", clock_read_script, "0", expected, std::to_string(beat.epoch), format});
     commands.add({"ROLE"});
     if (!beat.neighbours.empty()) {
@@ -253,28 +252,33 @@ void RedisEngine::unfollow(const PoolId& pool) {
 }
 
 bool RedisEngine::wait(Duration until, shared::Announcements& to) {
-    const Duration begun = boot_time();
-    for (;;) {
-        const Duration now = boot_time();
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
-        if (left <= 0 || now < begun) return true;
-        if (subscribed_) {
-            const auto message = subscriber_.receive(Deadline{});
-            subscribed_ = message.has_value();
-            if (!message) return false;
-            if (*message) {
-                silent_beats_ = 0;
-                pass_on(**message, to);
-                continue;
-            }
-        }
-        pollfd places[] = {{subscriber_.descriptor(), POLLIN, 0},
-                           {woken_.descriptor(), POLLIN, 0},
-                           {abandoned_.descriptor(), POLLIN, 0}};
-        (void)::poll(places, 3, static_cast<int>(left));
-        if (places[1].revents != 0) woken_.lower();
-        if (places[1].revents != 0 || places[2].revents != 0) return true;
-    }
+    const auto take = [&]() -> std::optional<bool> {
+        if (!subscribed_) return false;
+        const auto message = subscriber_.receive(Deadline{});
+        subscribed_ = message.has_value();
+        if (!message) return std::nullopt;
+        if (!*message) return false;
+        silent_beats_ = 0;
+        pass_on(**message, to);
+        return true;
+    };
+    const shared::Source source{[this] { return subscriber_.descriptor(); }, take};
+    return wait_for_announcements(*this, until, source, woken_, abandoned_);
 }
 
 }  // namespace sema::redis
+
+namespace sema {
+
+bool is_new_redis_store(const RedisStoreOptions& options) {
+    redis::Connection connection;
+    const auto master = redis::MasterFinder(options).find();
+    if (!master || !redis::log_in(connection, *master, options, {})) return false;
+    redis::Commands commands;
+    commands.add({"ROLE"}).add({"INFO", "server"}).add({"GET", redis::format_key});
+    const auto replies = connection.exchange(commands, redis::from_now(options.answer_limit));
+    return replies && redis::check_role((*replies)[0], 0) && redis::check_version((*replies)[1]) &&
+           (*replies)[2].is_nil();
+}
+
+}  // namespace sema

@@ -35,7 +35,7 @@ class ClockEstimate {
     static constexpr Duration least_step = std::chrono::milliseconds(500);
     /// By then every server that runs has looked at the clock once more, on a busy machine too.
     static constexpr Duration doubt_time = std::chrono::seconds(1);
-    /// An answer that was longer under way than this tells little: what is doubted waits for a quicker one,
+    /// An answer that was longer under way than this says little: what is doubted waits for a quicker one,
     /// up to `patience`, lest the leases of a server that was halted end too early by as much. Where the
     /// store is so far away that none is quicker, that is the best there is.
     static constexpr Duration quick_enough = std::chrono::milliseconds(50);
@@ -45,7 +45,7 @@ class ClockEstimate {
     /// follow for the time of doubt, if they still do. Then it is the truth if others have found the clock
     /// right meanwhile. If nobody has, the store's wall clock was stepped: the epoch is returned under which
     /// lead() is to be made the truth again, if the epoch is still the sample's. A store with a lower epoch
-    /// than before has lost its last correction, and is told it at once.
+    /// than before has lost its last correction, and is given it at once.
     std::optional<std::uint64_t> take(const ClockSample& sample);
 
     /// Timeline minus CLOCK_BOOTTIME. REQUIRES: there was a sample.

@@ -80,8 +80,8 @@ class Announcements {
 };
 
 /// A kind of store that several servers use at once, without what all kinds have in common: that is
-/// SharedStoreCore's. It reads and writes; who lives, what time it is, and what to do when it fails is
-/// decided elsewhere.
+/// SharedStoreCore's. It reads and writes; which servers live, what time it is, and what to do when it fails
+/// is decided elsewhere.
 ///
 /// Two threads use it at the same time, over connections of their own: the *watch*, which has the calls from
 /// connect() to wait(), and the *committer*, which has those from open() on. Neither calls while a call of
@@ -108,7 +108,7 @@ class Engine {
     /// Ends what the watch waits for, now and from now on.
     virtual void abandon() = 0;
 
-    // --- The watch; before there is one, whoever opens the store ---
+    // --- The watch; before there is one, the thread that opens the store ---
 
     /// Finds the store anew, connects the watch with it, and sees to it that it is one that can be used: of
     /// the right format and version, writable. open() leads to it from then on. What was connected before is
@@ -145,27 +145,32 @@ class Engine {
     /// As Store::load() says, each pool; a StoreFailure where that one cannot be read.
     virtual Result<std::vector<LoadResult>> load(const std::vector<PoolId>& pools) = 0;
     /// As SharedStore::reload() says. A pool that is there gets the version that is `step` ahead, and is
-    /// announced as changed. One that is not there is guarded by a new word, which whoever makes it has to
-    /// know: see Guards.
+    /// announced as changed. One that is not there is guarded by a new word, which the server that makes it
+    /// has to know: see Guards.
     virtual Result<LoadResult> reload(const PoolId& pool, std::uint64_t step) = 0;
     /// As Store::commit() says, each change on its own; a StoreFailure where that one is not applied, nor
-    /// will be. A Stale says what the pool is now, in the same step. `now` is the time on the timeline: the
+    /// will be. A Stale says what the pool is now. `now` is the time on the timeline: the
     /// store refuses changes if that is off by more than a second. What is changed is announced.
     ///
     /// A change (but no mere question) that is Stale has a turn, if it is a later attempt than `turn.after`:
     /// until its server's next commit or question to that pool, but no longer than `turn.time`, changes of
     /// others are Stale. Those that ask for a turn meanwhile leave their server's name, once, and wait.
-    /// Whoever ends its turn by a commit or a question gives the turn to the first name, with the pool as it
-    /// is then, by an announcement to that server alone; a name that nobody answers to is passed over. Turns
-    /// need not outlive anything.
+    /// A server that ends its turn by a commit or a question gives it to the first name, with the pool as it
+    /// is then, by an announcement to that server alone; a name that no server answers to is passed over.
+    /// Turns need not outlive anything.
     virtual Result<std::vector<CommitResult>> commit(const std::vector<PoolChange>& batch, TimePoint now,
                                                      const Turn& turn) = 0;
     virtual Result<std::size_t> pool_count() = 0;
     virtual Result<std::vector<PoolId>> pools_after(const std::optional<PoolId>& after, std::size_t most) = 0;
-    /// Notes that this server serves there, and returns who did before.
+    /// The pools that have a keeper.
+    virtual Result<std::vector<PoolWithCallbacks>> pools_with_callbacks() = 0;
+    /// Notes that this server serves there, and returns the one that did before.
     virtual Result<std::optional<ServerId>> take_place(const std::string& place) = 0;
     /// Takes away the heartbeat of a server that has ended, this one or another, and announces its end.
     virtual Result<void> bury(ServerId server) = 0;
+    /// As Store::seed() and Store::keep_seed() say.
+    virtual Result<std::optional<std::string>> seed() = 0;
+    virtual Result<std::string> keep_seed(const std::string& seed) = 0;
     /// Whether another server has a heartbeat.
     virtual Result<bool> has_others() = 0;
 

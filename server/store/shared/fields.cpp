@@ -1,6 +1,7 @@
 #include "server/store/shared/fields.hpp"
 
 #include "common/pool_settings.hpp"
+#include "common/wire.hpp"
 #include "server/store/shared/numbers.hpp"
 
 #include <algorithm>
@@ -24,6 +25,10 @@ class RowWriter {
     RowWriter& operator()(TimePoint time) { return (*this)(time.time_since_epoch()); }
     RowWriter& operator()(ServerId server) { return (*this)(static_cast<std::uint64_t>(server)); }
     RowWriter& operator()(const LeaseId& lease) { return word(lease.str()); }
+    template <SettingWord Word>
+    RowWriter& operator()(Word value) {
+        return word(word_of(value));
+    }
     RowWriter& operator()(const std::string& text) { return (*this)(text.size()).word(text); }
     template <class Value>
     RowWriter& operator()(const std::optional<Value>& value) {
@@ -31,6 +36,11 @@ class RowWriter {
     }
     RowWriter& operator()(const std::shared_ptr<const Holder>& holder) {
         return holder ? (*this)(true)(holder->name)(holder->url) : word("-");
+    }
+    RowWriter& operator()(const std::shared_ptr<const std::string>& text) { return (*this)(*text); }
+    RowWriter& operator()(const std::shared_ptr<const Delivery>& delivery) {
+        (*this)(delivery->callback)(delivery->attempts)(delivery->next_attempt);
+        return (*this)(delivery->last_error);
     }
     RowWriter& operator()(const std::vector<std::string>& texts) {
         (*this)(texts.size());
@@ -75,9 +85,9 @@ class RowReader {
         return *this;
     }
     RowReader& operator()(TimePoint& time) {
-        Duration since{};
+        Duration::rep since = 0;
         (*this)(since);
-        time = TimePoint(since);
+        time = TimePoint(Duration(since));
         return *this;
     }
     RowReader& operator()(ServerId& server) {
@@ -87,6 +97,10 @@ class RowReader {
         return *this;
     }
     RowReader& operator()(LeaseId& lease) { return take(LeaseId::parse(word()), lease); }
+    template <SettingWord Word>
+    RowReader& operator()(Word& value) {
+        return take(parse_word<Word>(word()), value);
+    }
     RowReader& operator()(std::string& text) {
         std::size_t size = 0;
         (*this)(size);
@@ -107,6 +121,18 @@ class RowReader {
         (*this)(is_there)(read.name)(read.url);
         good_ = good_ && is_there;
         holder = std::make_shared<const Holder>(std::move(read));
+        return *this;
+    }
+    RowReader& operator()(std::shared_ptr<const std::string>& text) {
+        std::string read;
+        (*this)(read);
+        text = std::make_shared<const std::string>(std::move(read));
+        return *this;
+    }
+    RowReader& operator()(std::shared_ptr<const Delivery>& delivery) {
+        Delivery read;
+        (*this)(read.callback)(read.attempts)(read.next_attempt)(read.last_error);
+        delivery = std::make_shared<const Delivery>(std::move(read));
         return *this;
     }
     RowReader& operator()(std::vector<std::string>& texts) {
@@ -145,16 +171,37 @@ class RowReader {
 
 // The parts of each row, in their order, for both.
 
+template <class Part>
+bool has_more(const RowWriter&, const Part& part) {
+    return part != nullptr;
+}
+bool has_more(const RowWriter&, const HeldSlot& slot) {
+    return slot.waited != Duration::zero() || slot.priority != 0 || slot.delivery;
+}
+template <class Part>
+bool has_more(const RowReader& row, const Part&) {
+    return !row.is_whole();
+}
+
 template <class Row, class Slot>
 void slot_parts(Row& row, Slot& slot) {
-    row(slot.lease)(slot.granted_at)(slot.expires_at)(slot.ttl)(slot.fence)(slot.chosen)(slot.told);
+    row(slot.lease)(slot.granted_at)(slot.expires_at)(slot.ttl)(slot.fence)(slot.chosen)(slot.answers);
     row(slot.full_end)(slot.server)(slot.holder);
+    // The row of a lease without a wait ends here, as those of an earlier semad do.
+    if (has_more(row, slot)) row(slot.waited)(slot.priority);
+    if (has_more(row, slot.delivery)) row(slot.delivery);
 }
 
 template <class Row, class Place>
 void place_parts(Row& row, Place& place) {
     row(place.priority)(place.arrival)(place.slots)(place.queued_at)(place.chosen)(place.server);
     row(place.deadline)(place.cancelled)(place.holder);
+    if (has_more(row, place.callback)) row(place.callback)(place.ttl);
+}
+
+template <class Row, class Out>
+void out_parts(Row& row, Out& out) {
+    row(out.since)(out.reason);
 }
 
 template <class Visit>
@@ -207,26 +254,43 @@ FieldChanges fields_of(const Changes& changes) {
         std::string name = "s" + std::to_string(position);
         slot ? add(std::move(name), *slot, fields, slot_parts) : fields.removed.push_back(std::move(name));
     }
+    if (changes.keeper == ServerId{}) fields.removed.emplace_back("k");
+    if (changes.keeper && *changes.keeper != ServerId{})
+        add_number("k", static_cast<std::uint64_t>(*changes.keeper));
     for (const auto& [lease, place] : changes.places) {
         std::string name = "p" + lease.str();
         place ? add(std::move(name), *place, fields, place_parts) : fields.removed.push_back(std::move(name));
+    }
+    for (const auto& [position, out] : changes.out) {
+        std::string name = "o" + std::to_string(position);
+        out ? add(std::move(name), *out, fields, out_parts) : fields.removed.push_back(std::move(name));
     }
     return fields;
 }
 
 bool PoolFields::take(std::string_view name, std::string_view value) {
-    if (name.empty() || (name.size() > 1) != (name.front() == 's' || name.front() == 'p')) return false;
+    constexpr std::string_view keyed = "spo";
+    if (name.empty() || (name.size() > 1) != (keyed.find(name.front()) != keyed.npos)) return false;
     RowReader row(value);
     switch (name.front()) {
         case 'c':
             return (count_ = parse_number<unsigned>(value)).has_value();
         case 'f':
             return put(parse_number<std::uint64_t>(value), record_.fence);
+        case 'k': {
+            std::uint64_t keeper = 0;
+            const bool is_number = put(parse_number<std::uint64_t>(value), keeper);
+            record_.keeper = ServerId{keeper};
+            return is_number;
+        }
         case 't': {
             const auto settings = std::make_shared<PoolSettings>();
             settings_parts(row, *settings);
             record_.settings = settings;
-            return row.is_whole();
+            // What is no JSON would go out in answers as it is.
+            const auto is_payload = [](const Payload& text) { return wire::parse_payload(text).has_value(); };
+            return row.is_whole() && settings->cooldown >= Duration::zero() &&
+                   std::all_of(settings->payloads.begin(), settings->payloads.end(), is_payload);
         }
         case 's': {
             HeldSlot& slot = record_.slots.emplace_back();
@@ -238,13 +302,20 @@ bool PoolFields::take(std::string_view name, std::string_view value) {
             place_parts(row, place);
             return row.is_whole() && put(LeaseId::parse(name.substr(1)), place.lease);
         }
+        case 'o': {
+            const auto position = parse_number<Position>(name.substr(1));
+            if (!position) return false;
+            out_parts(row, record_.out[*position]);
+            return row.is_whole();
+        }
         default:
             return false;
     }
 }
 
 std::optional<LoadResult> PoolFields::result(Version version) && {
-    const bool bare = !count_ && record_.slots.empty() && record_.places.empty() && !record_.settings;
+    const bool bare = !count_ && record_.slots.empty() && record_.places.empty() && !record_.settings &&
+                      record_.out.empty();
     if (version == 0) return bare ? std::optional<LoadResult>(Absent{record_.fence}) : std::nullopt;
     if (!count_) return std::nullopt;
     record_.version = version;

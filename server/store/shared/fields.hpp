@@ -17,6 +17,8 @@ namespace sema::shared {
 //     t          the settings
 //     sPOSITION  the lease that holds the slot
 //     pLEASE     the place of that lease in the queue
+//     oPOSITION  that the slot is out of service
+//     k          the keeper, where there is one
 //
 // Other names of one letter are the engine's own. Numbers are in decimal. A row is one text of parts between
 // spaces; texts of other people come last, each with its length before, so that any byte may stand in them.

@@ -9,9 +9,9 @@
 namespace sema::shared {
 
 /// What an engine remembers of guards. A pool that is not there has no version which would keep a late commit
-/// from making it. So reload() leaves a random word in its place, which whoever makes the pool has to name. A
-/// server learns it with what it reads of the pool; one that does not know it is Stale once. One thread at a
-/// time.
+/// from making it. So reload() leaves a random word in its place, which the change that makes the pool has to
+/// name. A server learns it with what it reads of the pool; one that does not know it is Stale once. One
+/// thread at a time.
 class Guards {
   public:
     /// What was just read of a pool. `guard` is empty where there is none.

@@ -2,7 +2,8 @@
 
 namespace sema::shared {
 
-/// Wakes whoever polls its descriptor: that can be read from raise() until lower(). Any thread may call.
+/// Wakes the thread that polls its descriptor: that can be read from raise() until lower(). Any thread may
+/// call.
 class Interrupt {
   public:
     Interrupt();

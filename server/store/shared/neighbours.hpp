@@ -23,16 +23,16 @@ class Neighbours {
     bool is_lost(ServerId server, Duration now);
     /// All that were asked about.
     std::vector<ServerId> watched() const;
-    /// Takes what the store said of their heartbeats at `now`. Returns those who are lost since then.
+    /// Takes what the store said of their heartbeats at `now`. Returns those that were lost since.
     std::vector<ServerId> take(const std::vector<ServerId>& asked, const std::vector<bool>& alive,
                                Duration now);
-    /// What was missing so far proves nothing.
+    /// Heartbeats that were missing so far prove nothing.
     void forgive();
     /// It has ended. False where nobody asked about it, or it is known.
     bool end(ServerId server);
     /// It counts as lost, whether or not anybody asked about it.
     void bury(ServerId server);
-    /// When somebody will count as lost who is missing.
+    /// When the first server that is missing will count as lost.
     std::optional<Duration> next_loss() const;
 
   private:

@@ -37,7 +37,7 @@ class SharedStoreCore final : public SharedStore {
   public:
     explicit SharedStoreCore(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {}
 
-    /// Tells the others that this server is gone. Where that fails, they find out by themselves.
+    /// Announces to the others that this server is gone. Where that fails, they find out by themselves.
     ~SharedStoreCore() override {
         watch_.stop();
         if (watch_.reachable()) (void)ask("say that this server ends", [&] { return engine_->bury(self()); });
@@ -100,7 +100,18 @@ class SharedStoreCore final : public SharedStore {
         }
     }
 
+    Expected<std::vector<PoolWithCallbacks>> pools_with_callbacks() override {
+        return ask("list the callbacks", [&] { return engine_->pools_with_callbacks(); });
+    }
+
     Expected<std::optional<ClockAnchor>> anchor() override { return std::nullopt; }
+
+    Expected<std::optional<std::string>> seed() override {
+        return ask("read the seed of pools' ids", [&] { return engine_->seed(); });
+    }
+    Expected<std::string> keep_seed(const std::string& seed) override {
+        return ask("keep the seed of pools' ids", [&] { return engine_->keep_seed(seed); });
+    }
 
     ServerId self() const override { return engine_->self(); }
     Expected<void> serve_at(const std::string& place) override {
@@ -127,7 +138,8 @@ class SharedStoreCore final : public SharedStore {
   private:
     // Sees to it that there is a connection to the store as it was last found.
     Result<void> connect() {
-        if (!watch_.reachable()) return trouble("it is away (" + watch_.reason() + ") and looked for");
+        if (!watch_.reachable())
+            return trouble("it cannot be reached (" + watch_.reason() + "; semad keeps trying)");
         const bool rested = engine_->boot_time() - used_at_ > fresh_time;
         if (rested && generation_ == watch_.generation() && engine_->has_hung_up()) watch_.connection_ended();
         const std::uint64_t generation = watch_.generation();

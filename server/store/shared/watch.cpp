@@ -17,7 +17,7 @@ constexpr Duration own_gap_limit = 900ms;
 constexpr Duration doubt_limit = 1s;
 constexpr Duration doubt_time = ClockEstimate::doubt_time + 700ms;
 constexpr Duration look_time = 150ms;
-// Whose time stands still since it was ahead by more cannot change anything.
+// A server whose time was ahead by more has it stand still, and cannot change anything.
 constexpr Duration most_ahead = 1s;
 constexpr Duration first_look_limit = 3s;
 
@@ -36,9 +36,15 @@ Result<void> Watch::start() {
         sleep(doubt_time);
         clock_ = {};
     }
-    // The second time tells those who come later that the clock was right. Where it fails, the thread goes on
-    // with that.
-    (void)tick();
+    // The second time leaves a mark for later servers that the clock was right. The connection may have gone
+    // meanwhile; where it stays away, the thread goes on with that.
+    const Duration limit = engine_.boot_time() + first_look_limit;
+    while (!(subscribed_ && tick()) && engine_.boot_time() + look_time < limit) {
+        const auto found = look();
+        if (found) continue;
+        went_away(found.error().why);
+        sleep(look_time);
+    }
     thread_ = std::thread([this] { run(); });
     return {};
 }
@@ -108,7 +114,7 @@ void Watch::went_away(const std::string& why) {
 }
 
 template <class Call>
-void Watch::tell(const Call& call) {
+void Watch::notify(const Call& call) {
     const MutexLock lock(listener_mutex_);
     if (listener_) call(*listener_);
 }
@@ -118,7 +124,7 @@ void Watch::run() {
         if (is_to_look()) {
             const bool found = look().has_value();
             if (!found && !stopping_) rest(engine_.boot_time() + look_time);
-            if (found) tell([](StoreListener& listener) { listener.reached(); });
+            if (found) notify([](StoreListener& listener) { listener.reached(); });
             continue;
         }
         const Duration due = next_tick();
@@ -129,7 +135,7 @@ void Watch::run() {
         Result<void> done;
         if (!subscribed_) {
             done = subscribe();
-            if (done) tell([](StoreListener& listener) { listener.reached(); });
+            if (done) notify([](StoreListener& listener) { listener.reached(); });
         }
         if (done) done = tick();
         if (!done && !stopping_) went_away(done.error().why);
@@ -190,7 +196,7 @@ Result<void> Watch::look_further() {
     subscribed_ = false;
     auto done = engine_.connect();
     if (done) done = subscribe();
-    // What was missed while the store was away proves nothing of the others.
+    // Heartbeats that were missed while the store was away prove nothing of the others.
     last_heartbeat_.reset();
     if (done) done = tick();
     return done;
@@ -212,7 +218,7 @@ Result<void> Watch::subscribe() {
 Result<void> Watch::tick() {
     const Duration sent = last_tick_ = engine_.boot_time();
     Beat beat{.expected = {}, .epoch = clock_.epoch(), .neighbours = neighbours_.watched()};
-    // Only who knows the time is a witness for whoever comes after a step of the clock.
+    // Only a server that knows the time is a witness for servers that come after a step of the clock.
     if (!clock_.is_empty() && !clock_.is_in_doubt()) beat.expected = sent + clock_.lead();
     auto pulse = engine_.beat(beat);
     const Duration received = engine_.boot_time();
@@ -227,8 +233,8 @@ Result<void> Watch::tick() {
     last_heartbeat_ = received;
     if (first || gap) neighbours_.forgive();
     for (const ServerId server : neighbours_.take(beat.neighbours, pulse->alive, received))
-        tell([&](StoreListener& listener) { listener.lost(server); });
-    if (gap) tell([](StoreListener& listener) { listener.reached(); });
+        notify([&](StoreListener& listener) { listener.lost(server); });
+    if (gap) notify([](StoreListener& listener) { listener.reached(); });
     return {};
 }
 
@@ -256,7 +262,7 @@ void Watch::changed(const PoolId& pool, Version version, ServerId by) {
         const MutexLock lock(mutex_);
         if (!followed_.contains(pool)) return;
     }
-    tell([&](StoreListener& listener) { listener.changed(pool, version); });
+    notify([&](StoreListener& listener) { listener.changed(pool, version); });
 }
 
 void Watch::handed(const PoolId& pool, const LoadResult& state) {
@@ -265,13 +271,13 @@ void Watch::handed(const PoolId& pool, const LoadResult& state) {
         subscribed_ = false;
         engine_.wake();
     } else {
-        tell([&](StoreListener& listener) { listener.handed(pool, state, subscribed_at_); });
+        notify([&](StoreListener& listener) { listener.handed(pool, state, subscribed_at_); });
     }
 }
 
 void Watch::ended(ServerId server) {
     if (server == engine_.self() || !neighbours_.end(server)) return;
-    tell([&](StoreListener& listener) { listener.lost(server); });
+    notify([&](StoreListener& listener) { listener.lost(server); });
 }
 
 }  // namespace sema::shared

@@ -32,7 +32,7 @@ class Watch : private Announcements {
     /// Finds the store, within 3 seconds. To be called once, before all else. A store that is unsafe is
     /// found, but not reachable().
     Result<void> start();
-    /// Ends the thread; nobody is told of anything any more.
+    /// Ends the thread; nobody is notified any more.
     void stop();
 
     void listen(StoreListener* listener);
@@ -69,7 +69,7 @@ class Watch : private Announcements {
     Result<void> tick();
     Result<void> take_clock(const ClockSample& sample);
     template <class Call>
-    void tell(const Call& call);
+    void notify(const Call& call);
 
     Engine& engine_;
 

@@ -13,10 +13,18 @@
 namespace sema::sqlite {
 namespace {
 
+// What SQLite says may quote a damaged file.
+std::string in_ascii(std::string text) {
+    for (char& c : text) {
+        if (static_cast<unsigned char>(c) > 0x7f) c = '?';
+    }
+    return text;
+}
+
 // `last_error` is errno as the call left it, which had set out with 0.
 [[noreturn]] void fail(sqlite3* database, int last_error) {
     const int code = sqlite3_extended_errcode(database);
-    std::string message = sqlite3_errmsg(database);
+    std::string message = in_ascii(sqlite3_errmsg(database));
     // After other errors SQLite may still hold the system's reason for an earlier one.
     const int reason = sqlite3_system_errno(database);
     if ((code & 0xff) == SQLITE_CANTOPEN && reason != 0) message += std::string(": ") + std::strerror(reason);
@@ -47,11 +55,6 @@ int lock_error_of(int extended_code, int system_error) {
 
 void check(int code, sqlite3* database) {
     if (code != SQLITE_OK) fail(database, 0);
-}
-
-[[noreturn]] void fail_on_column(int column) {
-    throw Failure(SQLITE_CORRUPT,
-                  "column " + std::to_string(column) + " of a row holds what no server writes");
 }
 
 // A path within a `file:` URI, in which these three characters have a meaning.
@@ -88,6 +91,10 @@ Database Database::open(const std::filesystem::path& path) {
 
 Database Database::peek(const std::filesystem::path& path) {
     return {"file:" + escape_for_uri(path.string()) + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI};
+}
+
+Database Database::in_memory() {
+    return {":memory:", SQLITE_OPEN_READWRITE};
 }
 
 // NOMUTEX: one thread at a time is this class's contract, so SQLite need not lock.
@@ -146,13 +153,19 @@ void Database::lengthen_log(std::int64_t pages) {
 }
 
 std::int64_t Row::integer(int column) const {
-    if (sqlite3_column_type(statement_, column) != SQLITE_INTEGER) fail_on_column(column);
+    if (sqlite3_column_type(statement_, column) != SQLITE_INTEGER) refuse(column);
     return sqlite3_column_int64(statement_, column);
+}
+
+std::int64_t Row::natural(int column) const {
+    const std::int64_t value = integer(column);
+    if (value < 0) refuse(column);
+    return value;
 }
 
 std::uint32_t Row::number(int column) const {
     const std::int64_t value = integer(column);
-    if (value < 0 || value > std::numeric_limits<std::uint32_t>::max()) fail_on_column(column);
+    if (value < 0 || value > std::numeric_limits<std::uint32_t>::max()) refuse(column);
     return static_cast<std::uint32_t>(value);
 }
 
@@ -170,9 +183,14 @@ std::optional<std::string> Row::optional_text(int column) const {
 boost::uuids::uuid Row::uuid(int column) const {
     boost::uuids::uuid value;
     const auto* bytes = static_cast<const std::uint8_t*>(sqlite3_column_blob(statement_, column));
-    if (sqlite3_column_bytes(statement_, column) != static_cast<int>(value.size())) fail_on_column(column);
+    if (sqlite3_column_bytes(statement_, column) != static_cast<int>(value.size())) refuse(column);
     std::copy(bytes, bytes + value.size(), value.begin());
     return value;
+}
+
+void Row::refuse(int column) {
+    throw Failure(SQLITE_CORRUPT,
+                  "column " + std::to_string(column) + " of a row holds what no server writes");
 }
 
 Statement::Statement(const Database& database, const char* sql) : database_(database.raw()) {
@@ -204,6 +222,11 @@ void Statement::bind(int index, const std::optional<std::string>& value) {
 void Statement::bind(int index, const boost::uuids::uuid& value) {
     check(sqlite3_bind_blob(statement_, index, value.begin(), static_cast<int>(value.size()), SQLITE_STATIC),
           database_);
+}
+
+void Statement::bind(int index, const Blob& value) {
+    const std::string_view bytes = value.bytes;
+    check(sqlite3_bind_blob64(statement_, index, bytes.data(), bytes.size(), SQLITE_STATIC), database_);
 }
 
 bool Statement::step() {

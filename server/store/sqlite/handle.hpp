@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -43,6 +44,9 @@ class Database {
     /// in its write-ahead log.
     static Database peek(const std::filesystem::path& path);
 
+    /// Makes an empty one that is kept nowhere.
+    static Database in_memory();
+
     Database(Database&& other) noexcept;
     Database& operator=(Database&&) = delete;
     ~Database();
@@ -75,14 +79,23 @@ class Row {
     explicit Row(sqlite3_stmt* statement) : statement_(statement) {}
 
     std::int64_t integer(int column) const;
+    /// An integer from 0 on.
+    std::int64_t natural(int column) const;
     /// An integer in 0..2^32-1.
     std::uint32_t number(int column) const;
     std::string text(int column) const;
     std::optional<std::string> optional_text(int column) const;
     boost::uuids::uuid uuid(int column) const;
+    /// Throws the Failure of a value that no server writes.
+    [[noreturn]] static void refuse(int column);
 
   private:
     sqlite3_stmt* statement_;
+};
+
+/// Bytes, as the value of a parameter.
+struct Blob {
+    std::string_view bytes;
 };
 
 /// A prepared statement, to be run any number of times. REQUIRES: its database outlives it.
@@ -93,14 +106,20 @@ class Statement {
     Statement& operator=(const Statement&) = delete;
     ~Statement();
 
-    /// Runs a query with `values` for ?1, ?2 and so on, and calls `on_row` for each row of the result.
+    /// Runs a query with `values` for ?1, ?2 and so on, and calls `on_row` for each row of the result. One
+    /// that returns false has seen enough.
     template <class OnRow, class... Values>
     void query(OnRow on_row, const Values&... values) {
         const Reset reset{statement_};
         int index = 0;
         (bind(++index, values), ...);
-        while (step())
-            on_row(Row(statement_));
+        while (step()) {
+            if constexpr (std::is_same_v<decltype(on_row(Row(statement_))), bool>) {
+                if (!on_row(Row(statement_))) return;
+            } else {
+                on_row(Row(statement_));
+            }
+        }
     }
 
     /// Runs an INSERT, UPDATE or DELETE and returns the number of rows that it touched.
@@ -122,6 +141,7 @@ class Statement {
     void bind(int index, const std::string& value) { bind(index, std::string_view(value)); }
     void bind(int index, const std::optional<std::string>& value);
     void bind(int index, const boost::uuids::uuid& value);
+    void bind(int index, const Blob& value);
     bool step();
     int changed_rows() const;
 

@@ -32,8 +32,39 @@ enum class MissingFolder {
 Expected<std::unique_ptr<Store>> open_sqlite_store(const std::filesystem::path& path,
                                                    MissingFolder missing = MissingFolder::refuse);
 
+/// What open_sqlite_store() would find.
+struct SqliteOutlook {
+    /// It would be made.
+    bool is_missing = false;
+    /// Another process has it open. It was not looked into.
+    bool is_in_use = false;
+    /// It is a copy that has to be made writable before it can be opened.
+    bool is_read_only = false;
+    /// Neither missing nor in use: what would become of it, in memory. All of it was checked for damage.
+    std::unique_ptr<Store> store{};
+    /// That of the database itself: as long as this is there, nobody else can open it to write.
+    std::shared_ptr<const void> lock{};
+};
+
+/// Looks at that database without changing anything. The error is that of open_sqlite_store(), or says what
+/// is damaged.
+Expected<SqliteOutlook> check_sqlite_store(const std::filesystem::path& path,
+                                           MissingFolder missing = MissingFolder::refuse);
+
+/// Store::seed() of the database at `path`, which another process may have open; nothing of it is locked or
+/// changed. A seed that was kept is seen from then on. The error names the file and says what to do.
+Expected<std::optional<std::string>> peek_seed(const std::filesystem::path& path);
+
 /// What about the place of that database lets answers be lost that were given, or leases be granted twice: a
 /// sentence each, that says what to do. REQUIRES: it was opened.
 std::vector<std::string> sqlite_store_warnings(const std::filesystem::path& path);
+
+/// Copies the database at `path`, which no semad may have open, into the file `to`, with mode 0600. What is
+/// there is replaced at once, by all of the copy. Neither the database nor its format is changed. Errors,
+/// each saying what to do, as open_sqlite_store() has them; and where `to` cannot be written.
+Expected<void> copy_sqlite_store(const std::filesystem::path& path, const std::filesystem::path& to);
+
+/// Whether there is the copy of a store at `path`, which was not opened since.
+bool is_sqlite_copy(const std::filesystem::path& path);
 
 }  // namespace sema

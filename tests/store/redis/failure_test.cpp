@@ -1,3 +1,4 @@
+#include "server/store/redis/redis_history.hpp"
 #include "tests/store/redis/redis_stores.hpp"
 #include "tests/support/recording_listener.hpp"
 #include "tests/support/redis_server.hpp"
@@ -21,9 +22,10 @@ void check_is_away(SharedStore& store) {
     CHECK(time_of([&] { CHECK_FALSE(failure_text(store.load(pool)).empty()); }) < 1s);
     CHECK_FALSE(store.reachable());
     CHECK(time_of([&] {
-              CHECK_THAT(failure_text(store.load(pool)), has_text("is away"));
-              CHECK_THAT(failure_text(store.reload(pool)), has_text("is away"));
-              CHECK_THAT(failure_text(commit(store, {change(pool).from(1).to(2)})), has_text("is away"));
+              CHECK_THAT(failure_text(store.load(pool)), has_text("it cannot be reached"));
+              CHECK_THAT(failure_text(store.reload(pool)), has_text("it cannot be reached"));
+              CHECK_THAT(failure_text(commit(store, {change(pool).from(1).to(2)})),
+                         has_text("it cannot be reached"));
               CHECK_FALSE(store.pool_count());
               CHECK_FALSE(store.pools_after(std::nullopt, 1));
               CHECK_FALSE(store.chosen_leases());
@@ -286,6 +288,9 @@ TEST_CASE("a user with no more rights than are named can do everything") {
                    "+persist",     "+expire",    "+pexpire",     "+hget",    "+hmget", "+hgetall",
                    "+hset",        "+hdel",      "+hexists",     "+zadd",    "+zrem",  "+zcard",
                    "+zrangebylex"});
+    // The history's.
+    redis.command(
+        {"ACL", "SETUSER", "semad", "+zrevrangebyscore", "+zremrangebyrank", "+zremrangebyscore", "+scan"});
     Proxy proxy(redis.port());
     const std::string url = "redis://semad:p@" + proxy.host_and_port();
     {
@@ -309,6 +314,11 @@ TEST_CASE("a user with no more rights than are named can do everything") {
         REQUIRE(committed(commit(*store, {change(pool).from(version).to(0).clear()})));
         REQUIRE(std::holds_alternative<Absent>(store->reload(missing)));
     }
+    const auto history = make_redis_history(options_for(url));
+    const HistoryBounds bounds{.oldest = TimePoint(1h), .age = 1h, .most = 10};
+    REQUIRE(history->append({{pool, {{.at = TimePoint(2h), .fence = 1}}}}, bounds));
+    CHECK(history->read(pool, HistoryPart::leases, {}, [](HistoryEntry&&) { return true; }));
+    CHECK(history->clear());
     const auto warnings = redis_store_warnings(options_for(url));
     REQUIRE(warnings.size() == 1);
     CHECK_THAT(warnings[0], has_text("CONFIG GET is not to be had there"));
@@ -386,6 +396,10 @@ TEST_CASE("settings with which answers can be lost are told in sentences") {
         options.wait_replicas = replicas;
         return redis_store_warnings(options);
     };
+    redis.command({"CONFIG", "SET", "no-appendfsync-on-rewrite", "yes"});
+    REQUIRE(warnings().size() == 1);
+    CHECK_THAT(warnings()[0], has_text("set no-appendfsync-on-rewrite no"));
+    redis.command({"CONFIG", "SET", "no-appendfsync-on-rewrite", "no"});
     redis.command({"CONFIG", "SET", "appendfsync", "everysec"});
     REQUIRE(warnings().size() == 1);
     CHECK_THAT(warnings()[0], has_text("set appendfsync always"));

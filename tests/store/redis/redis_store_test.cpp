@@ -28,7 +28,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     const RedisServer redis;
     const auto store = open(redis.url());
     HeldSlot slot = some_slot(3);
-    slot.told = 0;
+    slot.answers = 0;
     slot.full_end = TimePoint(-5s);
     slot.server = ServerId{~std::uint64_t{0}};
     KeptPlace place = some_place(1);
@@ -41,9 +41,9 @@ TEST_CASE("a row keeps what only a shared store has of it") {
 
     const PoolRecord record = loaded(*open(redis.url()), pool);
     REQUIRE(record.slots.size() == 2);
-    CHECK(record.slots[0].told == 1);
+    CHECK(record.slots[0].answers == 1);
     CHECK_FALSE(record.slots[0].full_end);
-    CHECK(record.slots[1].told == 0);
+    CHECK(record.slots[1].answers == 0);
     CHECK(record.slots[1].full_end == TimePoint(-5s));
     CHECK(record.slots[1].server == slot.server);
     REQUIRE(record.places.size() == 1);
@@ -404,14 +404,25 @@ TEST_CASE("a server that comes too late has its turn at once, which others wait 
     CHECK(committed(commit(*other, {change(pool).from(11).to(11)})));
     CHECK(committed({set_count(*late, 11, 4)}));
     // That was all of its turn: now it is the other's, who hears of it.
-    CHECK(is_stale(set_count(*late, 12, 5), true));
+    auto turn_began = std::chrono::steady_clock::now();
+    const auto is_over = [&] {
+        if (std::chrono::steady_clock::now() - turn_began < 90ms) return false;
+        WARN("this machine took longer than a turn lasts: the rest is left out");
+        return true;
+    };
+    const CommitResult too_early = set_count(*late, 12, 5);
+    if (is_over()) return;
+    CHECK(is_stale(too_early, true));
     using Change = RecordingListener::Change;
     REQUIRE(eventually([&] { return listener.turns() == std::vector<Change>{{pool, 12}}; }));
     CHECK(committed({set_count(*other, 12, 6)}));
     CHECK(committed({set_count(*late, 13, 7)}));
     // A turn that is not taken passes.
+    turn_began = std::chrono::steady_clock::now();
     CHECK(is_stale(set_count(*late, 9, 8), false));
-    CHECK(is_stale(set_count(*other, 14, 9), true));
+    const CommitResult waiting = set_count(*other, 14, 9);
+    if (is_over()) return;
+    CHECK(is_stale(waiting, true));
     CHECK(eventually([&] { return committed({set_count(*other, 14, 9)}); }));
     CHECK(loaded(*late, pool).count == 9);
     // The log has nothing of it, nor has the pool once nobody waits.

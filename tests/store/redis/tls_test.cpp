@@ -4,6 +4,8 @@
 #include "tests/support/reserved_port.hpp"
 #include "tests/support/temp_dir.hpp"
 
+#include <sys/stat.h>
+
 #include <fstream>
 
 using namespace sema;
@@ -83,4 +85,8 @@ TEST_CASE("over TLS, only who has a certificate for the name from a trusted auth
     CHECK_THAT(refusal(redis.url("localhost", "")), has_text("certificate verify failed"));
     CHECK_THAT(refusal(redis.url("localhost", "?ca=/nowhere.pem")), has_text("/nowhere.pem"));
     CHECK_THAT(refusal(redis.url("localhost", "?ca=" + authority.path("names"))), has_text("names"));
+    const std::string pipe = authority.path("pipe");
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    CHECK_THAT(refusal(redis.url("localhost", "?ca=" + pipe)),
+               has_text("cannot read the certificates of " + pipe + ": it is not a regular file"));
 }

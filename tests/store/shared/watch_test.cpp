@@ -30,6 +30,21 @@ Expected<std::unique_ptr<SharedStore>> open_with(FakeStore& fake, const Prepare&
 
 }  // namespace
 
+TEST_CASE("a store whose connection goes while it is being opened is looked at again before it serves") {
+    FakeStore fake;
+    FakeEngine* engine = nullptr;
+    const auto store = open_with(fake, [&](FakeEngine& made) {
+        engine = &made;
+        // The first look's beat comes about.
+        made.fail(Call::beat, Kind::away, 1, 1);
+    });
+    REQUIRE(store);
+    const unsigned looks = engine->times(Call::connect);
+    CHECK(looks == 2);
+    CHECK((*store)->reachable());
+    CHECK((*store)->load(pool).index() == LoadResult(Absent{}).index());
+}
+
 TEST_CASE("a server that ends is lost at once, where its end is announced") {
     FakeStore fake;
     FakeServer here(fake);
@@ -194,7 +209,8 @@ TEST_CASE(
     CHECK(here.store->generation() > generation);
     const unsigned asked = here.engine->times(Call::load);
     const std::string why = failure_text(here.store->load(pool));
-    CHECK_THAT(why, has_text("the store fake: could not read a pool: it is away (the test cut it off)"));
+    CHECK_THAT(why, has_text("the store fake: could not read a pool: it cannot be reached (the test cut it "
+                             "off; semad keeps trying)"));
     CHECK(why.find(pool.str()) == std::string::npos);
     CHECK_FALSE(here.store->pool_count());
     CHECK_FALSE(here.store->chosen_leases());

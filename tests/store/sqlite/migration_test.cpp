@@ -1,5 +1,6 @@
 #include "server/pool/pool.hpp"
 #include "server/store/sqlite/handle.hpp"
+#include "server/store/sqlite/schema.hpp"
 #include "server/store/sqlite/sqlite_store.hpp"
 #include "tests/store/sqlite/faulty_disk.hpp"
 #include "tests/support/catch.hpp"
@@ -54,6 +55,8 @@ INSERT INTO leases VALUES
 INSERT INTO clock_anchor VALUES (1, 'boot', 1, 2, 990000000);
 )sql";
 
+constexpr std::int64_t newest_format = 6;
+
 constexpr TimePoint now{1000s};
 const PoolId pool = *PoolId::parse("11111111-1111-1111-1111-111111111111");
 const PoolId empty_pool = *PoolId::parse("22222222-2222-2222-2222-222222222222");
@@ -104,7 +107,7 @@ void check_pool(Store& store) {
 
 }  // namespace
 
-TEST_CASE("a store of format 1 is opened with its pools, leases and clock, and then has format 2") {
+TEST_CASE("a store of format 1 is opened with its pools, leases and clock, and then has the newest format") {
     const OldStore old;
     {
         const auto store = old.open();
@@ -115,8 +118,62 @@ TEST_CASE("a store of format 1 is opened with its pools, leases and clock, and t
         CHECK(store->anchor().value() == ClockAnchor{"boot", 1us, 2us, TimePoint(990s)});
         CHECK(std::get<Absent>(store->load(PoolId::random())).fence == 0);
     }
-    CHECK(old.format() == 2);
+    CHECK(old.format() == newest_format);
     check_pool(*old.open());
+}
+
+TEST_CASE("a store of format 2 gets a seed for pools' ids, which is seen from outside at once") {
+    const OldStore old;
+    {
+        auto database = sqlite::Database::open(old.path());
+        database.execute(migrations[0]);
+    }
+    REQUIRE(old.format() == 2);
+    CHECK_FALSE(peek_seed(old.path()).value());
+    const auto store = old.open();
+    check_pool(*store);
+    CHECK_FALSE(store->seed().value());
+    REQUIRE(store->keep_seed("secret"));
+    CHECK(peek_seed(old.path()).value() == "secret");
+}
+
+TEST_CASE("settings of format 3 are read with the lowest slot picked, and no slot is out of service") {
+    const OldStore old;
+    {
+        auto database = sqlite::Database::open(old.path());
+        database.execute(migrations[0]);
+        database.execute(migrations[1]);
+        database.execute(
+            "INSERT INTO settings (pool, name, cooldown_us, renewable, payloads) VALUES"
+            " (x'11111111111111111111111111111111', 'seats', 5000000, 0, '')");
+    }
+    REQUIRE(old.format() == 3);
+    const PoolRecord record = loaded(*old.open(), pool);
+    REQUIRE(record.settings);
+    CHECK(*record.settings == PoolSettings{.name = "seats", .cooldown = 5s, .renewable = false});
+    CHECK(record.out.empty());
+    CHECK(old.format() == newest_format);
+}
+
+TEST_CASE("in a store of format 4 nobody is to be called, and its leases and places are as they were") {
+    const OldStore old;
+    {
+        auto database = sqlite::Database::open(old.path());
+        for (const char* migration : {migrations[0], migrations[1], migrations[2]})
+            database.execute(migration);
+        database.execute(
+            "INSERT INTO places VALUES (x'11111111111111111111111111111111',"
+            " x'cccccccccccccccccccccccccccccccc', 1, 2, 3, 900000000, 'somebody', NULL)");
+    }
+    REQUIRE(old.format() == 4);
+    const auto store = old.open();
+    CHECK(store->pools_with_callbacks().value().empty());
+    const PoolRecord record = loaded(*store, pool);
+    REQUIRE(record.places.size() == 1);
+    CHECK_FALSE(record.places.front().callback);
+    CHECK(record.places.front().slots == 3);
+    REQUIRE(record.slots.size() == 2);
+    CHECK_FALSE(record.slots[1].delivery);
 }
 
 TEST_CASE("a migrated database has the tables of a new one") {
@@ -160,17 +217,30 @@ TEST_CASE("leases of format 1 live on for the time that they have left") {
 
 TEST_CASE("all that is new can be stored in a migrated database") {
     const OldStore old;
-    const KeptPlace place = some_place(3);
+    KeptPlace place = some_place(3);
+    place.callback = std::make_shared<const CallbackText>("{}");
+    place.ttl = 60s;
+    place.deadline = TimePoint(2000s);
     HeldSlot slot = some_slot(2);
+    slot.delivery =
+        std::make_shared<const Delivery>(Delivery{place.callback, 2, TimePoint(1100s), "it failed"});
     slot.fence = 9;
     slot.chosen = true;
     slot.holder = std::make_shared<const Holder>(Holder{"somebody", "http://x/"});
-    const PoolSettings settings{.name = "seats", .cooldown = 5s, .renewable = false, .payloads = {"\"a\""}};
+    const PoolSettings settings{
+        .name = "seats", .cooldown = 5s, .renewable = false, .payloads = {"\"a\""}, .pick = Pick::idle};
+    const OutOfService out{TimePoint(900s), "fan"};
     {
         const auto store = old.open();
         const Version version = loaded(*store, pool).version;
-        const PoolChange put =
-            change(pool).from(version).to(version + 1).fence(1000).put(slot).queue(place).set(settings);
+        const PoolChange put = change(pool)
+                                   .from(version)
+                                   .to(version + 1)
+                                   .fence(1000)
+                                   .put(slot)
+                                   .queue(place)
+                                   .set(settings)
+                                   .take_out(1, out);
         REQUIRE(committed(store->commit({put}, std::nullopt)));
         const Version other = loaded(*store, empty_pool).version;
         REQUIRE(
@@ -183,6 +253,7 @@ TEST_CASE("all that is new can be stored in a migrated database") {
     CHECK(*record.settings == settings);
     CHECK(record.slots.at(2) == slot);
     CHECK(record.places == std::vector{place});
+    CHECK(record.out == std::map<Position, OutOfService>{{1, out}});
     CHECK(std::get<Absent>(store->load(empty_pool)).fence == 7);
     CHECK(store->chosen_leases().value().size() == 1);
 }
@@ -203,7 +274,7 @@ TEST_CASE("a migration that the disk does not allow leaves the file as it was, t
     CHECK(old.format() == 1);
     CHECK(old.number("SELECT count(*) FROM sqlite_schema WHERE type = 'table'") == 3);
     check_pool(*old.open());
-    CHECK(old.format() == 2);
+    CHECK(old.format() == newest_format);
 }
 
 TEST_CASE("a migration survives a power cut once the store was opened") {
@@ -233,7 +304,7 @@ TEST_CASE("a server killed while it migrates leaves a store of one format or the
     REQUIRE(server.next_line() == "begun");
     server.kill();
     check_pool(*old.open());
-    CHECK(old.format() == 2);
+    CHECK(old.format() == newest_format);
 }
 
 TEST_CASE("a store that a server left without closing it is migrated with what is in its log") {
@@ -251,11 +322,11 @@ TEST_CASE("a store that a server left without closing it is migrated with what i
 }
 
 TEST_CASE("a format that no server wrote, or only a later one, is refused and left alone") {
-    for (const int format : {0, 3, -1}) {
+    for (const std::int64_t format : {std::int64_t{0}, newest_format + 1, std::int64_t{-1}}) {
         CAPTURE(format);
         const OldStore old(rows + ("PRAGMA user_version = " + std::to_string(format) + ";"));
-        CHECK_THAT(old.refusal(),
-                   has_text("its format is " + std::to_string(format) + " and this semad knows format 2"));
+        CHECK_THAT(old.refusal(), has_text("its format is " + std::to_string(format) +
+                                           " and this semad knows format " + std::to_string(newest_format)));
         CHECK(old.format() == format);
         CHECK(old.number("SELECT count(*) FROM leases") == 2);
     }

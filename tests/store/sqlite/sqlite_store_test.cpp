@@ -80,7 +80,7 @@ void make_database_in_log(const fs::path& path, const char* sql) {
 }
 
 constexpr const char* later_format =
-    "PRAGMA application_id = 0x53454D41; PRAGMA user_version = 3; CREATE TABLE x (y)";
+    "PRAGMA application_id = 0x53454D41; PRAGMA user_version = 7; CREATE TABLE x (y)";
 
 }  // namespace
 
@@ -197,7 +197,7 @@ TEST_CASE("a file that is no database of ours is refused with its own reason and
     const std::string no_database = "it is not an SQLite database: name another file";
     const std::string foreign = "it is another program's database: name another file";
     const std::string newer =
-        "its format is 3 and this semad knows format 2: use the semad that wrote it or name another file";
+        "its format is 7 and this semad knows format 6: use the semad that wrote it or name another file";
 
     SECTION("a single byte") {
         write_file(path, "x");
@@ -276,4 +276,30 @@ TEST_CASE("a row that no server wrote makes the load fail, not the pool absent")
         CAPTURE(sql);
         CHECK_THAT(after(sql), has_text("could not read a pool") && has_text("restore it from a backup"));
     }
+}
+
+TEST_CASE("the seed of pools' ids is seen from outside while the store is open, and after a crash") {
+    const TempDir folder;
+    const fs::path path = folder.path() / "semad.db";
+    CHECK(peek_seed(path).error().message == "cannot read " + path.string() + ": there is no such file");
+    CHECK(peek_seed(folder.path()).error().message ==
+          "cannot read " + folder.path().string() + ": it is not a regular file");
+    ForkedChild server([&](const ForkedChild::Report& report) {
+        const auto store = open_sqlite_store(path).value();
+        report("open");
+        store->keep_seed("secret").value();
+        report("kept");
+        for (Version version = 0;; ++version) {
+            store->commit({change(PoolId::random()).to(1).count(1)}, std::nullopt);
+            if (version == 0) report("busy");
+        }
+    });
+    REQUIRE(server.next_line() == "open");
+    REQUIRE(server.next_line() == "kept");
+    REQUIRE(server.next_line() == "busy");
+    for (int i = 0; i < 100; ++i)
+        CHECK(peek_seed(path).value() == "secret");
+    server.kill();
+    CHECK(peek_seed(path).value() == "secret");
+    CHECK(open_sqlite_store(path).value()->seed().value() == "secret");
 }

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "client/scheduler/wake.hpp"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace sema {
+
+/// TERM, INT and HUP of a program with many threads: from its making on they do nothing but count. To be made
+/// before any other thread, so that all of them have these blocked.
+class StopSignals {
+  public:
+    StopSignals();
+    /// The signals stay blocked.
+    ~StopSignals();
+    StopSignals(const StopSignals&) = delete;
+    StopSignals& operator=(const StopSignals&) = delete;
+
+    /// Rings that from now on when one comes; nothing any more with a null pointer.
+    void ring(const Wake* bell);
+
+    /// How often TERM or INT came.
+    int stops() const { return stops_; }
+    /// Rung by the next TERM or INT, unless that is the first one.
+    std::shared_ptr<const Wake> hurry() const;
+    /// Whether HUP came since the last call.
+    bool take_reload() { return reload_.exchange(false); }
+
+  private:
+    void run();
+    void ring_hurry();
+
+    int fd_ = -1;
+    const Wake over_;
+    mutable std::mutex mutex_;
+    const Wake* bell_ = nullptr;
+    std::shared_ptr<const Wake> hurry_ = std::make_shared<const Wake>();
+    std::atomic<bool> is_over_ = false;
+    std::atomic<int> stops_ = 0;
+    std::atomic<bool> reload_ = false;
+    std::thread thread_;
+};
+
+}  // namespace sema

@@ -1,0 +1,47 @@
+#pragma once
+
+#include "cli/run/signals.hpp"
+#include "client/boot_clock.hpp"
+
+#include <optional>
+
+namespace sema {
+
+/// What signals ask of a semactl that has no command to pass them on to. It stays asked, whatever semactl was
+/// doing when it read the signal. `signals` must outlive this.
+class Requests {
+  public:
+    struct Request {
+        int signal = 0;
+        /// When it was read.
+        Moment at{};
+        /// It did not come before that: semactl may have been in a call on the server since.
+        Moment since{};
+        /// See Signal.
+        bool parent_is_gone = false;
+    };
+
+    explicit Requests(Signals& signals) : signals_(signals) {}
+
+    /// Readable when take_in() has something.
+    int fd() const { return signals_.fd(); }
+
+    /// Takes in the signals that came. Whether one of them asks to end.
+    bool take_in();
+
+    /// The first request to end: see ends_waiting().
+    const std::optional<Request>& end() const { return end_; }
+    /// What is to stop the process (Ctrl-Z), where no CONT came since.
+    const std::optional<Request>& suspension() const { return suspension_; }
+    /// Obeys that, where there is such a request: returns once the process was continued.
+    void suspend();
+
+  private:
+    Signals& signals_;
+    /// When signals were last looked for.
+    Moment looked_ = BootClock::now();
+    std::optional<Request> end_;
+    std::optional<Request> suspension_;
+};
+
+}  // namespace sema

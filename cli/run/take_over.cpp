@@ -1,0 +1,195 @@
+#include "cli/run/take_over.hpp"
+
+#include "client/backoff.hpp"
+#include "common/overloaded.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A call that is not answered by then is made again.
+constexpr Duration longest_call = 5s;
+// How long a look at the pool may take, and returning the lease after a signal.
+constexpr Duration last_call = 1s;
+constexpr Duration shortest_pause = 100ms;
+// Where no semad was heard yet, another answer may come from another server.
+constexpr Duration patience_with_strangers = 30s;
+// Less could not be distinguished from no_time by the whole seconds of an answer.
+constexpr Duration shortest_renewal = 2s;
+// The ttl of a lease that is borrowed by mistake: see Successor::ask_for_details().
+constexpr Duration no_time = 1ms;
+
+class Successor : public WaitControl {
+  public:
+    Successor(Client& client, Console& console, const PoolRef& pool, const Handover& wanted, Signals& signals)
+        : client_(client), console_(console), pool_(pool), wanted_(wanted), signals_(signals) {}
+
+    TakenOver run() {
+        Backoff backoff;
+        for (bool is_said = false;; is_said = true) {
+            TakenOver result = attempt();
+            if (signal_) return leave(std::move(result));
+            const auto trouble = passing_trouble(result);
+            const Duration left = begin_ + wanted_.patience - BootClock::now();
+            if (!trouble || left <= 0s) return result;
+            if (!is_said)
+                console_.note(pool_.name + ": cannot take the lease over yet: " + client_.server().name +
+                              " " + trouble->reason + " (trying again for up to " +
+                              describe(wanted_.patience) + ")");
+            pause(backoff.next(trouble->retry_after, left, shortest_pause));
+            if (signal_) return leave(std::move(result));
+        }
+    }
+
+    int wake_fd() const override { return signals_.fd(); }
+
+    bool keep_waiting() override {
+        while (const auto signal = signals_.next()) {
+            if (ends_waiting(signal->number)) {
+                signal_ = signal->number;
+                if (signal->parent_is_gone)
+                    console_.note(pool_.name +
+                                  ": the process that started semactl is gone, returning the lease");
+                return false;
+            }
+            const bool stops =
+                signal->number == SIGTSTP || signal->number == SIGTTIN || signal->number == SIGTTOU;
+            // The lease's time runs on meanwhile, which is noticed when its end is looked at.
+            if (stops) signals_.stop_self(signal->number);
+        }
+        return true;
+    }
+
+  private:
+    TakenOver attempt() {
+        const Moment asked = BootClock::now();
+        const auto renewed = renew();
+        if (!renewed) return Stopped{};
+        return std::visit(Overloaded{[&](const wire::Renewed& answer) {
+                                         return answer.lease ? ask_for_details(asked, &*answer.lease)
+                                                             : say_over();
+                                     },
+                                     [&](const NotRenewable&) { return ask_for_details(asked, nullptr); },
+                                     [](const auto& trouble) -> TakenOver { return trouble; }},
+                          *renewed);
+    }
+
+    // Nothing after a signal.
+    std::optional<KeepaliveAnswer> renew() {
+        client_.begin_keepalive(pool_.id, wanted_.lease, std::max(wanted_.ttl, shortest_renewal),
+                                longest_call);
+        for (;;) {
+            if (auto answer = client_.keepalive_answer()) return answer;
+            client_.wait({signals_.fd()}, longest_round());
+            if (!keep_waiting()) {
+                client_.drop_keepalive();
+                return std::nullopt;
+            }
+        }
+    }
+
+    // The lease with all that a borrower is sent: the answer to a borrow under its id while it is held. Where
+    // it has ended since it was renewed, such a borrow might get a slot that is free. So it asks for the
+    // shortest time: what it gets then is over at once, and shows by that that it is not the lease.
+    TakenOver ask_for_details(Moment asked, const wire::LeaseGrant* renewed) {
+        wire::BorrowRequest request{no_time, 0s};
+        request.lease = wanted_.lease;
+        request.extended = true;
+        BorrowAnswer answer = client_.borrow(pool_.id, request, *this);
+        return std::visit(Overloaded{[&](Grant& grant) { return accept(grant, asked, renewed); },
+                                     [](NoSlot&) -> TakenOver { return LeaseOver{}; },
+                                     [](Left&) -> TakenOver { return Stopped{}; },
+                                     [](auto& trouble) -> TakenOver { return std::move(trouble); }},
+                          answer);
+    }
+
+    TakenOver accept(Grant grant, Moment asked, const wire::LeaseGrant* renewed) {
+        if (grant.lease.expires_in <= 0) return LeaseOver{};
+        grant.ttl = std::chrono::seconds(grant.lease.expires_in);
+        if (renewed != nullptr) {
+            grant.asked = asked;
+            grant.ttl = granted_ttl(renewed->expires_in, std::max(wanted_.ttl, shortest_renewal));
+            grant.lease.expires_in = renewed->expires_in;
+            grant.lease.expires_at_unix = renewed->expires_at_unix;
+        }
+        console_.detail(pool_.name + ": took over position " + std::to_string(grant.lease.position));
+        return HeldLease(client_, console_, pool_, grant);
+    }
+
+    // That a lease is not held is said of one of a pool too that is not there.
+    TakenOver say_over() {
+        if (std::holds_alternative<NoSuchPool>(client_.inspect(pool_.id, last_call))) return NoSuchPool{};
+        return LeaseOver{};
+    }
+
+    // The lease was handed over to this semactl, and nobody else will return it.
+    TakenOver leave(TakenOver result) {
+        if (auto* lease = std::get_if<HeldLease>(&result)) {
+            lease->give_back();
+            return Stopped{*signal_};
+        }
+        const auto answer = client_.give_back(pool_.id, wanted_.lease, last_call);
+        std::visit(Overloaded{[](const wire::Returned&) {},
+                              [&](const auto& why) {
+                                  console_.note(pool_.name +
+                                                ": cannot return the lease: " + client_.server().name + " " +
+                                                predicate(why) + " (it ends when its ttl does)");
+                              }},
+                   answer);
+        return Stopped{*signal_};
+    }
+
+    struct Trouble {
+        std::string reason;
+        std::optional<Duration> retry_after{};
+    };
+    // Why asking again may help, where it may.
+    std::optional<Trouble> passing_trouble(const TakenOver& result) const {
+        if (const auto* busy = std::get_if<Busy>(&result))
+            return Trouble{predicate(*busy), busy->retry_after};
+        if (const auto* away = std::get_if<Unreachable>(&result))
+            return Trouble{predicate(*away), away->retry_after};
+        const auto* rejected = std::get_if<Rejected>(&result);
+        const bool may_pass = rejected != nullptr && rejected->is_foreign && !rejected->is_handshake &&
+                              BootClock::now() - begin_ < patience_with_strangers;
+        return may_pass ? std::optional(Trouble{predicate(*rejected)}) : std::nullopt;
+    }
+
+    void pause(Duration time) {
+        const Moment end = BootClock::now() + time;
+        for (;;) {
+            const Duration left = end - BootClock::now();
+            if (left <= 0s) return;
+            pollfd wake{signals_.fd(), POLLIN, 0};
+            const auto round = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_round()));
+            poll(&wake, 1, static_cast<int>(round.count()));
+            if (!keep_waiting()) return;
+        }
+    }
+
+    Client& client_;
+    Console& console_;
+    const PoolRef& pool_;
+    const Handover& wanted_;
+    Signals& signals_;
+    const Moment begin_ = BootClock::now();
+    /// The one that ends it.
+    std::optional<int> signal_;
+};
+
+}  // namespace
+
+TakenOver take_over(Client& client, Console& console, const PoolRef& pool, const Handover& wanted,
+                    Signals& signals) {
+    return Successor(client, console, pool, wanted, signals).run();
+}
+
+}  // namespace sema

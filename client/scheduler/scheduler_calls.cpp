@@ -1,0 +1,360 @@
+#include "client/backoff.hpp"
+#include "client/scheduler/scheduler_core.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+// What a scheduler does on a thread of a call's own.
+
+namespace sema {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The time that the functions at a task's end may take beyond their limits.
+constexpr auto end_slack = 30s;
+// A task is not started where the server's bounds leave it less than this, or than its timeout.
+constexpr Duration shortest_bound = 1min;
+// How long it is tried to return a lease. It ends by itself.
+constexpr auto return_patience = 30s;
+// When what there was no thread for is tried again, if there is no pass before.
+constexpr auto postponed_for = 200ms;
+
+task task_of(const TaskTable::Record& record, bool holds_slot) {
+    return {.id = record.mark.id,
+            .backend = record.mark.backend,
+            .position = record.position,
+            .slot = record.slot,
+            .lease = record.lease.str(),
+            .fence = record.fence,
+            .holds_slot = holds_slot};
+}
+
+const char* word_of(backend_call call) {
+    switch (call) {
+        case backend_call::poll:
+            return "poll";
+        case backend_call::start:
+            return "start";
+        case backend_call::stop:
+            return "stop";
+        case backend_call::timeout:
+            return "timeout";
+        case backend_call::keepalive:
+            return "keepalive";
+        case backend_call::run:
+            return "run";
+    }
+    return "";
+}
+
+// Asks again, with growing pauses, while the server is not available: until that time, or until `over` is
+// rung.
+template <class Ask>
+auto insist(Moment until, const Wake& over, Ask ask) {
+    Backoff backoff;
+    for (;;) {
+        auto answer = ask();
+        if (answer || answer.error().kind != LeaseTrouble::Kind::unavailable) return answer;
+        const Duration left = until - BootClock::now();
+        if (left <= 0s) return answer;
+        over.wait(std::min(backoff.next(), left));
+        if (over.was_rung()) return answer;
+    }
+}
+
+}  // namespace
+
+tl::expected<std::shared_ptr<bool>, std::string> SchedulerCore::launch(const Work& work) {
+    auto is_done = std::make_shared<bool>(false);
+    const std::lock_guard lock(mutex_);
+    calls_.push_back({{}, is_done});
+    try {
+        calls_.back().thread = options_.make_thread([this, work, is_done] {
+            work();
+            const std::lock_guard done(mutex_);
+            *is_done = true;
+            changed_.notify_all();
+        });
+    } catch (const std::exception& error) {
+        calls_.pop_back();
+        return tl::unexpected(std::string("there is no thread for it: ") + error.what());
+    }
+    return is_done;
+}
+
+std::shared_ptr<bool> SchedulerCore::launch_or_postpone(const Record& record, const Work& work) {
+    const auto call = launch(work);
+    if (call) return *call;
+    say(record.mark.backend + ": a call for " + record.mark.id + " is made later: " + call.error());
+    const std::lock_guard lock(mutex_);
+    postponed_.push_back(work);
+    postponed_to_ = BootClock::now() + postponed_for;
+    return nullptr;
+}
+
+void SchedulerCore::launch_postponed() {
+    std::vector<Work> postponed;
+    {
+        const std::lock_guard lock(mutex_);
+        postponed = std::exchange(postponed_, {});
+        postponed_to_ = BootClock::never;
+    }
+    for (const Work& work : postponed) {
+        if (const auto call = launch(work)) {
+            begun_.push_back(*call);
+        } else {
+            const std::lock_guard lock(mutex_);
+            postponed_.push_back(work);
+            postponed_to_ = BootClock::now() + postponed_for;
+        }
+    }
+}
+
+void SchedulerCore::reap() {
+    std::list<Call> over;
+    {
+        const std::lock_guard lock(mutex_);
+        for (auto call = calls_.begin(); call != calls_.end();) {
+            const auto next = std::next(call);
+            if (*call->is_done) over.splice(over.end(), calls_, call);
+            call = next;
+        }
+    }
+    for (Call& call : over)
+        call.thread.join();
+}
+
+void SchedulerCore::await(const std::vector<std::shared_ptr<bool>>& calls, Duration limit) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, limit, [&] {
+        return std::all_of(calls.begin(), calls.end(),
+                           [](const auto& is_done) { return !is_done || *is_done; });
+    });
+}
+
+std::shared_ptr<backend> SchedulerCore::backend_of(const Record& record) const {
+    const auto known = backends_.find(record.mark.id);
+    if (known != backends_.end()) return known->second;
+    const auto source = std::find_if(sources_.begin(), sources_.end(), [&](const auto& one) {
+        return one->from->name() == record.mark.backend;
+    });
+    return source == sources_.end() ? nullptr : (*source)->from;
+}
+
+tl::expected<std::shared_ptr<bool>, std::string> SchedulerCore::begin_start(const Record& record) {
+    return launch([this, record] {
+        const auto from = [&] {
+            const std::lock_guard lock(mutex_);
+            return backend_of(record);
+        }();
+        start(record, *from);
+        settle(record);
+        bell_.ring();
+    });
+}
+
+std::shared_ptr<bool> SchedulerCore::begin_end(const Record& record, Ending why) {
+    return launch_or_postpone(record, [this, record, why] {
+        const auto from = [&] {
+            const std::lock_guard lock(mutex_);
+            return backend_of(record);
+        }();
+        if (from) {
+            end(record, *from, why);
+        } else {
+            // There is no backend of that name any more.
+            if (why != Ending::gone) give_back(record);
+            forget(record);
+        }
+        bell_.ring();
+    });
+}
+
+std::shared_ptr<bool> SchedulerCore::begin_keepalive(const Record& record) {
+    return launch_or_postpone(record, [this, record] {
+        const auto from = [&] {
+            const std::lock_guard lock(mutex_);
+            return backend_of(record);
+        }();
+        if (from) {
+            keep_alive(record, *from);
+        } else {
+            const std::lock_guard lock(mutex_);
+            while (table_.end_keepalive(record)) {
+            }
+        }
+        bell_.ring();
+    });
+}
+
+SchedulerCore::Called SchedulerCore::call(const Record& record, backend& from, backend_call which,
+                                          bool holds_slot) {
+    const task what = task_of(record, holds_slot);
+    const auto has_failed = [&](const std::exception& why) {
+        say(record.mark.backend + ": " + word_of(which) + " of " + record.mark.id + " failed: " + why.what());
+        try {
+            return from.error(what, which, why) ? Called::failed_and_frees : Called::failed_and_keeps;
+        } catch (const std::exception& error) {
+            say(record.mark.backend + ": error of " + record.mark.id + " failed: " + error.what());
+        } catch (...) {
+            say(record.mark.backend + ": error of " + record.mark.id + " failed");
+        }
+        return Called::failed_and_frees;
+    };
+    try {
+        switch (which) {
+            case backend_call::start:
+                from.start(what);
+                break;
+            case backend_call::stop:
+                from.stop(what);
+                break;
+            case backend_call::timeout:
+                from.timeout(what);
+                break;
+            case backend_call::keepalive:
+                from.keepalive(what);
+                break;
+            case backend_call::poll:
+            case backend_call::run:
+                break;
+        }
+        return Called::done;
+    } catch (const std::exception& error) {
+        return has_failed(error);
+    } catch (...) {
+        return has_failed(std::runtime_error("it threw what is no std::exception"));
+    }
+}
+
+LeaseOutcome<std::optional<LeaseSource::Renewal>> SchedulerCore::renew(const Record& record, Duration ttl,
+                                                                       Moment until) {
+    return insist(until, over_, [&] { return leases_->renew(record.lease, ttl); });
+}
+
+void SchedulerCore::give_back(const Record& record) {
+    const auto returned =
+        insist(BootClock::now() + return_patience, over_, [&] { return leases_->give_back(record.lease); });
+    if (!returned) say("cannot return the slot of " + record.mark.id + ": " + returned.error().reason);
+}
+
+void SchedulerCore::forget(const Record& record) {
+    const std::lock_guard lock(mutex_);
+    table_.remove(record);
+    if (table_.find(record.mark.id) == nullptr) backends_.erase(record.mark.id);
+}
+
+void SchedulerCore::start(const Record& record, backend& from) {
+    const Duration limit = options().limit;
+    const Moment begin = BootClock::now();
+    if (!claim(record, limit)) return forget(record);
+    if (call(record, from, backend_call::start) != Called::done) {
+        give_back(record);
+        return forget(record);
+    }
+    say_detail(record.mark.backend + ": started " + record.mark.id + " in slot " +
+               std::to_string(record.position));
+    if (!record.mark.is_handed_on) return keep_running(record, from, begin + start_ttl(limit));
+    const std::lock_guard lock(mutex_);
+    table_.set_running(record, BootClock::now() + record.mark.timeout, 0);
+}
+
+// Renews the lease for the start. False where it is not to be started.
+bool SchedulerCore::claim(const Record& record, Duration limit) {
+    const Moment until = BootClock::now() + claim_ttl;
+    const auto is_checked = [&] {
+        const std::lock_guard lock(mutex_);
+        return is_ttl_checked_;
+    };
+    if (!record.mark.is_handed_on && !is_checked()) {
+        // Only a renewal shows for how long a server lends at most.
+        const Duration least = record.mark.margin() + std::min(record.mark.timeout, shortest_bound);
+        const auto lent = renew(record, least, until);
+        if (lent && *lent && std::chrono::seconds((*lent)->expires_in) + 1s < least) {
+            {
+                const std::lock_guard lock(mutex_);
+                refusal_ = "the server lends no slot for longer than " +
+                           describe(std::chrono::seconds((*lent)->expires_in)) + ", and a task takes " +
+                           describe(least) +
+                           " at least, with the limits of what is called at its end (semad --max-ttl)";
+            }
+            give_back(record);
+            return false;
+        }
+        const std::lock_guard lock(mutex_);
+        is_ttl_checked_ = lent && *lent;
+    }
+    const auto claimed = renew(record, start_ttl(limit), until);
+    if (claimed && *claimed) return true;
+    say(record.mark.id +
+        " is not started: " + (claimed ? "its lease is not held any more" : claimed.error().reason));
+    return false;
+}
+
+void SchedulerCore::settle(const Record& record) {
+    if (const auto take = options().on_settled) take(record.fence);
+    const std::lock_guard lock(mutex_);
+    ++returned_starts_;
+    asks_again_ = passed_over_.erase(record.mark.id) > 0 || asks_again_;
+}
+
+void SchedulerCore::keep_running(const Record& record, backend& from, Moment until) {
+    const Moment asked = BootClock::now();
+    if (record.mark.is_handed_on) {
+        const std::lock_guard lock(mutex_);
+        table_.set_running(record, asked + record.mark.timeout, 0);
+        return;
+    }
+    const auto renewed = renew(record, record.mark.hold, until);
+    if (!renewed || !*renewed) {
+        // Somebody stopped it, or the slot may be lent to the next task.
+        if (!renewed) say(record.mark.id + " has lost its slot: " + renewed.error().reason);
+        return end(record, from, Ending::gone);
+    }
+    const auto granted = std::chrono::seconds((*renewed)->expires_in) + 1s;
+    Moment deadline = asked + record.mark.timeout;
+    if (granted < record.mark.hold) {
+        deadline = asked + std::max<Duration>(granted - record.mark.margin(), 0s);
+        say(record.mark.id + " times out sooner than asked for: the server lends no slot for longer than " +
+            describe(granted - 1s));
+    }
+    const std::lock_guard lock(mutex_);
+    is_ttl_checked_ = is_ttl_checked_ && granted >= record.mark.hold;
+    table_.set_running(record, deadline, (*renewed)->expires_at_unix);
+}
+
+void SchedulerCore::end(const Record& record, backend& from, Ending why) {
+    const Duration limit = options().limit;
+    const Duration time = 3 * limit + end_slack;
+    if (why == Ending::timed_out && !record.mark.is_handed_on) {
+        // The slot is held until all is done that the end takes.
+        const auto renewed = renew(record, time, BootClock::now() + record.mark.margin() / 2);
+        if (renewed && !*renewed) why = Ending::gone;
+    }
+    if (why == Ending::timed_out && call(record, from, backend_call::timeout) == Called::failed_and_keeps)
+        return keep_running(record, from, BootClock::now() + limit);
+    const Called stopped = call(record, from, backend_call::stop, why != Ending::gone);
+    const bool is_held = why == Ending::timed_out && !record.mark.is_handed_on;
+    if (stopped == Called::failed_and_keeps && is_held)
+        return keep_running(record, from, BootClock::now() + limit);
+    if (why != Ending::gone) give_back(record);
+    say_detail(record.mark.backend + ": " + record.mark.id +
+               (why == Ending::timed_out ? " timed out" : " has ended"));
+    forget(record);
+}
+
+void SchedulerCore::keep_alive(const Record& record, backend& from) {
+    for (bool is_again = true; is_again;) {
+        if (call(record, from, backend_call::keepalive) == Called::failed_and_frees) {
+            if (record.mark.is_handed_on) return end(record, from, Ending::asked);
+            give_back(record);
+            return forget(record);
+        }
+        const std::lock_guard lock(mutex_);
+        is_again = table_.end_keepalive(record);
+    }
+}
+
+}  // namespace sema

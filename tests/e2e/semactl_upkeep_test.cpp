@@ -37,7 +37,7 @@ struct World {
     }
     // Freezes the server, and thaws it at the end of the scope.
     struct Frozen {
-        explicit Frozen(pid_t server) : pid(server) { kill(pid, SIGSTOP); }
+        explicit Frozen(pid_t server) : pid(server) { halt(pid); }
         ~Frozen() { kill(pid, SIGCONT); }
         Frozen(const Frozen&) = delete;
         Frozen& operator=(const Frozen&) = delete;
@@ -92,7 +92,7 @@ TEST_CASE("a server that is killed and comes back within the lease does not hurt
     REQUIRE(run.warns("cannot renew the lease"));
     world.server.start();
     CHECK(run.wait() == 6);
-    CHECK_THAT(run.err(), has_text("Connection refused (trying again until it ends)") &&
+    CHECK_THAT(run.err(), has_text("Connection refused (trying again until the lease ends)") &&
                               has_text("vsim: the lease is renewed again"));
     CHECK(world.semactl.in_use() == 0);
 }
@@ -230,7 +230,7 @@ TEST_CASE("a TERM that comes while the slot is returned does not change the comm
     const World::Frozen frozen(world.server.pid());
     run.signal(SIGUSR1);
     // The command is gone, and its end was read.
-    REQUIRE(eventually([&] { return sema::descendants(run.pid(), {}).found.empty(); }));
+    REQUIRE(eventually([&] { return sema::descendants(run.pid(), {}, sema::ProcFolder()).found.empty(); }));
     REQUIRE_FALSE(eventually([&] { return run.ended(); }, 300ms));
     run.signal(SIGTERM);
     CHECK(run.wait(5s) == 3);
@@ -316,6 +316,41 @@ TEST_CASE("a slot is held until the last descendant has ended, where that is ask
     CHECK(world.run({"--wait", "3.5"}, "exit 0").status == 75);
     CHECK(run.wait() == 6);
     CHECK(run.out() == "left\ndaemon done\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("an orphan that gets the pid of the command that has ended is not taken for it") {
+    const Words apart = {"unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"};
+    Words probe = apart;
+    probe.insert(probe.end(), {"sh", "-c", "echo 100 >/proc/sys/kernel/ns_last_pid"});
+    if (run_program(probe).status != 0) {
+        WARN("this process may not make a pid namespace, or not choose the pids there");
+        return;
+    }
+    const World world;
+    const TempDir folder;
+    ProgramOptions here = world.semactl.options();
+    here.directory = folder.path().string();
+    // What the command leaves starts the orphan once semactl has collected the command and starts nothing more:
+    // the process that writes its messages to a file comes with the first one. It ends once semactl has
+    // collected the orphan.
+    const std::string orphan =
+        "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; sh -c 'echo orphan $$; exit 3' & exit";
+    const std::string script = "echo command $$; (until [ -e noted ]; do sleep 0.02; done; sh -c \"$1\" sh $$; "
+                               "while kill -0 $$; do sleep 0.02; done) 2>&- & exit 5";
+    Words words = apart;
+    const Words run =
+        Semactl::command({"run", "vsim", "--hold-tree", "--", "sh", "-c", script, "sh", orphan});
+    words.insert(words.end(), run.begin(), run.end());
+    Program program(words, here);
+    REQUIRE(program.warns("the slot is held until these end too"));
+    std::ofstream(folder.path() / "noted");
+    const int status = program.wait();
+    const std::string out = program.out();
+    const auto orphan_at = out.find("orphan ");
+    REQUIRE(orphan_at != std::string::npos);
+    REQUIRE(out.substr(orphan_at + 7) == out.substr(8, orphan_at - 8));
+    CHECK(status == 5);
     CHECK(world.semactl.in_use() == 0);
 }
 

@@ -37,6 +37,8 @@ constexpr const char* own_name = "slot-bystander";
 
 // An answer takes well below a millisecond. Signals that are doubled do less harm than semactl that waits.
 constexpr Duration longest_answer = 200ms;
+// Where it is there and only waits for a processor.
+constexpr Duration longest_turn = 2s;
 // poll() doesn't count the time in which the machine sleeps.
 constexpr Duration between_looks = 200ms;
 
@@ -225,7 +227,7 @@ bool say(int socket, const Question& question) {
 
 }  // namespace
 
-Bystander::Bystander(const ProcFolder& proc) {
+Bystander::Bystander(const ProcFolder& proc) : proc_(proc) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;
     const pid_t semactl = getpid();
@@ -261,16 +263,26 @@ bool Bystander::heard() {
 std::optional<bool> Bystander::ask(int signal, Moment moment) {
     if (socket_ < 0) return std::nullopt;
     pollfd readable{socket_, POLLIN, 0};
-    char word = no;
-    if (say(socket_, {signal, moment})) {
-        while (poll(&readable, 1, milliseconds(longest_answer)) == 1 && read(socket_, &word, 1) == 1) {
-            if (word != news) return word == yes;
-            heard_ = true;
+    const Moment give_up = BootClock::now() + longest_turn;
+    bool is_asked = say(socket_, {signal, moment});
+    while (is_asked) {
+        if (poll(&readable, 1, milliseconds(longest_answer)) == 1) {
+            char word = no;
+            is_asked = read(socket_, &word, 1) == 1;
+            if (is_asked && word != news) return word == yes;
+            heard_ = heard_ || is_asked;
+        } else {
+            is_asked = answers_yet() && BootClock::now() < give_up;
         }
     }
     // An answer that is late would be taken for that to the next question.
     end();
     return std::nullopt;
+}
+
+bool Bystander::answers_yet() const {
+    const auto process = find_process(pid_, proc_);
+    return process && (process->state == 'R' || process->state == 'S' || process->state == 'D');
 }
 
 void Bystander::wake_at(Moment moment) {

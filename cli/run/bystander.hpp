@@ -20,7 +20,7 @@ namespace sema {
 /// semactl has. Where there is no room for another process, there is no bystander.
 class Bystander {
   public:
-    /// Starts it. REQUIRES: the signals that it will be asked about are blocked.
+    /// Starts it. REQUIRES: the signals that it will be asked about are blocked; `proc` outlives it.
     explicit Bystander(const ProcFolder& proc);
     /// Ends it.
     ~Bystander();
@@ -58,7 +58,10 @@ class Bystander {
 
   private:
     std::optional<bool> ask(int signal, Moment moment);
+    /// Whether it is there and neither stopped nor traced.
+    bool answers_yet() const;
 
+    const ProcFolder& proc_;
     pid_t pid_ = -1;
     int socket_ = -1;
     bool heard_ = false;

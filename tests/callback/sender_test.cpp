@@ -116,6 +116,11 @@ TEST_CASE("a receiver whose last call was not answered has two calls at a time u
     Receiver receiver([](const Receiver::Request&) { return ""; });
     bench.ask(pool, LeaseId::random(), receiver.url());
     receiver.await(1);
+    // The sender knows of it.
+    REQUIRE(eventually([&] {
+        const auto view = bench.view(pool);
+        return delivery_in(view) && delivery_in(view)->attempts > 0;
+    }));
     std::promise<void> may_answer;
     const auto gate = may_answer.get_future().share();
     std::atomic<int> held{0};
@@ -207,10 +212,10 @@ TEST_CASE(
         bench.ask(busy, LeaseId::random(), hanging.url());
     hanging.await(16);
     const TimePoint then = bench.now();
-    bench.ask(pool, LeaseId::random(), hanging.url("/late"), 1s);
+    bench.ask(pool, LeaseId::random(), hanging.url("/late"), 4s);
     bench.ask(pool, LeaseId::random(), other.url());
     other.await(1);
-    CHECK(bench.now() - then >= 500ms);
+    CHECK(bench.now() - then >= 2s);
     CHECK(hanging.connections() == 16);
     REQUIRE(eventually([&] { return bench.log().size() == 1; }));
     CHECK(bench.log()[0] == "the callback to " + hanging.url("") +
@@ -345,7 +350,7 @@ TEST_CASE("what came of calls is counted") {
     });
     bench.ask(pool, LeaseId::random(), receiver.url("/200"));
     bench.ask(pool, LeaseId::random(), receiver.url("/410"));
-    bench.ask(pool, LeaseId::random(), receiver.url("/500"), 100ms);
+    bench.ask(pool, LeaseId::random(), receiver.url("/500"), 2s);
     CHECK(bench.settles(pool));
     CHECK(counts(bench, "sema_callbacks_pending 0"));
     CHECK(counts(bench, "sema_callbacks_total{result=\"accepted\"} 1"));

@@ -38,7 +38,7 @@ pid_t trace(pid_t other) {
 
 }  // namespace
 
-TEST_CASE("a bystander that is ended is gone") {
+TEST_CASE("a bystander that is ended is gone", "[alone]") {
     const ProcFolder proc;
     Bystander bystander(proc);
     const pid_t pid = bystander.pid();

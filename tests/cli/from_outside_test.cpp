@@ -25,12 +25,12 @@ int with_sender_that(void (*there)()) {
 
 }  // namespace
 
-TEST_CASE("work is done by another process, of a group of its own") {
+TEST_CASE("work is done by another process, of a group of its own", "[alone]") {
     const pid_t group = getpgrp();
     CHECK(from_outside([group] { return getpgrp() == group ? 1 : 7; }) == 7);
 }
 
-TEST_CASE("work that is stopped, ended or takes too long in another process is done here") {
+TEST_CASE("work that is stopped, ended or takes too long in another process is done here", "[alone]") {
     CHECK(with_sender_that([] { raise(SIGSTOP); }) == 2);
     CHECK(with_sender_that([] { raise(SIGKILL); }) == 2);
     CHECK(with_sender_that([] {

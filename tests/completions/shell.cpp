@@ -156,9 +156,11 @@ std::map<std::string, Words> Shell::offers(const std::vector<std::string>& lines
         for (const std::string& line : lines)
             start.options.input += line + "\n";
         start.command.push_back(source_path("tests/completions/capture.fish"));
-        const Finished fish = run_program(start.command, start.options);
-        CHECK(fish.err.empty());
-        std::ofstream(start.captured) << fish.out;
+        Program fish(start.command, start.options);
+        // Some hundred lines, each of which takes it a quarter of a second.
+        fish.wait(std::chrono::minutes(5));
+        CHECK(fish.err().empty());
+        std::ofstream(start.captured) << fish.out();
     } else {
         std::vector<std::string> keys;
         for (const std::string& line : lines)

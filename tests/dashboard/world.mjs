@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { createRequire } from "node:module";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -35,6 +36,18 @@ export async function eventually(condition, what = "it") {
   }
 }
 
+/// A port that nobody gets who asks for any free one, so that it stays a server's while that is down.
+async function ownPort() {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const isFree = await new Promise((resolve) => {
+      const probe = net.createServer().once("error", () => resolve(false));
+      probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
 export class Server {
   /// `options` are added to semad's command line.
   static async start(options = ["--dashboard"]) {
@@ -43,7 +56,7 @@ export class Server {
     const token = path.join(server.folder, "token");
     await writeFile(token, `${adminToken}\n`, { mode: 0o600 });
     server.command = ["--store", `sqlite:${server.folder}/semad.db`, "--admin-token-file", token, "--max-wait", "1h", ...options];
-    server.port = 0;
+    server.port = await ownPort();
     await server.run();
     return server;
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <functional>
 #include <initializer_list>
@@ -51,7 +52,9 @@ TEST_CASE("the times of a lease are whole seconds, rounded down") {
     const auto before = std::chrono::system_clock::now();
     const auto at = pool.take(30.9).expires_at_unix;
     const auto after = std::chrono::system_clock::now();
-    CHECK(at >= std::chrono::system_clock::to_time_t(before + 30900ms - 1ms));
+    // The time of a shared store may be behind by as much as its first answers were under way.
+    const auto behind = std::getenv("SEMA_TEST_STORE") ? 500ms : 1ms;
+    CHECK(at >= std::chrono::system_clock::to_time_t(before + 30900ms - behind));
     CHECK(at <= std::chrono::system_clock::to_time_t(after + 30900ms + 1ms));
 }
 
@@ -79,7 +82,7 @@ TEST_CASE("an exhausted pool answers a borrow that doesn't wait at once") {
     for (const char* body : {R"({"ttl":1})", R"({"ttl":1,"wait":0})", R"({"ttl":1,"wait":0.0})"}) {
         const Stopwatch watch;
         const HttpResponse response = pool.borrow(body);
-        CHECK(watch.elapsed() < promptly);
+        CHECK(watch.elapsed() < in_time);
         CHECK(response.status == 409);
         CHECK(response.header("content-type") == "application/json");
         CHECK(response.body == error_body("no resource available"));
@@ -140,7 +143,7 @@ TEST_CASE("fractions of a second are lent and waited") {
     const HttpResponse next = pool.borrow(R"({"ttl":1,"wait":9.5})");
     CHECK(next.status == 200);
     CHECK(since_asked.elapsed() >= 300ms);
-    CHECK(since_granted.elapsed() < 300ms + promptly);
+    CHECK(since_granted.elapsed() < 300ms + in_time);
 }
 
 TEST_CASE("a ttl above --max-ttl is cut to it") {
@@ -167,7 +170,7 @@ TEST_CASE("a wait above --max-wait is cut to it") {
         const Stopwatch watch;
         CHECK(pool.borrow(wait_body("1", wait)).status == 409);
         CHECK(watch.elapsed() >= 200ms);
-        CHECK(watch.elapsed() < 200ms + promptly);
+        CHECK(watch.elapsed() < 200ms + in_time);
     }
 }
 
@@ -184,7 +187,7 @@ TEST_CASE("a lease ends at its ttl, not before") {
         if (in_use == 0) {
             CHECK(since_asked.elapsed() >= 400ms);
         } else {
-            REQUIRE(asked < 400ms + promptly);
+            REQUIRE(asked < 400ms + in_time);
         }
     }
     CHECK_FALSE(pool.returns(slot));
@@ -217,7 +220,7 @@ TEST_CASE("a return of what isn't held says so") {
     CHECK(again.status == 200);
     CHECK(again.body == no);
 
-    const Slot expired = pool.take(0.001);
+    const Slot expired = pool.take(1);
     REQUIRE(eventually([&] { return pool.in_use() == 0; }));
     CHECK(pool.give_back(body(expired.lease)).body == no);
 

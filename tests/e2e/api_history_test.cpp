@@ -82,8 +82,8 @@ TEST_CASE("the history has the leases that ended, the latest first, and no id of
 TEST_CASE("a wait is told to the fraction of a second, and so are expiry and deletion") {
     const RunningServer server;
     const TestPool pool(server, 1);
-    const Slot first = pool.take(0.3);
-    RawClient waiter = pool.queue_up(60, 0.3);
+    const Slot first = pool.take(2);
+    RawClient waiter = pool.queue_up(60, 1);
     REQUIRE(waiter.receive().status == 200);
     REQUIRE(eventually([&] { return pool.in_use() == 0; }));
     pool.take();

@@ -433,7 +433,7 @@ TEST_CASE("clients that are idle, slow or waiting hold no thread") {
     const Stopwatch watch;
     const Slot slot = pool.take();
     CHECK(pool.returns(slot));
-    CHECK(watch.elapsed() < promptly);
+    CHECK(watch.elapsed() < in_time);
 }
 
 TEST_CASE("a client that reads nothing holds no thread") {
@@ -451,7 +451,7 @@ TEST_CASE("a client that reads nothing holds no thread") {
     const Stopwatch watch;
     for (int i = 0; i < 20; ++i)
         CHECK(pool.in_use() == 0);
-    CHECK(watch.elapsed() < 20 * promptly);
+    CHECK(watch.elapsed() < 10s);
     greedy.half_close();
     sender.join();
 }
@@ -566,7 +566,7 @@ TEST_CASE("a borrower that is gone before its answer loses its lease, over a Uni
         client.send(pool.borrow_request(60, 0));
     }
     kill(server.pid(), SIGCONT);
-    CHECK(eventually([&] { return pool.in_use() == 0; }, 5s));
+    CHECK(eventually([&] { return pool.in_use() == 0; }));
     RawClient half(socket);
     half.send(pool.borrow_request(60, 0));
     half.half_close();

@@ -45,6 +45,14 @@ struct World {
         REQUIRE(response.status == 200);
         return Json::parse(response.body).at("pools");
     }
+    /// The same but for how long somebody has waited, which time alone changes.
+    Json lasting() const {
+        Json all = pools();
+        for (Json& pool : all) {
+            if (pool.contains("oldest_wait")) pool["oldest_wait"] = "some time";
+        }
+        return all;
+    }
 
     TokenFile file;
     RunningServer server;
@@ -93,15 +101,15 @@ TEST_CASE("pools are listed after a restart as before it, used or not") {
     for (int i = 4; i < 230; i += 10)
         pools[static_cast<std::size_t>(i)].take(600);
     REQUIRE(pools[0].borrow(R"({"ttl":60,"wait":0.01,"lease":")" + new_lease() + "\"}").status == 409);
-    const Json before = world.pools();
+    const Json before = world.lasting();
     CHECK(before.size() == 230);
     CHECK(std::is_sorted(before.begin(), before.end(),
                          [](const Json& a, const Json& b) { return a["id"] < b["id"]; }));
     for (const End end : {End::kill, End::term}) {
         restart(world.server, end);
-        CHECK(world.pools() == before);
+        CHECK(world.lasting() == before);
         pools[7].get();
-        CHECK(world.pools() == before);
+        CHECK(world.lasting() == before);
     }
 }
 

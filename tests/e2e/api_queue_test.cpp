@@ -29,7 +29,7 @@ TEST_CASE("a returned slot goes to a waiter at once") {
     CHECK(pool.returns(one));
     const Stopwatch watch;
     CHECK(granted(waiter.receive()).position == 1);
-    CHECK(watch.elapsed() < promptly);
+    CHECK(watch.elapsed() < in_time);
 }
 
 TEST_CASE("waiters are served first come, first served") {
@@ -82,7 +82,7 @@ TEST_CASE("a slot whose lease expires goes to a waiter then, not before") {
     RawClient waiter = pool.queue_up();
     CHECK(granted(waiter.receive()).position == 0);
     CHECK(since_asked.elapsed() >= 300ms);
-    CHECK(since_granted.elapsed() < 300ms + promptly);
+    CHECK(since_granted.elapsed() < 300ms + in_time);
 }
 
 TEST_CASE("a raise serves as many waiters as it adds slots, in their order") {
@@ -95,7 +95,7 @@ TEST_CASE("a raise serves as many waiters as it adds slots, in their order") {
     pool.set_count(2);
     CHECK(granted(first.receive()).position == 0);
     CHECK(granted(second.receive()).position == 1);
-    CHECK(watch.elapsed() < promptly);
+    CHECK(watch.elapsed() < in_time);
     CHECK_FALSE(third.has_answer());
     CHECK(pool.in_use() == 2);
 }
@@ -113,7 +113,7 @@ TEST_CASE("a delete answers all waiters at once") {
         CHECK(response.status == 404);
         CHECK(response.body == error_body("no such pool"));
     }
-    CHECK(watch.elapsed() < promptly);
+    CHECK(watch.elapsed() < in_time);
 }
 
 TEST_CASE("waiters of a deleted pool are not served by the one registered after it") {
@@ -137,7 +137,7 @@ TEST_CASE("a wait that ends without a slot is answered at its deadline") {
     client.send(pool.borrow_request(60, 0.3));
     const HttpResponse response = client.receive();
     CHECK(watch.elapsed() >= 300ms);
-    CHECK(watch.elapsed() < 300ms + promptly);
+    CHECK(watch.elapsed() < 300ms + in_time);
     CHECK(response.status == 409);
     CHECK(response.header("content-type") == "application/json");
     CHECK(response.body == error_body("no resource available"));
@@ -184,8 +184,8 @@ TEST_CASE("a wait that ends before those ahead of it takes nobody else out of th
 TEST_CASE("a lease of a waiter lasts from its grant on") {
     const RunningServer server(one_thread);
     const TestPool pool(server, 1);
-    pool.take(0.5);
-    RawClient waiter = pool.queue_up(60, 0.4);
+    pool.take(3);
+    RawClient waiter = pool.queue_up(60, 2.5);
     const Slot slot = granted(waiter.receive());
     CHECK(pool.in_use() == 1);
     CHECK(pool.returns(slot));
@@ -335,7 +335,7 @@ TEST_CASE("a slot returned right after its waiter hung up is not lost") {
             holder.send(pool.return_request(held));
             REQUIRE(holder.receive().body == R"({"returned":true})");
         }
-        CHECK(eventually([&] { return pool.in_use() == 0; }, 5s));
+        CHECK(eventually([&] { return pool.in_use() == 0; }));
     }
 }
 
@@ -355,7 +355,7 @@ TEST_CASE("a slot returned while the whole server slept through its waiter's han
         if (round % 2 != 0) waiter.close();
         kill(server.pid(), SIGCONT);
         REQUIRE(holder.receive().body == R"({"returned":true})");
-        REQUIRE(eventually([&] { return pool.in_use() == 0; }, 5s));
+        REQUIRE(eventually([&] { return pool.in_use() == 0; }));
     }
 }
 
@@ -372,7 +372,7 @@ TEST_CASE("a borrower that is gone before its answer loses its lease, not the sl
         i % 2 == 0 ? clients[i].close() : clients[i].abort();
     }
     kill(server.pid(), SIGCONT);
-    CHECK(eventually([&] { return pool.in_use() == 0; }, 5s));
+    CHECK(eventually([&] { return pool.in_use() == 0; }));
 }
 
 TEST_CASE("a borrower that will send no more gets its answer all the same, and keeps its lease") {

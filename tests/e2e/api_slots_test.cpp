@@ -45,9 +45,9 @@ TEST_CASE("a lease of several slots ends as a whole") {
     CHECK(pool.returns(returned));
     CHECK(pool.in_use() == 0);
     CHECK_FALSE(pool.returns(returned));
-    pool.take_with({{"slots", 3}, {"ttl", 0.001}});
+    pool.take_with({{"slots", 3}, {"ttl", 1}});
     CHECK(eventually([&] { return pool.in_use() == 0; }));
-    const Grant kept = pool.take_with({{"slots", 2}, {"ttl", 0.5}});
+    const Grant kept = pool.take_with({{"slots", 2}, {"ttl", 20}});
     CHECK(pool.renews(kept, 60));
     CHECK(pool.in_use() == 2);
 }
@@ -158,11 +158,11 @@ TEST_CASE("a big request that asks again after each wait gets its slots, however
     const auto ask = [&](double wait) {
         return pool.queue_up_with({{"slots", 2}, {"lease", lease}, {"wait", wait}});
     };
-    RawClient big = ask(0.3);
+    RawClient big = ask(2);
     RawClient small = pool.queue_up();
     for (int i = 0; i < 5; ++i) {
         CHECK(big.receive().status == 409);
-        big = ask(0.3);
+        big = ask(2);
     }
     CHECK_FALSE(small.has_answer());
     CHECK(big.receive().status == 409);

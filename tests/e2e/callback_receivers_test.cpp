@@ -1,4 +1,5 @@
 #include "tests/e2e/callbacks.hpp"
+#include "tests/support/reserved_port.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <chrono>
@@ -105,12 +106,8 @@ TEST_CASE("the status is enough: what follows it is not waited for") {
 TEST_CASE("nobody listens there, and later somebody does") {
     const RunningServer server(allowing);
     const TestPool pool(server, 1);
-    std::string url;
-    {
-        const Receiver gone;
-        url = gone.url();
-    }
-    queued(pool, callback_to(url));
+    const ReservedPort nobody;
+    queued(pool, callback_to("http://127.0.0.1:" + std::to_string(nobody.number()) + "/"));
     CHECK_THAT(last_error(server, pool), has_text("connect"));
     CHECK(pool.in_use() == 1);
 }

@@ -17,6 +17,12 @@
 
 namespace sema::test {
 
+/// Whether a process has ended, also where nobody has taken its end yet.
+inline bool is_over(int pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
+    return file.peek() == std::ifstream::traits_type::eof();
+}
+
 /// A server with the pool `vsim`, and a folder with what dispatchers and their commands have: queues of
 /// tasks, which are files, and a log of what the commands were called for.
 class Farm {

@@ -46,5 +46,6 @@ TEST_CASE("pools that a shared store could not take are made once it is back") {
     pair.store->start();
     REQUIRE(pair.one.program().warns("all pools of the configuration are there"));
     const std::string id = declared_ids(file.flags({"--store", pair.store->url()})).at("vsim");
+    REQUIRE(eventually([&] { return is_ready(pair.other); }, recovered_within));
     CHECK(TestPool(pair.other, id).count() == 1);
 }

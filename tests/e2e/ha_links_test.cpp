@@ -40,7 +40,7 @@ TEST_CASE("a borrow whose questions or answers are lost at the store has no slot
         REQUIRE(eventually([&] { return is_ready(linked.far); }, recovered_within));
         const Stopwatch since_back;
         CHECK(eventually([&] { return since_back.elapsed() > 2s; }));
-        CHECK(eventually([&] { return pool.in_use() == 1; }, promptly));
+        CHECK(eventually([&] { return pool.in_use() == 1; }, 1500ms));
         CHECK(there.in_use() == 1);
         CHECK(there.returns(held));
     }

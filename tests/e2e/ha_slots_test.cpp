@@ -32,7 +32,7 @@ TEST_CASE("what one server takes out of service, no other lends") {
     CHECK(pool.available() == 0);
 }
 
-TEST_CASE("a slot that is put back on one server goes to who waits on another, at once") {
+TEST_CASE("a slot that is put back on one server goes to who waits on another, at once", "[alone]") {
     Pair pair(one_thread);
     const TestPool pool(pair.one, 1);
     set_slot(pair.other, pool, 0, {{"out", true}});

@@ -69,7 +69,7 @@ TEST_CASE(
     const Stopwatch since_emptied;
     CHECK(waiter_here.receive().status == 404);
     CHECK(waiter_there.receive().status == 404);
-    CHECK(since_emptied.elapsed() < 1s + promptly);
+    CHECK(since_emptied.elapsed() < 1s + told_of_failure_within);
     CHECK(events.next().name == "deleted");
     CHECK_FALSE(pool.renews(first, 60));
     CHECK_FALSE(there.returns(second));

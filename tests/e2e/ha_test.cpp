@@ -42,7 +42,7 @@ TEST_CASE("what one server is told, all have") {
     CHECK(pool.get().status == 404);
 }
 
-TEST_CASE("a slot that is returned on one server goes to who waits on another, at once") {
+TEST_CASE("a slot that is returned on one server goes to who waits on another, at once", "[alone]") {
     Pair pair(one_thread);
     const TestPool pool(pair.one, 1);
     const Slot slot = pool.take();
@@ -64,7 +64,7 @@ TEST_CASE("a slot whose lease ends goes to who waits on another server") {
     RawClient waiter = pair.there(pool).queue_up();
     CHECK(granted(waiter.receive()).position == 0);
     CHECK(since_asked.elapsed() >= 1s - clock_error);
-    CHECK(since_granted.elapsed() < 1s + promptly);
+    CHECK(since_granted.elapsed() < 1s + told_of_failure_within);
 }
 
 TEST_CASE("slots that are added on one server go to who waits on others") {
@@ -88,7 +88,7 @@ TEST_CASE("a pool that is deleted on one server is gone for who waits on others"
     const Stopwatch since_deleted;
     CHECK(here.receive().status == 404);
     CHECK(there.receive().status == 404);
-    CHECK(since_deleted.elapsed() < 1s + promptly);
+    CHECK(since_deleted.elapsed() < 1s + told_of_failure_within);
 }
 
 TEST_CASE("first come, first served holds over servers, and so do priorities") {
@@ -158,7 +158,7 @@ TEST_CASE("who waits on a server that is stopped leaves the queue at once") {
     pair.one.terminate();
     const Stopwatch since_stopped;
     CHECK(shows_waiting(there, 0));
-    CHECK(since_stopped.elapsed() < 1s + promptly);
+    CHECK(since_stopped.elapsed() < 1s + told_of_failure_within);
 }
 
 TEST_CASE("who chose the lease's id and comes back through another server keeps its place") {
@@ -278,7 +278,7 @@ TEST_CASE("servers on the socket of one store share its pools", "[redis]") {
 
 // A sanitizer's library wants to be loaded before any other.
 #if !SANITIZED
-TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the others do", "[redis]") {
+TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the others do", "[redis][alone]") {
     for (const std::chrono::seconds wrong : {3600s, -3600s}) {
         const WrongClock clock(wrong);
         const RedisServer redis(store_options());
@@ -291,17 +291,18 @@ TEST_CASE("a server whose wall clock is wrong by an hour lends and ends as the o
         const Slot lasting = there.take(60);
         CHECK(std::abs(lasting.expires_at_unix - now - 60) <= 2);
         const Slot brief = there.take(1.5);
+        const Stopwatch since_granted;
         CHECK(pool.in_use() == 2);
         CHECK(there.renews(lasting, 60));
         CHECK(granted(pool.borrow(R"({"ttl":60,"wait":10})")).position == brief.position);
         CHECK(since_asked.elapsed() >= 1500ms - clock_error);
-        CHECK(since_asked.elapsed() < 1500ms + promptly);
+        CHECK(since_granted.elapsed() < 1500ms + promptly);
         CHECK(there.in_use() == 2);
         CHECK(pool.returns(lasting));
     }
 }
 
-TEST_CASE("a step of the store's wall clock ends no lease, and keeps none", "[redis]") {
+TEST_CASE("a step of the store's wall clock ends no lease, and keeps none", "[redis][alone]") {
     for (const std::chrono::seconds step : {3600s, -3600s}) {
         const WrongClock clock(0s);
         RedisOptions options = store_options();
@@ -328,7 +329,7 @@ TEST_CASE("a step of the store's wall clock ends no lease, and keeps none", "[re
 }
 
 TEST_CASE("a server whose machine was halted without knowing lends nothing by the time of before",
-          "[redis]") {
+          "[redis][alone]") {
     const WrongClock clock(0s);
     const RedisServer redis(store_options());
     const RunningServer right(with_store(redis.url(), one_thread));
@@ -378,7 +379,7 @@ TEST_CASE("a server that is far from the store has its turn on a pool that is bu
             }
         });
     }
-    for (int i = 0; i < 6; ++i) {
+    for (int i = 0; i < 6 || (borrowed <= 50 && i < 60); ++i) {
         const Stopwatch asked;
         CHECK(there.renews(held, 3));
         CHECK(asked.elapsed() < 2s);
@@ -396,13 +397,14 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     const TestPool there = pair.there(pool);
     const Slot slot = pool.take(60);
     RawClient patient = queue_up_and_be_seen(there, pool, named("patient"));
+    const Stopwatch since_asked;
     RawClient brief = queue_up_and_be_seen(there, pool, named("brief", {{"wait", 4}}));
     const Stopwatch since_queued;
     pair.store->pause();
     for (const TestPool& through : {pool, there}) {
-        const Stopwatch since_asked;
+        const Stopwatch since_borrowed;
         CHECK(through.borrow(R"({"ttl":60})").status == 502);
-        CHECK(since_asked.elapsed() < told_of_failure_within);
+        CHECK(since_borrowed.elapsed() < told_of_failure_within);
         const Stopwatch since_returned;
         CHECK(through.give_back(Json{{"lease", slot.lease}}.dump()).status == 502);
         CHECK(since_returned.elapsed() < told_of_failure_within);
@@ -413,8 +415,8 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     CHECK(eventually([&] { return status_of(pair.one, "/readyz") == 503; }, 3s));
     CHECK(status_of(pair.one, "/healthz") == 200);
     CHECK(brief.receive().status == 409);
-    CHECK(since_queued.elapsed() >= 4s - promptly);
-    CHECK(since_queued.elapsed() < 4s + promptly);
+    CHECK(since_asked.elapsed() >= 4s - clock_error);
+    CHECK(since_queued.elapsed() < 4s + told_of_failure_within);
     CHECK_FALSE(patient.has_answer());
     pair.store->resume();
     CHECK(eventually([&] { return is_ready(pair.one) && is_ready(pair.other); }, recovered_within));
@@ -430,16 +432,16 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
 
 TEST_CASE("who waits is refused at its deadline while the store is away, whatever else is going on") {
     for (const bool is_busy : {false, true}) {
-        for (const std::chrono::milliseconds since_taken : {0ms, 1000ms}) {
+        for (const std::chrono::milliseconds since_taken : {0ms, 2500ms}) {
             CAPTURE(is_busy, since_taken.count());
             Pair pair;
             const TestPool pool(pair.one, 1);
             const TestPool there = pair.there(pool);
             // One whose time is over while the store is away, or one that lasts.
-            pool.take(is_busy ? 1.5 : 60);
+            pool.take(is_busy ? 4 : 60);
             std::vector<std::pair<RawClient, double>> waiters;
             const Stopwatch since_asked;
-            for (const double wait : {1.5, 2.0, 3.0, 4.0}) {
+            for (const double wait : {4.0, 4.5, 5.5, 6.5}) {
                 waiters.emplace_back(pool.queue_up(wait), wait);
                 waiters.emplace_back(there.queue_up(wait), wait);
             }
@@ -448,7 +450,7 @@ TEST_CASE("who waits is refused at its deadline while the store is away, whateve
             pair.store->pause();
             for (auto& [waiter, wait] : waiters) {
                 CAPTURE(wait);
-                CHECK(waiter.receive(false, 5s).status == 409);
+                CHECK(waiter.receive(false, 10s).status == 409);
                 // A commit that is under way is waited for.
                 CHECK(since_asked.elapsed() < std::chrono::duration<double>(wait) + told_of_failure_within);
             }
@@ -480,7 +482,7 @@ TEST_CASE("a store and all servers that were killed at once have what was answer
     const TestPool pool(pair.one, 3);
     const Slot slot = pool.take(60);
     const Stopwatch since_asked;
-    const Slot brief = pool.take(2);
+    const Slot brief = pool.take(10);
     pair.one.kill9();
     pair.other.kill9();
     pair.store->kill9();
@@ -490,8 +492,8 @@ TEST_CASE("a store and all servers that were killed at once have what was answer
     CHECK(pool.in_use() == 2);
     CHECK(pair.there(pool).renews(slot, 60));
     CHECK(eventually([&] { return pool.in_use() == 1; }));
-    CHECK(since_asked.elapsed() >= 2s - clock_error);
-    CHECK(since_asked.elapsed() < 2s + promptly);
+    CHECK(since_asked.elapsed() >= 10s - clock_error);
+    CHECK(since_asked.elapsed() < 10s + told_of_failure_within);
     CHECK_FALSE(pool.returns(brief));
 }
 
@@ -511,7 +513,7 @@ TEST_CASE("a borrow that failed has no slot 2 s after the store is back") {
         pair.store->resume();
         const Stopwatch since_back;
         CHECK(eventually([&] { return since_back.elapsed() > 2s; }));
-        CHECK(eventually([&] { return pool.get().status == 200 && pool.in_use() == 0; }, promptly));
+        CHECK(eventually([&] { return pool.get().status == 200 && pool.in_use() == 0; }, 1500ms));
         CHECK(pair.there(pool).in_use() == 0);
     }
 }

@@ -161,7 +161,7 @@ struct Jobs {
     Jobs(const std::filesystem::path& end, const TestPool& pool, Start start) : end_(end) {
         const std::string until_there =
             "echo ready; until [ -e '" + end.string() + "' ]; do sleep 0.05; done; exit 4";
-        holder = start(Words{"run", "vsim", "--ttl", "20", "--", "sh", "-c", until_there});
+        holder = start(Words{"run", "vsim", "--ttl", "30", "--", "sh", "-c", until_there});
         REQUIRE(holder->prints("ready"));
         for (auto* waiter : {&first, &second}) {
             const std::size_t before = pool.waiting();

@@ -285,7 +285,7 @@ TEST_CASE("a lease that ends before its output is read is not printed") {
     const bool is_for_shell = GENERATE(false, true);
     CAPTURE(is_for_shell);
     const FullPipe pipe;
-    std::vector<std::string> words = {"borrow", "vsim", "--ttl", "3"};
+    std::vector<std::string> words = {"borrow", "vsim", "--ttl", "6"};
     if (is_for_shell) words.emplace_back("--shell");
     Program borrower = start_into(pipe, words, world.semactl);
     REQUIRE(borrower.warns("vsim: the lease's time was over before the standard output was read"));
@@ -301,7 +301,7 @@ TEST_CASE(
     const FullPipe pipe;
     pipe.make_room();
     Program borrower =
-        start_into(pipe, {"borrow", "vsim", "--ttl", "3", "--slots", "1", "--shell"}, world.semactl);
+        start_into(pipe, {"borrow", "vsim", "--ttl", "6", "--slots", "1", "--shell"}, world.semactl);
     REQUIRE(eventually([&] { return pipe.is_full(); }));
     borrower.signal(SIGTSTP);
     REQUIRE(eventually([&] { return world.semactl.in_use() == 0; }));

@@ -120,6 +120,13 @@ TEST_CASE(
     if (is_for_semactl) run.signal(SIGCONT);
     REQUIRE(run.prints("got"));
     CHECK_FALSE(eventually([&] { return count(run.out(), "got") > 1; }, 300ms));
+    const auto sleeps = [](pid_t pid) {
+        const auto process = sema::find_process(pid, sema::ProcFolder());
+        return process && process->state == 'S';
+    };
+    // The bystander has seen it, and semactl has heard of that.
+    REQUIRE(eventually([&] { return sleeps(*bystander); }));
+    REQUIRE(eventually([&] { return sleeps(run.pid()); }));
     run.signal(SIGUSR1);
     CHECK(eventually([&] { return count(run.out(), "got") == 2; }));
     run.signal(SIGTERM);
@@ -159,11 +166,12 @@ TEST_CASE("semactl's own process in the group leaves nothing behind and goes by 
     Program run(Semactl::command({"run", "vsim", "--kill-after", "0", "--", SIGNAL_COUNTER}),
                 world.semactl.options());
     REQUIRE(run.prints("ready"));
+    // It has its name once it has a command line of its own.
+    const auto bystander = bystander_of(run);
+    REQUIRE(bystander);
     const std::string pattern = "semactl run vsim --kill-after 0 -- .*signal_counter";
     const std::string found = run_program({"pgrep", "-g", std::to_string(run.pid()), "-f", pattern}).out;
     CHECK(found == std::to_string(run.pid()) + "\n");
-    const auto bystander = bystander_of(run);
-    REQUIRE(bystander);
     CHECK(run_program({"pgrep", "-g", std::to_string(run.pid()), "sema"}).out ==
           std::to_string(run.pid()) + "\n");
 
@@ -201,7 +209,7 @@ TEST_CASE("a program that takes no signals from its own process group gets those
 TEST_CASE("a program that takes no signals from its own process group gets the TERM of a lease's end") {
     const World world;
     const Finished run = run_program(
-        Semactl::command({"run", "vsim", "--ttl", "4", "--no-keepalive", "--", "sh", "-c", OLD_SUDO "; :"}),
+        Semactl::command({"run", "vsim", "--ttl", "8", "--no-keepalive", "--", "sh", "-c", OLD_SUDO "; :"}),
         world.semactl.options());
     CHECK(run.status == 79);
     CHECK(run.out == "ready\ntook TERM\n");

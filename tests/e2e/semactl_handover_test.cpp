@@ -92,7 +92,7 @@ TEST_CASE("a lease that is handed over is named by a file or a UUID too") {
 
 TEST_CASE("a lease that is handed over is renewed from the start on, for the ttl that run names") {
     const World world;
-    const std::string lease = world.borrow("3").at("lease");
+    const std::string lease = world.borrow("60").at("lease");
     Program run(Semactl::command(world.run({"--ttl", "20m", "--", "sh", "-c", "echo begun; exec sleep 600"})),
                 world.semactl.options(world.with(lease)));
     REQUIRE(run.prints("begun"));
@@ -184,7 +184,7 @@ TEST_CASE("a lease that cannot be renewed is handed over as it is") {
 
 TEST_CASE("the command is stopped before a lease ends that was handed over and cannot be renewed") {
     const World world({}, {"--renewable", "no"});
-    const std::string lease = world.borrow("6").at("lease");
+    const std::string lease = world.borrow("12").at("lease");
     const Finished run = world.semactl(world.run({"--", "sh", "-c",
                                                   "trap 'echo stopping; exit 0' TERM; "
                                                   "while :; do sleep 0.05; done"}),

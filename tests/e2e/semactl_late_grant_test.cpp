@@ -59,9 +59,9 @@ using Calls = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("a grant that was long on its way is renewed before a command starts with it") {
-    ScriptedServer server({first_call, answer(grant(5), 1500ms), renewed(5), returned});
+    ScriptedServer server({first_call, answer(grant(10), 2500ms), renewed(10), returned});
     const Finished run =
-        Semactl(server.url())({"run", "vsim", "--ttl", "5", "--wait", "60", "--", "echo", "served"});
+        Semactl(server.url())({"run", "vsim", "--ttl", "10", "--wait", "60", "--", "echo", "served"});
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");
     CHECK(calls(server) == Calls{"/borrow", "/borrow", "/keepalive", "/return"});
@@ -78,9 +78,9 @@ TEST_CASE("a grant that was long on its way and cannot be renewed is used while 
 }
 
 TEST_CASE("a grant that was so long on its way that less is left is returned, and another one asked for") {
-    ScriptedServer server({first_call, answer(grant(5), 2600ms), away, returned, answer(grant(5)), returned});
+    ScriptedServer server({first_call, answer(grant(8), 4200ms), away, returned, answer(grant(8)), returned});
     const Finished run =
-        Semactl(server.url())({"run", "vsim", "--ttl", "5", "--wait", "60", "--", "echo", "served"});
+        Semactl(server.url())({"run", "vsim", "--ttl", "8", "--wait", "60", "--", "echo", "served"});
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");
     CHECK_THAT(run.err, has_text("vsim: the slot came too late to be used"));
@@ -94,13 +94,13 @@ TEST_CASE("a grant that was so long on its way that less is left is returned, an
 }
 
 TEST_CASE("a slot that came too late is returned though the server fails for seconds") {
-    std::vector<Scene> scenes = {first_call, answer(grant(5), 2600ms), away};
+    std::vector<Scene> scenes = {first_call, answer(grant(8), 4200ms), away};
     const std::size_t failures = 8;
     scenes.resize(scenes.size() + failures, away);
-    scenes.insert(scenes.end(), {returned, answer(grant(5)), returned});
+    scenes.insert(scenes.end(), {returned, answer(grant(8)), returned});
     ScriptedServer server(scenes);
     const Finished run =
-        Semactl(server.url())({"run", "vsim", "--ttl", "5", "--wait", "60", "--", "echo", "served"});
+        Semactl(server.url())({"run", "vsim", "--ttl", "8", "--wait", "60", "--", "echo", "served"});
     CHECK(run.status == 0);
     CHECK(run.out == "served\n");
     Calls expected = {"/borrow", "/borrow", "/keepalive"};

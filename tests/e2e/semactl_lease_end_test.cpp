@@ -16,7 +16,7 @@ using Words = std::vector<std::string>;
 struct World {
     World() { REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0); }
 
-    std::unique_ptr<Program> start(Words options, const Words& command, const std::string& ttl = "4") const {
+    std::unique_ptr<Program> start(Words options, const Words& command, const std::string& ttl = "8") const {
         options.insert(options.begin(), {"run", "vsim", "--ttl", ttl});
         options.push_back("--");
         options.insert(options.end(), command.begin(), command.end());
@@ -99,8 +99,8 @@ TEST_CASE("a run is known as semactl to one around it, whatever its file is call
 // In a session of its own nobody could continue what a Ctrl-Z stopped: there the kernel does not stop it.
 TEST_CASE("a TSTP that the kernel ignores harms no command") {
     const World world;
-    const Finished run = run_program({"setsid", "--wait", SEMACTL, "run", "vsim", "--ttl", "3", "--", "sh",
-                                      "-c", "kill -TSTP $PPID; sleep 6; echo done"},
+    const Finished run = run_program({"setsid", "--wait", SEMACTL, "run", "vsim", "--ttl", "5", "--", "sh",
+                                      "-c", "kill -TSTP $PPID; sleep 8; echo done"},
                                      world.semactl.options());
     CHECK(run.status == 0);
     CHECK(run.out == "done\n");
@@ -222,7 +222,7 @@ TEST_CASE(
 
 TEST_CASE("what --on-lost starts has the grace, and no longer") {
     const World world;
-    const auto run = world.start({"--no-keepalive", "--grace", "500ms", "--on-lost", "echo asked; sleep 60"},
+    const auto run = world.start({"--no-keepalive", "--grace", "1s", "--on-lost", "echo asked; sleep 60"},
                                  {SIGNAL_COUNTER});
     CHECK(run->wait() == 79);
     CHECK(run->out() == "ready\nasked\n");

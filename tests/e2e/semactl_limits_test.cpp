@@ -14,7 +14,7 @@ using Words = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("a command is dead in time where the server's limit cuts a fraction of a second off its ttl") {
-    const Words limit = GENERATE(Words{"--max-ttl", "3"}, Words{"--max-hold", "3.1"});
+    const Words limit = GENERATE(Words{"--max-ttl", "5"}, Words{"--max-hold", "5.1"});
     const bool is_renewed = GENERATE(false, true);
     const RunningServer server(limit);
     const Semactl semactl(server.url());
@@ -22,7 +22,7 @@ TEST_CASE("a command is dead in time where the server's limit cuts a fraction of
     ProgramOptions here;
     here.directory = semactl.folder();
 
-    Words first = {"run", "vsim", "--ttl", "3.9"};
+    Words first = {"run", "vsim", "--ttl", "5.9"};
     if (!is_renewed) first.push_back("--no-keepalive");
     first.insert(first.end(), {"--", "flock", "held", "sh", "-c",
                                "trap '' TERM; echo ready; until [ -e leave ]; do sleep 0.05; done"});

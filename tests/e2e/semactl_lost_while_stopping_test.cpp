@@ -131,7 +131,7 @@ TEST_CASE("no teardown runs where the lease was lost while what the command left
 
 TEST_CASE("what is left of a stopped command is killed before a lease ends that cannot be renewed") {
     const World world;
-    const auto run = world.start({"--kill-after", "0", "--no-keepalive"}, left_behind);
+    const auto run = world.start({"--ttl", "12", "--kill-after", "0", "--no-keepalive"}, left_behind);
     end_command(world, *run, SIGTERM);
     const Finished next =
         world.semactl({"run", "vsim", "--wait", "1h", "--", "flock", "-n", "held", "true"}, world.here());

@@ -128,7 +128,7 @@ TEST_CASE("a process with something mounted over its folder in /proc is not take
         "sleep 600 <&- >&- 2>&- & mount -t tmpfs none /proc/$!; "
         "trap 'exit 3' TERM; echo ready $!; while :; do sleep 0.05; done";
     Program run(Words{"unshare", "-m", "sh", "-c", "sleep 600 <&- >&- 2>&- & exec \"$@\"", "sh"} +
-                    Semactl::command({"run", "vsim", "--kill-after", "100ms", "--", "sh", "-c", script}),
+                    Semactl::command({"run", "vsim", "--kill-after", "2s", "--", "sh", "-c", script}),
                 world.here());
     REQUIRE(run.prints("ready "));
     const pid_t hidden = std::stoi(run.out().substr(6));
@@ -144,7 +144,7 @@ TEST_CASE("a tree that cannot be seen any more is not taken for one that is gone
     const OneSlot world;
     const std::string script = "trap 'exit 3' TERM; touch ready; while :; do sleep 0.05; done";
     const Finished run =
-        run_hidden(world, {"--kill-after", "100ms", "--", "sh", "-c", script}, "kill -TERM $semactl; ");
+        run_hidden(world, {"--kill-after", "2s", "--", "sh", "-c", script}, "kill -TERM $semactl; ");
     CHECK(run.status == 3);
     CHECK_THAT(run.err, has_text("cannot kill processes that /proc does not show: the slot is not returned"));
     CHECK(world.semactl.in_use() == 1);

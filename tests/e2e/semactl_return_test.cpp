@@ -82,7 +82,7 @@ TEST_CASE("the slots of several pools are returned though the server is away for
 
 TEST_CASE("a return is not tried for longer than the lease lasts") {
     World world;
-    const auto run = world.start({"run", "vsim", "--ttl", "2", "--no-keepalive", "--", SIGNAL_COUNTER});
+    const auto run = world.start({"run", "vsim", "--ttl", "5", "--no-keepalive", "--", SIGNAL_COUNTER});
     REQUIRE(run->prints("ready"));
     world.server.kill9();
     run->signal(SIGUSR2);

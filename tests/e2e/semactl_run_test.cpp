@@ -175,7 +175,7 @@ TEST_CASE("the command reads semactl's stdin and writes its stdout, whole") {
         big += std::to_string(big.size()) + " bottles\n";
     ProgramOptions options;
     options.input = big;
-    const Finished copied = world.semactl({"run", "vsim", "--", "cat"}, options);
+    const Finished copied = world.semactl({"run", "vsim", "--wait", "0", "--", "cat"}, options);
     CHECK(copied.status == 0);
     CHECK((copied.out == big));
     CHECK(copied.err.empty());
@@ -260,7 +260,7 @@ TEST_CASE("what the command leaves running is named, and the slot is free") {
 TEST_CASE("children that semactl's process had before are not the command's") {
     const World world;
     const Finished run =
-        run_program({"sh", "-c", "sleep 20 >&- 2>&- & exec " SEMACTL " run vsim -- sh -c 'exit 5'"},
+        run_program({"sh", "-c", "sleep 20 >&- 2>&- & exec " SEMACTL " run vsim --wait 0 -- sh -c 'exit 5'"},
                     world.semactl.options());
     CHECK(run.status == 5);
     CHECK(run.err.empty());
@@ -290,7 +290,10 @@ TEST_CASE("a wait longer than the server's limit goes on until there is a slot")
 
 TEST_CASE("who doesn't have to wait sees nothing, and quiet says nothing even then") {
     const World world;
-    CHECK(world.semactl({"run", "vsim", "--", "true"}).err.empty());
+    const auto begin = std::chrono::steady_clock::now();
+    const std::string said = world.semactl({"run", "vsim", "--", "true"}).err;
+    // On a busy machine it may have to wait after all.
+    if (std::chrono::steady_clock::now() - begin < 500ms) CHECK(said.empty());
     world.borrow();
     CHECK_THAT(world.semactl({"-q", "run", "vsim", "--wait", "0.7", "--", "true"}).err,
                Catch::Matchers::StartsWith("semactl: vsim: no slot became free within the wait (1st of 1"));

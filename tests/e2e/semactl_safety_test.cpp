@@ -148,7 +148,7 @@ TEST_CASE("where there is room for one more process, that is the command") {
     options.environment["SEMACTL_CONFIG"] = "";
     const Finished run = run_program(
         {"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups", "prlimit", "--nproc=2", "./copy",
-         "run", world.semactl.pool().str(), "--teardown", "echo torn", "--", "sh", "-c", "echo ran; exit 7"},
+         "run", world.semactl.pool().str(), "--wait", "0", "--teardown", "echo torn", "--", "sh", "-c", "echo ran; exit 7"},
         options);
     CHECK(run.status == 7);
     CHECK(run.out == "ran\ntorn\n");
@@ -215,7 +215,7 @@ TEST_CASE("semactl needs no system call that Linux 3.10 lacks") {
     const OneSlot world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "newer-than-3.10", "--"};
     const Finished run =
-        run_program(denied + Semactl::command({"run", "vsim", "--", "sh", "-c", "exit 3"}), world.here());
+        run_program(denied + Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}), world.here());
     CHECK(run.err == "");
     CHECK(run.status == 3);
     check_stops_under(denied, world);
@@ -234,7 +234,7 @@ TEST_CASE("where the system does not say whether a file may be executed, the com
     const OneSlot world;
     const Words refused = GENERATE(Words{"faccessat2"}, Words{"faccessat2", "access"});
     const Finished run = run_program(Words{DENIED_CALLS, "EPERM"} + refused + Words{"--"} +
-                                         Semactl::command({"run", "vsim", "--", "sh", "-c", "exit 3"}),
+                                         Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}),
                                      world.here());
     CHECK(run.err == "");
     CHECK(run.status == 3);
@@ -327,7 +327,7 @@ TEST_CASE("when semactl itself fails while a command runs, the slot is returned 
     ProgramOptions options = world.here();
     options.environment["LD_PRELOAD"] = NO_MEMORY;
     options.environment["NO_MEMORY_ONCE"] = file;
-    Program run(Semactl::command({"run", "vsim", "--"}) + stubborn, options);
+    Program run(Semactl::command({"run", "vsim", "--wait", "0", "--"}) + stubborn, options);
     REQUIRE(run.prints("child "));
     std::ofstream(file) << "now\n";
     run.signal(SIGUSR1);
@@ -343,7 +343,7 @@ TEST_CASE("when semactl can do nothing any more, it leaves the slot to its ttl")
     ProgramOptions options = world.here();
     options.environment["LD_PRELOAD"] = NO_MEMORY;
     options.environment["NO_MEMORY"] = file;
-    Program run(Semactl::command({"run", "vsim", "--"}) + stubborn, options);
+    Program run(Semactl::command({"run", "vsim", "--wait", "0", "--"}) + stubborn, options);
     REQUIRE(run.prints("child "));
     std::ofstream(file) << "now\n";
     run.signal(SIGUSR1);

@@ -101,7 +101,7 @@ TEST_CASE("a default configuration file that cannot be read is no reason not to 
     const fs::path file = home.path() / "semactl/config.toml";
     const auto goes_on = [&](const std::string& reason) {
         const ProgramOptions options = with("XDG_CONFIG_HOME", home.path().string());
-        const Finished run = semactl({"run", id, "--", "true"}, options);
+        const Finished run = semactl({"run", id, "--wait", "0", "--", "true"}, options);
         CHECK(run.status == 0);
         CHECK(run.err ==
               "semactl: cannot read " + file.string() + ": " + reason + " (going on without it)\n");

@@ -383,7 +383,7 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
     for (const std::string taken : {"a", "b"}) {
         const std::string other = taken == "a" ? "b" : "a";
         const std::string lease = world.take(taken);
-        const auto run = world.start({"run", "a", "b", "--ttl", "9", "--", "echo", "served"});
+        const auto run = world.start({"run", "a", "b", "--ttl", "18", "--", "echo", "served"});
         REQUIRE(run->warns("waiting for " + taken));
         if (world.in_use(other) == 1) {
             ++held_first;
@@ -391,7 +391,7 @@ TEST_CASE("a slot is kept for as long as it could be renewed while another is wa
             const Json before = first();
             // A command would have been asked to end by then, and not been killed yet.
             halt(world.server.pid());
-            std::this_thread::sleep_for(5500ms);
+            std::this_thread::sleep_for(11s);
             kill(world.server.pid(), SIGCONT);
             // It may have renewed by an answer that came too late for semactl, which then asks once more.
             std::this_thread::sleep_for(2500ms);

@@ -7,9 +7,11 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <regex>
 #include <sstream>
 #include <stop_token>
 #include <thread>
@@ -210,19 +212,23 @@ TEST_CASE("without --kill-after a command is killed a second before the 5 s that
             std::vector<std::string>{
                 "sh", "-c",
                 "exec " SEMACTL " run vsim " + options +
-                    " -- sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.1; done'"},
+                    " -- sh -c 'trap \"\" TERM; echo ready $$; while :; do sleep 0.1; done'"},
             world.semactl.options());
     };
     REQUIRE(world.semactl({"resize", "vsim", "+1"}).status == 0);
     const auto later = started("--kill-after 5s");
     const auto sooner = started("");
-    REQUIRE(later->prints("ready"));
-    REQUIRE(sooner->prints("ready"));
+    REQUIRE(later->prints("ready "));
+    REQUIRE(sooner->prints("ready "));
+    const pid_t later_command = pid_in(later->out(), "ready");
+    const pid_t sooner_command = pid_in(sooner->out(), "ready");
     later->signal(SIGTERM);
     sooner->signal(SIGTERM);
+    REQUIRE(eventually([&] { return !is_alive(sooner_command); }));
+    CHECK(is_alive(later_command));
     CHECK(sooner->wait() == 128 + SIGKILL);
-    CHECK(world.semactl.in_use() == 1);
-    CHECK_FALSE(later->ended());
+    CHECK(later->wait() == 128 + SIGKILL);
+    CHECK(world.semactl.in_use() == 0);
 }
 
 TEST_CASE("a command that ends at a TERM takes what it started along before its slot is free") {
@@ -244,9 +250,15 @@ TEST_CASE("a TERM that comes to semactl and to its group at once is one request"
     const std::string script = "trap 'sleep 0.3; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     Program run(Semactl::command({"run", "vsim", "--", "sh", "-c", script}), world.semactl.options());
     REQUIRE(run.prints("ready"));
+    const auto begin = std::chrono::steady_clock::now();
     run.signal(SIGTERM);
     run.signal_group(SIGTERM);
-    CHECK(run.wait(10s) == 9);
+    const bool came_at_once = std::chrono::steady_clock::now() - begin < 20ms;
+    const int status = run.wait(10s);
+    if (came_at_once)
+        CHECK(status == 9);
+    else
+        WARN("this machine was too busy to send both at once");
 }
 
 TEST_CASE("what the command sends to its own process group is not sent back to it") {
@@ -346,7 +358,9 @@ TEST_CASE("a Ctrl-C while queued leaves the queue") {
     options.environment["TERM"] = "xterm";
     Program run(Semactl::command({"run", "vsim", "--wait", "90", "--", "true"}),
                 world.semactl.options(options));
-    REQUIRE(terminal.shows("waiting for vsim: 1s of 1m 30s"));
+    // Its place is there from the first answer on.
+    const std::regex line("\rwaiting for vsim: ([^\r]+ \u00b7 )?[0-9]+s of 1m 30s");
+    REQUIRE(eventually([&] { return std::regex_search(terminal.screen(), line); }));
     terminal.type(ctrl_c);
     CHECK(run.wait(5s) == 128 + SIGINT);
 }

@@ -101,7 +101,12 @@ TEST_CASE("an interactive shell works under semactl, with jobs of its own") {
     REQUIRE(desk.terminal.shows("inner> "));
     CHECK(desk.terminal.screen().find("no job control") == std::string::npos);
     desk.terminal.type("sleep 60\n");
-    REQUIRE(eventually([&] { return desk.semactl.in_use() == 1; }));
+    const auto sleep_is_in_front = [&] {
+        const auto process = sema::find_process(desk.terminal.foreground(), sema::ProcFolder());
+        return process && process->name == "sleep" && process->state != 'T';
+    };
+    REQUIRE(eventually(sleep_is_in_front));
+    CHECK(desk.semactl.in_use() == 1);
     desk.terminal.type(ctrl_z);
     REQUIRE(desk.terminal.shows("Stopped"));
     const auto prompts = [&](int number) {
@@ -111,6 +116,7 @@ TEST_CASE("an interactive shell works under semactl, with jobs of its own") {
     desk.terminal.type("fg\n");
     // What is typed, what the shell said of the job that stopped, and what it says of the one in front.
     REQUIRE(eventually([&] { return count(desk.terminal.screen(), "sleep 60") == 3; }));
+    REQUIRE(eventually(sleep_is_in_front));
     desk.terminal.type(ctrl_c);
     REQUIRE(prompts(3));
     desk.terminal.type("echo $((6 * 7))\n");
@@ -198,7 +204,7 @@ TEST_CASE("a shell that is killed with the job in its foreground leaves the term
     Desk desk;
     const std::string shell =
         "set -m; " SEMACTL
-        " run vsim --ttl 4 --no-keepalive -- env PS1='inner> ' bash --norc --noprofile -i; "
+        " run vsim --ttl 8 --no-keepalive -- env PS1='inner> ' bash --norc --noprofile -i; "
         "echo all over";
     Program bash({"bash", "-c", shell}, desk.at_terminal());
     REQUIRE(desk.terminal.shows("inner> "));

@@ -130,7 +130,7 @@ TEST_CASE("what is no alias cannot be forgotten, and its pool stays") {
 TEST_CASE("what is to be done for a lost lease must be a command, or one of the words for it") {
     const World world;
     const auto told = [&](const std::string& what) {
-        const Finished run = world.semactl({"run", "vsim", "--on-lost", what, "--", "true"});
+        const Finished run = world.semactl({"run", "vsim", "--wait", "0", "--on-lost", what, "--", "true"});
         CHECK(run.status == (run.err.empty() ? 0 : 125));
         return run.err;
     };

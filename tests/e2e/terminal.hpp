@@ -58,6 +58,8 @@ class Terminal {
         REQUIRE(tcgetattr(other_, &modes) == 0);
         return (modes.c_lflag & ECHO) != 0;
     }
+    /// The process group in its foreground.
+    pid_t foreground() const { return tcgetpgrp(keyboard_); }
     bool shows(const std::string& text) {
         return eventually([&] { return screen().find(text) != std::string::npos; });
     }

@@ -178,7 +178,7 @@ TEST_CASE("a context that ends destroys the coroutines that run in it, and their
 TEST_CASE("with_lease cancels a coroutine that lost its lease on the coroutine's own executor") {
     World world(1);
     acquire_options options;
-    options.ttl = 3s;
+    options.ttl = 10s;
     std::thread::id cancelled_by;
     const auto work = [&](lease&) -> net::awaitable<void> {
         const auto until_cancelled = [&](auto handler) {
@@ -234,7 +234,7 @@ TEST_CASE("with_lease gives the lease back where the coroutine throws") {
 TEST_CASE("with_lease cancels the coroutine when the lease is lost, and says why") {
     World world(1);
     acquire_options options;
-    options.ttl = 3s;
+    options.ttl = 10s;
     std::error_code why;
     bool was_cancelled = false;
     const auto work = [&](lease&) -> net::awaitable<void> {
@@ -288,7 +288,7 @@ TEST_CASE("with_lease that is cancelled while it waits leaves the queue, and lat
 TEST_CASE("with_lease that is cancelled once the lease is granted, and before it goes on, begins nothing") {
     World world(1);
     acquire_options options;
-    options.ttl = 3s;
+    options.ttl = 10s;
     net::io_context io;
     net::cancellation_signal signal;
     bool began = false;

@@ -148,7 +148,8 @@ TEST_CASE("ten thousand pending acquires cost no threads, few connections, and e
         CHECK(threads() <= before + 2);
     }
     CHECK(closed == many);
-    CHECK(threads() == before);
+    // One that was joined is counted for a moment more.
+    CHECK(eventually([&] { return threads() == before; }));
 }
 
 TEST_CASE("the state is asked for asynchronously, and so is a lease given back") {

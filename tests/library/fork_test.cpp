@@ -1,4 +1,5 @@
 // A program that forks: its client goes on, and the child can do no harm with its copy.
+#include "tests/library/at_rest.hpp"
 #include "tests/library/no_work.hpp"
 #include "tests/library/world.hpp"
 
@@ -18,6 +19,7 @@
 #include <optional>
 #include <stop_token>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace sema;
@@ -26,9 +28,9 @@ namespace net = boost::asio;
 
 namespace {
 
-// Runs a function in a child process, which ends with the status that it gives.
+// Runs a function in a child process, which ends with the status that it gives. It allocates nothing.
 template <class Function>
-int in_child(Function function) {
+int in_plain_child(Function function) {
     const pid_t child = fork();
     if (child == 0) {
         // A child that hangs dies.
@@ -38,6 +40,13 @@ int in_child(Function function) {
     int status = 0;
     waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// The same of one that may allocate. REQUIRES: all other threads of this process come to rest.
+template <class Function>
+int in_child(Function function) {
+    wait_for_rest();
+    return in_plain_child(std::move(function));
 }
 
 // A callback that goes on for as long as this lives.
@@ -154,7 +163,7 @@ TEST_CASE("a child can use its copies of what other threads were using when it w
     }
     int status = 0;
     for (int i = 0; i < 100 && status == 0; ++i) {
-        status = in_child([&] {
+        status = in_plain_child([&] {
             mutex.unlock();
             call.cancel();
             if (mutex.fence() != 0) return 1;
@@ -225,6 +234,8 @@ TEST_CASE("a scheduler can be used in its own process, and for as long as its cl
     auto owner = std::make_unique<client>(server.url());
     auto keeper = std::make_unique<scheduler>(
         *owner, slots.id(), std::vector<std::shared_ptr<backend>>{std::make_shared<NoWork>()});
+    // It has all of its threads then.
+    keeper->schedule();
     const int status = in_child([&] {
         if (code_of([&] { keeper->schedule(); }) != errc::client_closed) return 1;
         if (code_of([&] { keeper->wait(10min); }) != errc::client_closed) return 2;

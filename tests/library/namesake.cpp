@@ -1,5 +1,7 @@
 // The first process of a PID namespace, with a child that is the first one of another, and has the same PID:
 // namesake URL POOL. It prints 0 where the child takes nothing of the client for its own.
+#include "tests/library/at_rest.hpp"
+
 #include <sched.h>
 #include <sema/sema.hpp>
 #include <sys/wait.h>
@@ -16,6 +18,7 @@ int run(const char* url, const char* pool) try {
     permits.acquire();
     if (unshare(CLONE_NEWPID) != 0) return 1;
     const pid_t parent = getpid();
+    sema::test::wait_for_rest();
     const pid_t child = fork();
     if (child == 0) {
         // The first process of a namespace is not killed by an alarm() of its own.

@@ -16,7 +16,7 @@ namespace sema::test {
 using namespace std::chrono_literals;
 
 /// A destructor's and a loss's bound, with room for a busy machine.
-inline constexpr std::chrono::seconds bound{2};
+inline constexpr std::chrono::seconds bound{5};
 inline constexpr std::chrono::milliseconds slack{1500};
 
 /// A semad with a pool, and a client of it.

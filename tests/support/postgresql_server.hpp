@@ -71,7 +71,7 @@ class PostgresqlServer final : public StoreServer {
     bool serves() const;
 
     PostgresqlOptions options_;
-    TempDir folder_;
+    TempDir folder_{data_parent()};
     std::optional<ReservedPort> reserved_;
     int port_ = 0;
     std::unique_ptr<Program> server_;

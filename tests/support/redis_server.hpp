@@ -27,7 +27,7 @@ struct RedisOptions {
 };
 
 /// A Redis or Valkey of the test's own: on a free port and a Unix socket, with its data in a folder that goes
-/// away with it. Every write is on the disk before it is answered. It runs from the construction on, and has
+/// away with it. Every write is synced before it is answered. It runs from the construction on, and has
 /// the same port, socket and data when it is started again.
 ///
 /// REQUIRES: find_engine() finds it.
@@ -67,7 +67,7 @@ class RedisServer final : public StoreServer {
     bool serves() const;
 
     RedisOptions options_;
-    TempDir folder_;
+    TempDir folder_{data_parent()};
     std::optional<ReservedPort> reserved_;
     int port_ = 0;
     std::unique_ptr<Program> server_;

@@ -46,7 +46,7 @@ class Sentinel {
 
   private:
     ProgramOptions program_options_;
-    TempDir folder_;
+    TempDir folder_{data_parent()};
     ReservedPort port_;
     std::unique_ptr<Program> program_;
 };

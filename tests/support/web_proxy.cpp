@@ -62,6 +62,9 @@ void WebProxy::kill9() {
     // With its workers, which have the port too.
     program_->signal_group(SIGKILL);
     program_->wait();
+    // They may be there a moment longer, and take connections until then.
+    if (!eventually([&] { return !takes_connections(port()); }))
+        throw std::runtime_error("the proxy cannot be killed");
 }
 
 }  // namespace sema::test

@@ -36,8 +36,9 @@ std::string line_of_change(const PoolId& pool, Version version, ServerId server)
 }  // namespace
 
 Result<void> PostgresqlEngine::open() {
-    if (auto opened = connection_.open(options_.address, connect_limit); !opened) return opened;
-    return announcer_.open(options_.address, connect_limit);
+    const auto limit = std::max(connect_limit, options_.answer_limit / 2);
+    if (auto opened = connection_.open(options_.address, limit); !opened) return opened;
+    return announcer_.open(options_.address, limit);
 }
 
 Result<std::vector<Rows>> PostgresqlEngine::ask(const std::vector<Statement>& statements) {

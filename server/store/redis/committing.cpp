@@ -52,7 +52,7 @@ bool is_unknown_script(const Reply& reply) {
 
 // In milliseconds.
 std::string wait_limit(const RedisStoreOptions& options) {
-    return std::to_string((options.answer_limit - answer_share).count());
+    return std::to_string((options.answer_limit - std::max(answer_share, options.answer_limit / 4)).count());
 }
 
 bool is_too_big(const PoolChange& change) {

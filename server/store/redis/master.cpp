@@ -75,7 +75,7 @@ Result<void> check_role(const Reply& role, unsigned replicas) {
 Result<std::vector<std::string>> log_in(Connection& connection, const Endpoint& endpoint,
                                         const RedisStoreOptions& options,
                                         std::initializer_list<const char*> scripts) {
-    const Deadline deadline = from_now(connect_limit);
+    const Deadline deadline = from_now(std::max(connect_limit, options.answer_limit / 2));
     const auto failed = [&](const std::string& why) {
         const bool distrusts = why.find("certificate") != why.npos;
         return trouble("cannot connect to " + describe(endpoint) + ": " + why,

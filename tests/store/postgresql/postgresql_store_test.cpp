@@ -205,7 +205,7 @@ TEST_CASE("a commit that never arrived is not applied after the pool was read an
     const PostgresqlServer server;
     Proxy proxy(server.port());
     const auto store = open("postgresql://postgres@" + proxy.host_and_port() + "/postgres");
-    REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
+    REQUIRE(committed(commit(*open_patiently(server.url()), {change(pool).to(1).count(4)})));
     proxy.become(Proxy::State::holding);
     REQUIRE_FALSE(failure_text(commit(*store, {change(pool).from(1).to(2).count(5)})).empty());
     REQUIRE(eventually([&] { return store->reachable(); }));
@@ -226,7 +226,7 @@ TEST_CASE("a commit that never arrived is not applied after the pool was read an
 TEST_CASE("a PostgreSQL that is killed, or hangs, is away until it is back, with what was committed") {
     PostgresqlServer server;
     const auto store = open(server.url());
-    REQUIRE(eventually([&] { return committed(commit(*store, {change(pool).to(1).count(4)})); }));
+    REQUIRE(committed(commit(*open_patiently(server.url()), {change(pool).to(1).count(4)})));
     server.kill9();
     CHECK_FALSE(failure_text(store->load(pool)).empty());
     CHECK_FALSE(store->reachable());
@@ -245,12 +245,15 @@ TEST_CASE("a PostgreSQL that is killed, or hangs, is away until it is back, with
 TEST_CASE("what no standby confirms was not committed, as far as anybody is answered") {
     PostgresqlServer server;
     const auto store = open(server.url());
-    REQUIRE(eventually([&] { return committed(commit(*store, {change(pool).to(1).count(4)})); }));
+    REQUIRE(committed(commit(*open_patiently(server.url()), {change(pool).to(1).count(4)})));
     server.configure({"synchronous_standby_names = 'absent'"});
     REQUIRE(eventually([&] { return server.query("SHOW synchronous_standby_names").front() == "absent"; }));
     std::vector<CommitResult> result;
+    Version version = 1;
     REQUIRE(eventually([&] {
-        result = commit(*store, {change(pool).from(1).to(2).count(5)});
+        // Until all of PostgreSQL has seen that.
+        result = commit(*store, {change(pool).from(version).to(version + 1).count(5)});
+        if (committed(result)) ++version;
         return !failure_text(result).empty();
     }));
     CHECK_FALSE(committed(result));

@@ -202,7 +202,7 @@ TEST_CASE("pools and histories are read from a database that writes bytes in the
 
 TEST_CASE("a row that somebody else has locked costs its own pool alone, and no connection") {
     const PostgresqlServer server;
-    const PostgresqlStoreOptions options = options_for(server.url(), 2s);
+    const PostgresqlStoreOptions options = options_for(server.url(), 5s);
     PostgresqlEngine engine(options);
     connect(engine);
     const PoolId locked = PoolId::random();
@@ -252,7 +252,7 @@ TEST_CASE("who may create in another schema of the database runs nothing as sema
     for (PostgresqlEngine* const one : {&engine, &other}) {
         PoolChange late = change(pool).from(7).to(8).count(5);
         late.attempt = 9;
-        REQUIRE(one->commit({late}, now, {.after = 1, .time = 1s}));
+        REQUIRE(one->commit({late}, now, {.after = 1, .time = 60s}));
     }
     CHECK(server.query("SELECT waiting FROM sema.turn").front() != "{}");
     CHECK(server.query("SELECT count(*) FROM public.loot").front() == "0");

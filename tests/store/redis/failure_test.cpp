@@ -59,18 +59,19 @@ TEST_CASE("a Redis that is killed is away until it is back, with what was commit
     const auto generation = store->generation();
     const TimePoint before = store->now();
     redis.kill9();
+    const auto reached = listener.times_reached();
     check_is_away(*store);
     CHECK(store->now() > before);
     CHECK(store->generation() > generation);
-    CHECK(listener.times_reached() == 0);
+    CHECK(listener.times_reached() == reached);
     redis.start();
     REQUIRE(comes_back(*store));
-    CHECK(eventually([&] { return listener.times_reached() == 1; }));
+    CHECK(eventually([&] { return listener.times_reached() > reached; }));
     CHECK(loaded(*store, pool).count == 4);
     CHECK(committed(commit(*store, {change(pool).from(1).to(2).count(5)})));
 }
 
-TEST_CASE("a Redis that hangs is away after less than a second") {
+TEST_CASE("a Redis that hangs is away after less than a second", "[alone]") {
     RedisServer redis;
     const auto store = open(redis.url());
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
@@ -199,8 +200,8 @@ TEST_CASE("a connection that Redis closed while it was idle is not noticed") {
 
 TEST_CASE("a Redis without memory refuses what must be stored, says why, and can be read") {
     RedisServer redis;
-    const auto store = open(redis.url());
-    const auto other = open(redis.url());
+    const auto store = open_patiently(redis.url());
+    const auto other = open_patiently(redis.url());
     REQUIRE_FALSE(other->is_lost(store->self()));
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
     redis.command({"CONFIG", "SET", "maxmemory", "1"});
@@ -231,7 +232,7 @@ TEST_CASE("a run of a server that was started anew where it ran counts as lost a
     REQUIRE(second->serve_at("here"));
     CHECK(second->is_lost(first->self()));
     CHECK_FALSE(second->is_lost(other->self()));
-    CHECK(eventually([&] { return other->is_lost(first->self()); }, 500ms));
+    CHECK(listener.loses(first->self()));
     other->listen(nullptr);
 }
 

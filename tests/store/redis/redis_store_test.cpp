@@ -26,7 +26,7 @@ const std::string pool_key = "sema:{" + pool.str() + "}";
 
 TEST_CASE("a row keeps what only a shared store has of it") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     HeldSlot slot = some_slot(3);
     slot.answers = 0;
     slot.full_end = TimePoint(-5s);
@@ -39,7 +39,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
     REQUIRE(
         committed(commit(*store, {change(pool).to(1).count(4).put(slot).put(some_slot(0)).queue(place)})));
 
-    const PoolRecord record = loaded(*open(redis.url()), pool);
+    const PoolRecord record = loaded(*open_patiently(redis.url()), pool);
     REQUIRE(record.slots.size() == 2);
     CHECK(record.slots[0].answers == 1);
     CHECK_FALSE(record.slots[0].full_end);
@@ -55,7 +55,7 @@ TEST_CASE("a row keeps what only a shared store has of it") {
 
 TEST_CASE("a change of more rows than Lua's stack has room for is applied whole") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     auto full = change(pool).to(1).count(20'000);
     auto empty = change(pool).from(1).to(2);
     for (Position position = 0; position < 20'000; ++position) {
@@ -70,8 +70,8 @@ TEST_CASE("a change of more rows than Lua's stack has room for is applied whole"
 
 TEST_CASE("a stale change is told the pool as it is") {
     const RedisServer redis;
-    const auto store = open(redis.url());
-    const auto other = open(redis.url());
+    const auto store = open_patiently(redis.url());
+    const auto other = open_patiently(redis.url());
     const HeldSlot slot = some_slot(1);
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4).put(slot)})));
     const PoolId gone = PoolId::random();
@@ -95,7 +95,7 @@ TEST_CASE("a stale change is told the pool as it is") {
 
 TEST_CASE("a pool that somebody else made leaves no trace of the one that was not made") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     REQUIRE(committed(commit(*store, {change(pool).to(5).count(4)})));
     CHECK(stale(commit(*store, {change(pool).to(6).count(4)})));
     CHECK(store->pool_count().value() == 1);
@@ -106,7 +106,7 @@ TEST_CASE("a pool that somebody else made leaves no trace of the one that was no
 
 TEST_CASE("a mark of the index without its pool is passed over") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     REQUIRE(committed(commit(*store, {change(pool).to(5).count(4)})));
     for (int i = 0; i < 3; ++i) {
         redis.command({"ZADD", "sema:pools", "0", PoolId::random().str() + "0000000000000001"});
@@ -119,7 +119,7 @@ TEST_CASE("a mark of the index without its pool is passed over") {
 
 TEST_CASE("a thousand pools are listed over several pages") {
     const RedisServer redis({"redis", {"appendfsync no"}, {}, "127.0.0.1", 0});
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     std::vector<PoolId> ids;
     std::vector<PoolChange> batch;
     for (int i = 0; i < 1200; ++i) {
@@ -137,7 +137,7 @@ TEST_CASE("a thousand pools are listed over several pages") {
 
 TEST_CASE("scripts that Redis forgot are given to it again") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
     redis.command({"SCRIPT", "FLUSH"});
     CHECK(committed(
@@ -148,9 +148,9 @@ TEST_CASE("scripts that Redis forgot are given to it again") {
 
 TEST_CASE("whoever follows a pool is told of the others' changes, and not of its own") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     Proxy proxy(redis.port());
-    const auto other = open(through(proxy));
+    const auto other = open_patiently(through(proxy));
     const PoolId unfollowed = PoolId::random();
     RecordingListener listener;
     const Listening listening(*store, listener);
@@ -178,25 +178,26 @@ TEST_CASE("whoever follows a pool is told of the others' changes, and not of its
 
 TEST_CASE("a store that ends says so, and counts as lost at once") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*store, listener);
     CHECK(store->is_lost(ServerId{}));
     CHECK_FALSE(store->is_lost(store->self()));
-    auto other = open(redis.url());
+    auto other = open_patiently(redis.url());
     const ServerId id = other->self();
     CHECK(id != store->self());
     CHECK_FALSE(store->is_lost(id));
     const auto before = Clock::now();
     other.reset();
     CHECK(listener.loses(id));
-    CHECK(Clock::now() - before < 1s);
+    // By its silence alone it would be found after more than two.
+    CHECK(Clock::now() - before < 2s);
     CHECK(store->is_lost(id));
 }
 
 TEST_CASE("a server that was never seen counts as lost after a while") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*store, listener);
     const auto before = Clock::now();
@@ -207,16 +208,16 @@ TEST_CASE("a server that was never seen counts as lost after a while") {
     CHECK(listener.lost_servers().size() == 1);
 }
 
-TEST_CASE("a server that is killed counts as lost within three seconds, and one that lives does not") {
+TEST_CASE("a server that is killed counts as lost within three seconds, and one that lives does not", "[alone]") {
     const RedisServer redis;
     ForkedChild killed([&](const ForkedChild::Report& report) {
-        const auto store = open(redis.url());
+        const auto store = open_patiently(redis.url());
         report(std::to_string(static_cast<std::uint64_t>(store->self())));
         pause();
     });
     const ServerId id{std::stoull(killed.next_line().value())};
-    const auto store = open(redis.url());
-    const auto living = open(redis.url());
+    const auto store = open_patiently(redis.url());
+    const auto living = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*store, listener);
     CHECK_FALSE(store->is_lost(id));
@@ -235,7 +236,7 @@ TEST_CASE("a server that is killed counts as lost within three seconds, and one 
 TEST_CASE("a server that did not run for a while is told that it may have missed something") {
     const RedisServer redis;
     ForkedChild child([&](const ForkedChild::Report& report) {
-        const auto store = open(redis.url());
+        const auto store = open_patiently(redis.url());
         RecordingListener listener;
         const Listening listening(*store, listener);
         report(std::to_string(getpid()));
@@ -245,7 +246,7 @@ TEST_CASE("a server that did not run for a while is told that it may have missed
     });
     const pid_t process = std::stoi(child.next_line().value());
     const ServerId id{std::stoull(child.next_line().value())};
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*store, listener);
     CHECK_FALSE(store->is_lost(id));
@@ -259,14 +260,14 @@ TEST_CASE("a server that did not run for a while is told that it may have missed
 TEST_CASE("a server that was lost and is back is not lost any more") {
     const RedisServer redis;
     ForkedChild child([&](const ForkedChild::Report& report) {
-        const auto store = open(redis.url());
+        const auto store = open_patiently(redis.url());
         report(std::to_string(getpid()));
         report(std::to_string(static_cast<std::uint64_t>(store->self())));
         pause();
     });
     const pid_t process = std::stoi(child.next_line().value());
     const ServerId id{std::stoull(child.next_line().value())};
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     CHECK_FALSE(store->is_lost(id));
     for (int round = 0; round < 2; ++round) {
         kill(process, SIGSTOP);
@@ -278,17 +279,19 @@ TEST_CASE("a server that was lost and is back is not lost any more") {
 
 TEST_CASE("the time of all servers is the store's, and goes on evenly") {
     const RedisServer redis;
-    const auto store = open(redis.url());
-    const auto other = open(redis.url());
-    const auto before = redis.command({"TIME"});
-    const TimePoint now = store->now();
-    const auto after = redis.command({"TIME"});
+    const auto store = open_patiently(redis.url());
+    const auto other = open_patiently(redis.url());
     const auto micros = [](const std::vector<std::string>& time) {
         return Duration(std::stoll(time[0]) * 1'000'000 + std::stoll(time[1]));
     };
-    CHECK(store->unix_time(now) <= micros(after));
-    CHECK(store->unix_time(now) >= micros(before) - 50ms);
-    CHECK(other->now() >= now - 50ms);
+    // Never ahead, and close behind once an answer was quick.
+    CHECK(eventually([&] {
+        const auto before = redis.command({"TIME"});
+        const TimePoint now = store->now();
+        const auto after = redis.command({"TIME"});
+        REQUIRE(store->unix_time(now) <= micros(after));
+        return store->unix_time(now) >= micros(before) - 50ms && other->now() >= now - 50ms;
+    }));
     TimePoint last = store->now();
     for (int i = 0; i < 100'000; ++i) {
         const TimePoint next = store->now();
@@ -300,8 +303,8 @@ TEST_CASE("the time of all servers is the store's, and goes on evenly") {
 TEST_CASE("what was committed before a reload and did not come to pass never does") {
     const RedisServer redis;
     Proxy proxy(redis.port());
-    const auto store = open(through(proxy));
-    const auto other = open(redis.url());
+    const auto store = open_patiently(through(proxy));
+    const auto other = open_patiently(redis.url());
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4)})));
     lose_commit(*store, proxy, pool);
     const Version version = reloaded(*store, pool).version;
@@ -324,13 +327,13 @@ TEST_CASE("what was committed before a reload and did not come to pass never doe
     CHECK(redis.command({"TTL", "sema:{" + missing.str() + "}"})[0] == "-1");
     // The guard stays when the pool goes.
     REQUIRE(committed(commit(*other, {change(missing).from(2).to(0).clear()})));
-    CHECK(stale(commit(*open(redis.url()), {change(missing).to(3).count(4)})));
+    CHECK(stale(commit(*open_patiently(redis.url()), {change(missing).to(3).count(4)})));
 }
 
 TEST_CASE("a reloaded version is new, wherever the old one was in its range") {
     const RedisServer redis;
     Proxy proxy(redis.port());
-    const auto store = open(through(proxy));
+    const auto store = open_patiently(through(proxy));
     Version base = 0;
     for (const Version version :
          {Version{1}, Version{999'999'999'999'999}, Version{1'000'000'000'000'000}, (Version{1} << 63) - 1,
@@ -348,7 +351,7 @@ TEST_CASE("a reloaded version is new, wherever the old one was in its range") {
 
 TEST_CASE("rows that were not written like this are a failure of that pool alone") {
     const RedisServer redis;
-    const auto store = open(redis.url());
+    const auto store = open_patiently(redis.url());
     const PoolId good = PoolId::random();
     REQUIRE(committed(commit(*store, {change(pool).to(1).count(4).put(some_slot(0)).queue(some_place(1)),
                                       change(good).to(1).count(2)})));
@@ -380,8 +383,8 @@ TEST_CASE("rows that were not written like this are a failure of that pool alone
 
 TEST_CASE("a server that comes too late has its turn at once, which others wait for, and not for long") {
     const RedisServer redis;
-    const auto late = open(redis.url());
-    const auto other = open(redis.url());
+    const auto late = open_patiently(redis.url());
+    const auto other = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*other, listener);
     const PoolId pool = PoolId::random();
@@ -398,18 +401,21 @@ TEST_CASE("a server that comes too late has its turn at once, which others wait 
     // Who does not go on trying has no turn.
     CHECK(stale(commit(*late, {change(pool).from(9).to(10).count(2)})));
     CHECK(committed({set_count(*other, 10, 1)}));
-    CHECK(is_stale(set_count(*late, 9, 2), false));
-    CHECK(is_stale(set_count(*other, 11, 3), true));
-    // Who only asks waits for nobody.
-    CHECK(committed(commit(*other, {change(pool).from(11).to(11)})));
-    CHECK(committed({set_count(*late, 11, 4)}));
-    // That was all of its turn: now it is the other's, who hears of it.
     auto turn_began = std::chrono::steady_clock::now();
     const auto is_over = [&] {
         if (std::chrono::steady_clock::now() - turn_began < 90ms) return false;
         WARN("this machine took longer than a turn lasts: the rest is left out");
         return true;
     };
+    CHECK(is_stale(set_count(*late, 9, 2), false));
+    const CommitResult waits = set_count(*other, 11, 3);
+    if (is_over()) return;
+    CHECK(is_stale(waits, true));
+    // Who only asks waits for nobody.
+    CHECK(committed(commit(*other, {change(pool).from(11).to(11)})));
+    turn_began = std::chrono::steady_clock::now();
+    CHECK(committed({set_count(*late, 11, 4)}));
+    // That was all of its turn: now it is the other's, who hears of it.
     const CommitResult too_early = set_count(*late, 12, 5);
     if (is_over()) return;
     CHECK(is_stale(too_early, true));

@@ -73,7 +73,7 @@ TEST_CASE("over TLS, only who has a certificate for the name from a trusted auth
     const std::string trusted = "/1?ca=" + authority.path("ca.pem");
     const PoolId pool = PoolId::random();
     {
-        const auto store = open(redis.url("localhost", trusted));
+        const auto store = open_patiently(redis.url("localhost", trusted));
         auto change_of_many = change(pool).to(1).count(3000);
         for (Position position = 0; position < 3000; ++position)
             change_of_many.put(some_slot(position));

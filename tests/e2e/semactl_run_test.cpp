@@ -293,7 +293,7 @@ TEST_CASE("who doesn't have to wait sees nothing, and quiet says nothing even th
     const auto begin = std::chrono::steady_clock::now();
     const std::string said = world.semactl({"run", "vsim", "--", "true"}).err;
     // On a busy machine it may have to wait after all.
-    if (std::chrono::steady_clock::now() - begin < 500ms) CHECK(said.empty());
+    if (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500)) CHECK(said.empty());
     world.borrow();
     CHECK_THAT(world.semactl({"-q", "run", "vsim", "--wait", "0.7", "--", "true"}).err,
                Catch::Matchers::StartsWith("semactl: vsim: no slot became free within the wait (1st of 1"));

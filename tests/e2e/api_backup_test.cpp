@@ -3,7 +3,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,10 +61,10 @@ TEST_CASE("a backup is a database with what was answered", "[sqlite]") {
     CHECK(head.status == 200);
     CHECK(head.header("content-length") == std::to_string(copy.body.size()));
     // Nothing is left of it beside the store, and the history, which is written a little later.
-    const std::set<std::string> stores = {"semad.db", "semad.db-wal", "semad.db-history", "semad.db-history-wal"};
     for (const auto& entry : fs::directory_iterator(world.server.folder())) {
-        CAPTURE(entry.path());
-        CHECK(stores.count(entry.path().filename().string()) == 1);
+        const std::string name = entry.path().filename().string();
+        CAPTURE(name);
+        CHECK((name == "semad.db" || name == "semad.db-wal" || name.rfind("semad.db-history", 0) == 0));
     }
 }
 

@@ -206,6 +206,8 @@ TEST_CASE("a commit that never arrived is not applied after the pool was read an
     Proxy proxy(server.port());
     const auto store = open("postgresql://postgres@" + proxy.host_and_port() + "/postgres");
     REQUIRE(committed(commit(*open_patiently(server.url()), {change(pool).to(1).count(4)})));
+    // It has a connection to commit over.
+    REQUIRE(eventually([&] { return committed(commit(*store, {change(pool).from(1).to(1)})); }));
     proxy.become(Proxy::State::holding);
     REQUIRE_FALSE(failure_text(commit(*store, {change(pool).from(1).to(2).count(5)})).empty());
     REQUIRE(eventually([&] { return store->reachable(); }));

@@ -252,7 +252,7 @@ TEST_CASE("who may create in another schema of the database runs nothing as sema
     for (PostgresqlEngine* const one : {&engine, &other}) {
         PoolChange late = change(pool).from(7).to(8).count(5);
         late.attempt = 9;
-        REQUIRE(one->commit({late}, now, {.after = 1, .time = 60s}));
+        REQUIRE(one->commit({late}, now, {.after = 1, .time = 1900ms}));
     }
     CHECK(server.query("SELECT waiting FROM sema.turn").front() != "{}");
     CHECK(server.query("SELECT count(*) FROM public.loot").front() == "0");

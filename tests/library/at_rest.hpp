@@ -2,9 +2,6 @@
 
 #include "tests/support/eventually.hpp"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -14,7 +11,8 @@ namespace sema::test {
 /// Waits until no other thread of this process runs. A heap that hears of no forks, as the address sanitizer's of
 /// g++ 12, is locked for ever in the child where another thread was in it: a child may allocate after this.
 inline void wait_for_rest() {
-    const std::string self = std::to_string(syscall(SYS_gettid));
+    // By the number that /proc has for it, which may be another namespace's.
+    const auto self = std::filesystem::read_symlink("/proc/thread-self").filename();
     int quiet = 0;
     static_cast<void>(eventually([&] {
         bool all_sleep = true;

@@ -146,10 +146,11 @@ TEST_CASE("where there is room for one more process, that is the command") {
     const std::string user = std::to_string(1'000'000 + getpid());
     ProgramOptions options = world.here();
     options.environment["SEMACTL_CONFIG"] = "";
-    const Finished run = run_program(
-        {"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups", "prlimit", "--nproc=2", "./copy",
-         "run", world.semactl.pool().str(), "--wait", "0", "--teardown", "echo torn", "--", "sh", "-c", "echo ran; exit 7"},
-        options);
+    const Finished run =
+        run_program({"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups", "prlimit",
+                     "--nproc=2", "./copy", "run", world.semactl.pool().str(), "--wait", "0", "--teardown",
+                     "echo torn", "--", "sh", "-c", "echo ran; exit 7"},
+                    options);
     CHECK(run.status == 7);
     CHECK(run.out == "ran\ntorn\n");
     CHECK(world.semactl.in_use() == 0);
@@ -214,8 +215,8 @@ TEST_CASE("a system that lacks calls, or refuses them, gets the command stopped 
 TEST_CASE("semactl needs no system call that Linux 3.10 lacks") {
     const OneSlot world;
     const Words denied = {DENIED_CALLS, "ENOSYS", "newer-than-3.10", "--"};
-    const Finished run =
-        run_program(denied + Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}), world.here());
+    const Finished run = run_program(
+        denied + Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}), world.here());
     CHECK(run.err == "");
     CHECK(run.status == 3);
     check_stops_under(denied, world);
@@ -233,9 +234,10 @@ TEST_CASE("where the system refuses a timer, semactl says what it has to say") {
 TEST_CASE("where the system does not say whether a file may be executed, the command is run") {
     const OneSlot world;
     const Words refused = GENERATE(Words{"faccessat2"}, Words{"faccessat2", "access"});
-    const Finished run = run_program(Words{DENIED_CALLS, "EPERM"} + refused + Words{"--"} +
-                                         Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}),
-                                     world.here());
+    const Finished run =
+        run_program(Words{DENIED_CALLS, "EPERM"} + refused + Words{"--"} +
+                        Semactl::command({"run", "vsim", "--wait", "0", "--", "sh", "-c", "exit 3"}),
+                    world.here());
     CHECK(run.err == "");
     CHECK(run.status == 3);
 }

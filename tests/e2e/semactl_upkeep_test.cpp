@@ -350,8 +350,9 @@ TEST_CASE("an orphan that gets the pid of the command that has ended is not take
     // collected the orphan.
     const std::string orphan =
         "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; sh -c 'echo orphan $$; exit 3' & exit";
-    const std::string script = "echo command $$; (until [ -e noted ]; do sleep 0.02; done; sh -c \"$1\" sh $$; "
-                               "while kill -0 $$; do sleep 0.02; done) 2>&- & exit 5";
+    const std::string script =
+        "echo command $$; (until [ -e noted ]; do sleep 0.02; done; sh -c \"$1\" sh $$; "
+        "while kill -0 $$; do sleep 0.02; done) 2>&- & exit 5";
     Words words = apart;
     const Words run =
         Semactl::command({"run", "vsim", "--hold-tree", "--", "sh", "-c", script, "sh", orphan});

@@ -154,7 +154,8 @@ TEST_CASE("on a terminal a watch draws its table in place, and puts the cursor b
     const std::string last = "\x1b[?7h\x1b[?25h";
     CHECK(eventually([&] {
         const std::string& screen = terminal.screen();
-        return screen.size() >= last.size() && screen.compare(screen.size() - last.size(), last.size(), last) == 0;
+        return screen.size() >= last.size() &&
+               screen.compare(screen.size() - last.size(), last.size(), last) == 0;
     }));
 }
 

@@ -40,8 +40,8 @@ inline std::filesystem::path data_parent() {
     const std::filesystem::path memory = "/dev/shm";
     std::error_code none;
     const auto space = std::filesystem::space(memory, none);
-    const bool is_fit = !none && space.available >= (std::uintmax_t{4} << 30) &&
-                        ::access(memory.c_str(), W_OK | X_OK) == 0;
+    const bool is_fit =
+        !none && space.available >= (std::uintmax_t{4} << 30) && ::access(memory.c_str(), W_OK | X_OK) == 0;
     return is_fit ? memory : std::filesystem::temp_directory_path();
 }
 

@@ -208,7 +208,8 @@ TEST_CASE("a server that was never seen counts as lost after a while") {
     CHECK(listener.lost_servers().size() == 1);
 }
 
-TEST_CASE("a server that is killed counts as lost within three seconds, and one that lives does not", "[alone]") {
+TEST_CASE("a server that is killed counts as lost within three seconds, and one that lives does not",
+          "[alone]") {
     const RedisServer redis;
     ForkedChild killed([&](const ForkedChild::Report& report) {
         const auto store = open_patiently(redis.url());

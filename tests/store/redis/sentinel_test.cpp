@@ -12,7 +12,8 @@ namespace {
 const PoolId pool = PoolId::random();
 
 // Replicas of a busy machine are slow.
-std::unique_ptr<SharedStore> open_on_two(const SentinelSet& set, std::chrono::milliseconds answer_limit = 3s) {
+std::unique_ptr<SharedStore> open_on_two(const SentinelSet& set,
+                                         std::chrono::milliseconds answer_limit = 3s) {
     RedisStoreOptions options = options_for(set.url());
     options.wait_replicas = 1;
     options.answer_limit = answer_limit;

@@ -74,9 +74,8 @@ TEST_CASE("a step of the store's wall clock moves no lease's end, and no server 
     CHECK(store->reachable());
 }
 
-TEST_CASE(
-    "who comes right after a step of the store's clock, and has seen nothing of it, has the right time",
-    "[alone]") {
+TEST_CASE("who comes right after a step of the store's clock, and has seen nothing of it, has the right time",
+          "[alone]") {
     for (const auto step : {3600s, -3600s}) {
         SteppedRedis stepped;
         const auto store = open(stepped.redis->url());

@@ -275,8 +275,8 @@ Duration Pool::time_to_ask_again(const Waiter& waiter) const {
     return std::min({time_to_ask_again_at_most, limits_->rejoin, waiter.call});
 }
 
-/// Has what is held back for a waiter stay so for a moment, since its call has just ended in time. False where
-/// the waiter is to be away: nothing is held back for one that wants one slot.
+/// Has what is held back for a waiter stay so for a moment, since its call has just ended in time. False
+/// where the waiter is to be away: nothing is held back for one that wants one slot.
 bool Pool::let_ask_again(Waiter& waiter, TimePoint now) const {
     const TimePoint until = waiter.deadline + time_to_ask_again(waiter);
     if (!is_here(waiter) || waiter.claim.slots == 1 || waiter.deadline > now || until <= now) return false;

@@ -345,9 +345,9 @@ TEST_CASE("an orphan that gets the pid of the command that has ended is not take
     const TempDir folder;
     ProgramOptions here = world.semactl.options();
     here.directory = folder.path().string();
-    // What the command leaves starts the orphan once semactl has collected the command and starts nothing more:
-    // the process that writes its messages to a file comes with the first one. It ends once semactl has
-    // collected the orphan.
+    // What the command leaves starts the orphan once semactl has collected the command and starts nothing
+    // more: the process that writes its messages to a file comes with the first one. It ends once semactl
+    // has collected the orphan.
     const std::string orphan =
         "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; sh -c 'echo orphan $$; exit 3' & exit";
     const std::string script =

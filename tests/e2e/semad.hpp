@@ -20,8 +20,8 @@ using Json = nlohmann::json;
 /// For the latest that something may happen which should happen at once, on a machine that does much else.
 inline constexpr std::chrono::milliseconds promptly{500};
 
-/// The same where the alternative is the whole time of a wait or a lease, half a minute or more: a busy machine may
-/// halt a program, and a disk a commit, for seconds.
+/// The same where the alternative is the whole time of a wait or a lease, half a minute or more: a busy
+/// machine may halt a program, and a disk a commit, for seconds.
 inline constexpr std::chrono::seconds in_time{10};
 
 /// One thread serves all connections, so that what a test sends one after the other is done in that order.

@@ -8,8 +8,9 @@
 
 namespace sema::test {
 
-/// Waits until no other thread of this process runs. A heap that hears of no forks, as the address sanitizer's of
-/// g++ 12, is locked for ever in the child where another thread was in it: a child may allocate after this.
+/// Waits until no other thread of this process runs. A heap that hears of no forks, as the address
+/// sanitizer's of g++ 12, is locked for ever in the child where another thread was in it: a child may
+/// allocate after this.
 inline void wait_for_rest() {
     // By the number that /proc has for it, which may be another namespace's.
     const auto self = std::filesystem::read_symlink("/proc/thread-self").filename();

@@ -34,8 +34,8 @@ class TempDir {
     std::filesystem::path path_;
 };
 
-/// Where the data of another project's server are: in memory where that is plenty, since the disk that all tests
-/// share may stand still for seconds. What outlives a kill does so there, too.
+/// Where the data of another project's server are: in memory where that is plenty, since the disk that all
+/// tests share may stand still for seconds. What outlives a kill does so there, too.
 inline std::filesystem::path data_parent() {
     const std::filesystem::path memory = "/dev/shm";
     std::error_code none;

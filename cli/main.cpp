@@ -184,7 +184,7 @@ Expected<std::vector<ServerAddress>> server_addresses(const GlobalOptions& globa
 
 // The exit status, or what is wrong with the configuration and the servers' addresses.
 Expected<int> with_session(const std::function<int(Session&)>& command, const GlobalOptions& globals,
-                           Console& console, const InheritedDescriptors& inherited) {
+                           Console& console, const InheritedDescriptors& inherited, pid_t parent) {
     const auto named = setting(globals.config, "--config", "SEMACTL_CONFIG");
     if (!named) return tl::unexpected(named.error());
     const auto config =
@@ -195,7 +195,7 @@ Expected<int> with_session(const std::function<int(Session&)>& command, const Gl
     const auto servers = server_addresses(globals, *config);
     if (!servers) return tl::unexpected(servers.error());
     Client client(*servers);
-    Session session{console, *config, client, inherited};
+    Session session{console, *config, client, inherited, parent};
     return command(session);
 }
 
@@ -215,7 +215,7 @@ void print_failure_line(int status) {
 }
 
 // `prints_failures` is set where a shell is to evaluate what stands on stdout.
-int main_with(const std::vector<std::string>& words, const InheritedDescriptors& inherited,
+int main_with(const std::vector<std::string>& words, const InheritedDescriptors& inherited, pid_t parent,
               bool& prints_failures) {
     CLI::App app("Borrow slots of a semaphore service, and run commands that hold one.", "semactl");
     GlobalOptions globals;
@@ -281,7 +281,7 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
     Console console(globals.verbosity, globals.output);
     return std::visit(Overloaded{[&](const std::function<int(Session&)>& with_server) {
                                      const auto status =
-                                         with_session(with_server, globals, console, inherited);
+                                         with_session(with_server, globals, console, inherited, parent);
                                      return status ? *status : refuse(status.error().message);
                                  },
                                  [&](const std::function<int(Console&)>& alone) { return alone(console); }},
@@ -292,10 +292,11 @@ int main_with(const std::vector<std::string>& words, const InheritedDescriptors&
 }  // namespace sema
 
 int main(int argc, char** argv) {
+    const pid_t parent = getppid();
     bool prints_failures = false;
     try {
         const sema::InheritedDescriptors inherited;
-        const int status = sema::main_with({argv + 1, argv + argc}, inherited, prints_failures);
+        const int status = sema::main_with({argv + 1, argv + argc}, inherited, parent, prints_failures);
         if (const auto signal = sema::exit_status::signal_of(status)) sema::end_by_signal(*signal);
         return sema::exit_status::in_shell(status);
     } catch (const std::bad_alloc&) {

@@ -31,6 +31,8 @@ struct Session {
     const Config& config;
     Client& client;
     const InheritedDescriptors& inherited;
+    /// The process that started semactl.
+    pid_t parent;
 };
 
 /// Prints why a call did not succeed, and returns the exit status for it.

@@ -92,7 +92,7 @@ int RunJob::run() {
         holder_ = std::make_shared<const Holder>(std::move(holder));
     }
     Signals signals;
-    if (options_.die_with_parent) signals.watch_parent();
+    if (options_.die_with_parent) signals.watch_parent(session_.parent);
     if (const auto missing = prepare_to_supervise(proc_, session_.inherited, pools_.size())) {
         session_.console.error("cannot look after a command here: " + *missing);
         return exit_status::failed;
@@ -406,6 +406,7 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
     bounds.kill_after = all_tearing_down;
     bounds.grace = grace();
     bounds.is_teardown = true;
+    bounds.hold_tree = options_.hold_tree;
     // What the command left running. Where /proc does not show all, the rest of it counts as the teardown's.
     bounds.strangers = descendants(getpid(), {}, proc_).found;
     if (ended.stop_requested)

@@ -129,8 +129,8 @@ Signals::~Signals() {
     close(fd_);
 }
 
-void Signals::watch_parent() {
-    parent_.emplace();
+void Signals::watch_parent(pid_t parent) {
+    parent_.emplace(parent);
     either_ = epoll_create1(EPOLL_CLOEXEC);
     for (const int fd : {fd_, parent_->fd()}) {
         epoll_event event{};

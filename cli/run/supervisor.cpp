@@ -649,7 +649,7 @@ void Supervisor::follow_strangers(Moment now) {
 // collected.
 bool Supervisor::tree_is_empty() {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
-    if (!has_children()) return true;
+    if (!has_children() || (strangers_.empty() && has_only_helpers())) return true;
     // A look takes its time: a process may leave a child that the look misses, and be found to have ended.
     // But where any lives when the second look begins, so does a child of semactl's. The second look finds
     // that, since nothing is collected meanwhile, and the first did not have it among those that had ended.
@@ -684,6 +684,18 @@ bool Supervisor::has_child_of_command() {
     }
     // Some kernels do not say which children there are.
     return !any && strangers_.empty() && bystander_.pid() < 0 && writer() < 0;
+}
+
+// Whether all of its children are those that semactl has for itself, which start nothing. One look is enough: the
+// kernel puts a child, an orphan too, at the list's end, and nobody but semactl takes one out.
+bool Supervisor::has_only_helpers() {
+    bool any = false;
+    children_.look();
+    while (const pid_t pid = children_.next()) {
+        if (!is_helper(pid)) return false;
+        any = true;
+    }
+    return any;
 }
 
 // Whether it is known as none of the command's.
@@ -833,7 +845,8 @@ void Supervisor::report_leftovers() {
     if (limits_.hold_tree)
         console_.note(pool_ + ": the slot is held until these end too: " + names);
     else
-        console_.note(pool_ + ": the command left running, now without a slot: " + names);
+        console_.note(pool_ + (limits_.is_teardown ? ": the teardown" : ": the command") +
+                      " left running, now without a slot: " + names);
 }
 
 void Supervisor::wait(Moment now) {

@@ -150,6 +150,7 @@ class Supervisor {
     bool tree_is_empty();
     std::optional<std::set<pid_t>> ended_tree();
     bool has_child_of_command();
+    bool has_only_helpers();
     bool is_spared(pid_t pid) const;
     Descendants tree();
     pid_t writer() const;

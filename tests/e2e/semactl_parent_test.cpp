@@ -2,6 +2,10 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <string>
 #include <thread>
@@ -97,6 +101,31 @@ TEST_CASE("with --die-with-parent the queue is left when whoever started semactl
     REQUIRE(world.semactl({"return", "vsim", lease}).status == 0);
     CHECK(eventually([&] { return is_idle(world.semactl); }));
     CHECK(shell.out().empty());
+}
+
+TEST_CASE(
+    "with --die-with-parent no command is started where whoever started semactl ended before it had read "
+    "all") {
+    const World world;
+    const std::string pipe = world.semactl.folder() / "pool";
+    REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+    // A writer, so that semactl opens the pipe and waits for its end.
+    Program shell({"sh", "-c",
+                   SEMACTL " run file:" + pipe + " --die-with-parent -- echo served & exec 3> " + pipe +
+                       "; echo ready; while :; do sleep 0.05; done"},
+                  world.semactl.options());
+    REQUIRE(shell.prints("ready"));
+    const int writer = open(pipe.c_str(), O_WRONLY | O_CLOEXEC);
+    REQUIRE(writer >= 0);
+    shell.signal(SIGKILL);
+    shell.wait();
+    const std::string id = world.semactl.pool().str();
+    CHECK(write(writer, id.data(), id.size()) == static_cast<ssize_t>(id.size()));
+    close(writer);
+    const std::string words = "the process that started semactl is gone";
+    CHECK(eventually([&] { return shell.err().find(words) != std::string::npos; }));
+    CHECK(is_idle(world.semactl));
+    CHECK(shell.out() == "ready\n");
 }
 
 TEST_CASE("with --die-with-parent nothing changes while whoever started semactl lives") {

@@ -39,9 +39,10 @@ bool may_change_proc() {
                 "umount -l /proc && mount -t tmpfs none /proc && unshare -p -f mount -t proc none /proc"});
 }
 
-// semactl as another user, started with a child, in a script of that user's; some processes are hidden from
-// it once the command has made the file `ready`. Then root's script `then` follows.
-Finished run_hidden(const OneSlot& world, const Words& arguments, const std::string& then) {
+// semactl as another user, started with a child or without, in a script of that user's; some processes are
+// hidden from it once the command has made the file `ready`. Then root's script `then` follows.
+Finished run_hidden(const OneSlot& world, const Words& arguments, const std::string& then,
+                    const std::string& before = "sleep 600 <&- >&- 2>&- & ") {
     namespace fs = std::filesystem;
     const fs::path folder = world.semactl.folder();
     fs::copy_file(SEMACTL, folder / "copy");
@@ -49,8 +50,8 @@ Finished run_hidden(const OneSlot& world, const Words& arguments, const std::str
     fs::permissions(folder, fs::perms(0777));
     const std::string user = std::to_string(1'000'000 + getpid());
     const std::string script =
-        "setpriv --reuid=" + user + " --regid=" + user +
-        " --clear-groups sh -c 'sleep 600 <&- >&- 2>&- & exec \"$@\"' sh \"$@\" & semactl=$!; "
+        "setpriv --reuid=" + user + " --regid=" + user + " --clear-groups sh -c '" + before +
+        "exec \"$@\"' sh \"$@\" & semactl=$!; "
         "while [ ! -e ready ]; do sleep 0.05; done; mount -o remount,hidepid=2 /proc; touch hidden; " +
         then + "wait $semactl";
     ProgramOptions options = world.here();
@@ -148,6 +149,18 @@ TEST_CASE("a tree that cannot be seen any more is not taken for one that is gone
     CHECK(run.status == 3);
     CHECK_THAT(run.err, has_text("cannot kill processes that /proc does not show: the slot is not returned"));
     CHECK(world.semactl.in_use() == 1);
+}
+
+TEST_CASE("where /proc hides others' processes, a slot that is held for a tree is free once that has ended") {
+    if (!may_hide()) return;
+    const OneSlot world;
+    const std::string script =
+        "touch ready; while [ ! -e hidden ]; do sleep 0.05; done; sleep 1 <&- >&- 2>&- & exit 7";
+    // What it says of that has a process of its own write it to a file.
+    const Finished run = run_hidden(world, {"--hold-tree", "--", "sh", "-c", script}, "", "");
+    CHECK_THAT(run.err, has_text("the slot is held until these end too: sleep ("));
+    CHECK(run.status == 7);
+    CHECK(world.semactl.in_use() == 0);
 }
 
 TEST_CASE("a command that leaves something behind and cannot be seen has its teardown and its status") {

@@ -333,6 +333,19 @@ TEST_CASE("a slot is held until the last descendant has ended, where that is ask
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("a slot is held until what the teardown leaves has ended, where that is asked for") {
+    const World world;
+    ProgramOptions here;
+    here.directory = world.semactl.folder();
+    const std::string line = "until [ -e end ]; do sleep 0.05; done & true";
+    Program run(world.started({"--hold-tree", "--teardown", line}, "exit 6"), world.semactl.options(here));
+    REQUIRE(run.warns("vsim: the slot is held until these end too: sh ("));
+    CHECK(world.run({"--wait", "0"}, "exit 0").status == 75);
+    std::ofstream(world.semactl.folder() / "end") << "now";
+    CHECK(run.wait() == 6);
+    CHECK(world.semactl.in_use() == 0);
+}
+
 TEST_CASE("an orphan that gets the pid of the command that has ended is not taken for it") {
     const Words apart = {"unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"};
     Words probe = apart;

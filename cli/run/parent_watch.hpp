@@ -8,8 +8,8 @@ namespace sema {
 /// did it, as the kernel's parent-death signal would. (Threads of CI agents come and go.)
 class ParentWatch {
   public:
-    /// `parent` is what getppid() gave when semactl began. Throws std::runtime_error where that process can't be
-    /// watched.
+    /// `parent` is what getppid() gave when semactl began. Throws std::runtime_error where that process can't
+    /// be watched.
     explicit ParentWatch(pid_t parent);
     ~ParentWatch();
     ParentWatch(const ParentWatch&) = delete;

@@ -59,8 +59,8 @@ class Signals {
     Signals(const Signals&) = delete;
     Signals& operator=(const Signals&) = delete;
 
-    /// From now on the end of the process that started semactl, which is `parent`, counts as a TERM, also where
-    /// it has ended already. Throws std::runtime_error where that can't be noticed.
+    /// From now on the end of the process that started semactl, which is `parent`, counts as a TERM, also
+    /// where it has ended already. Throws std::runtime_error where that can't be noticed.
     void watch_parent(pid_t parent);
     /// From now on it does not: after a request to stop, it must not count as a second one.
     void forget_parent() { parent_.reset(); }

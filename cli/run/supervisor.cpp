@@ -686,8 +686,8 @@ bool Supervisor::has_child_of_command() {
     return !any && strangers_.empty() && bystander_.pid() < 0 && writer() < 0;
 }
 
-// Whether all of its children are those that semactl has for itself, which start nothing. One look is enough: the
-// kernel puts a child, an orphan too, at the list's end, and nobody but semactl takes one out.
+// Whether all of its children are those that semactl has for itself, which start nothing. One look is enough:
+// the kernel puts a child, an orphan too, at the list's end, and nobody but semactl takes one out.
 bool Supervisor::has_only_helpers() {
     bool any = false;
     children_.look();

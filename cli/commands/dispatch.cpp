@@ -93,7 +93,8 @@ bool is_secret(const std::string& id, const PoolRef& pool, LeaseSource& leases) 
 }
 
 int act_on_task(const DispatchCall& call, const PoolRef& pool, Duration wait, Session& session) {
-    const auto leases = make_lease_source(session.client, pool.id);
+    // A call that is not answered leaves time for another one.
+    const auto leases = make_lease_source(session.client, pool.id, std::clamp<Duration>(wait, 1s, 5s));
     const auto task = ask_again(wait, [&] { return find_task(*leases, call.id); });
     if (!task) return explain(session, pool, task.error());
     if (*task || !is_secret(call.id, pool, *leases))

@@ -18,6 +18,8 @@ constexpr auto end_slack = 30s;
 constexpr Duration shortest_bound = 1min;
 // How long it is tried to return a lease. It ends by itself.
 constexpr auto return_patience = 30s;
+// Of a scheduler that starts nothing more, and is waited for.
+constexpr auto last_return_patience = 5s;
 // When what there was no thread for is tried again, if there is no pass before.
 constexpr auto postponed_for = 200ms;
 
@@ -234,9 +236,31 @@ LeaseOutcome<std::optional<LeaseSource::Renewal>> SchedulerCore::renew(const Rec
     return insist(until, over_, [&] { return leases_->renew(record.lease, ttl); });
 }
 
+LeaseOutcome<bool> SchedulerCore::is_held(const Record& record) {
+    return leases_->view().map([&](const wire::PoolDetails& details) {
+        return std::any_of(details.holders.begin(), details.holders.end(),
+                           [&](const auto& holder) { return holder.fence == record.fence; });
+    });
+}
+
+bool SchedulerCore::may_be_held(const Record& record) {
+    return is_held(record).value_or(true);
+}
+
+LeaseOutcome<bool> SchedulerCore::return_own(const Record& record) {
+    return is_held(record).and_then([&](bool is_own) -> LeaseOutcome<bool> {
+        if (!is_own) return false;
+        return leases_->give_back(record.lease);
+    });
+}
+
 void SchedulerCore::give_back(const Record& record) {
-    const auto returned =
-        insist(BootClock::now() + return_patience, over_, [&] { return leases_->give_back(record.lease); });
+    const bool is_open = [&] {
+        const std::lock_guard lock(mutex_);
+        return is_open_;
+    }();
+    const auto returned = insist(BootClock::now() + (is_open ? return_patience : last_return_patience), over_,
+                                 [&] { return return_own(record); });
     if (!returned) say("cannot return the slot of " + record.mark.id + ": " + returned.error().reason);
 }
 
@@ -264,6 +288,15 @@ void SchedulerCore::start(const Record& record, backend& from) {
 // Renews the lease for the start. False where it is not to be started.
 bool SchedulerCore::claim(const Record& record, Duration limit) {
     const Moment until = BootClock::now() + claim_ttl;
+    // One that was halted meanwhile, or not answered for as long, may find the lease of a later start.
+    const auto is_own = [&] {
+        return BootClock::now() < record.granted_until || is_held(record).value_or(false);
+    };
+    const auto is_over = [&] {
+        say(record.mark.id + " is not started: its lease is not held any more");
+        return false;
+    };
+    if (!is_own()) return is_over();
     const auto is_checked = [&] {
         const std::lock_guard lock(mutex_);
         return is_ttl_checked_;
@@ -287,9 +320,8 @@ bool SchedulerCore::claim(const Record& record, Duration limit) {
         is_ttl_checked_ = lent && *lent;
     }
     const auto claimed = renew(record, start_ttl(limit), until);
-    if (claimed && *claimed) return true;
-    say(record.mark.id +
-        " is not started: " + (claimed ? "its lease is not held any more" : claimed.error().reason));
+    if (claimed) return (*claimed && is_own()) || is_over();
+    say(record.mark.id + " is not started: " + claimed.error().reason);
     return false;
 }
 
@@ -307,6 +339,7 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
         table_.set_running(record, asked + record.mark.timeout, 0);
         return;
     }
+    if (!may_be_held(record)) return end(record, from, Ending::gone);
     const auto renewed = renew(record, record.mark.hold, until);
     if (!renewed || !*renewed) {
         // Somebody stopped it, or the slot may be lent to the next task.
@@ -328,6 +361,7 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
 void SchedulerCore::end(const Record& record, backend& from, Ending why) {
     const Duration limit = options().limit;
     const Duration time = 3 * limit + end_slack;
+    if (why == Ending::timed_out && !may_be_held(record)) why = Ending::gone;
     if (why == Ending::timed_out && !record.mark.is_handed_on) {
         // The slot is held until all is done that the end takes.
         const auto renewed = renew(record, time, BootClock::now() + record.mark.margin() / 2);

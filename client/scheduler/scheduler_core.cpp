@@ -147,9 +147,18 @@ LeaseOutcome<void> SchedulerCore::look() {
     looked_at_ = BootClock::now();
     const auto details = leases_->view();
     is_server_away_ = !details;
-    if (!details) return tl::unexpected(details.error());
-    const Moment now = BootClock::now();
     TaskTable::Due due;
+    if (!details) {
+        // What has ended by itself has, whether the server is there or not.
+        {
+            const std::lock_guard lock(mutex_);
+            table_.take_ended(ended_, due);
+        }
+        for (const Record& record : due.to_end)
+            begin_end(record, Ending::asked);
+        return tl::unexpected(details.error());
+    }
+    const Moment now = BootClock::now();
     bool is_open = true;
     {
         const std::lock_guard lock(mutex_);
@@ -478,6 +487,7 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     // The answer is the same where the lease was held before: another scheduler's, most likely, which was
     // asked for the same task. Its holder says whose it is.
     const wire::LeaseGrant& lease = *borrowed->lease;
+    const Moment looked = BootClock::now();
     const auto details = leases_->view();
     if (!details) {
         // It ends soon, and the task is named again.
@@ -506,6 +516,7 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     }
     Record record{
         .mark = mark, .lease = lease.lease, .position = lease.position, .fence = lease.details->fence};
+    record.granted_until = looked + std::chrono::seconds(seen->expires_in);
     if (!lease.details->slots.empty()) record.slot = wire::payload_text(lease.details->slots.front());
     bool is_named = false;
     {
@@ -519,14 +530,14 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     }
     if (!is_named) {
         // The source, which was being asked again, has answered otherwise.
-        static_cast<void>(leases_->give_back(record.lease));
+        static_cast<void>(return_own(record));
         return Turn::nothing;
     }
     const auto call = begin_start(record);
     if (!call) {
         say(source.name + ": " + id + " is not started yet: " + call.error());
         // Where that fails it ends soon.
-        static_cast<void>(leases_->give_back(record.lease));
+        static_cast<void>(return_own(record));
         forget(record);
         const std::lock_guard lock(mutex_);
         started_at_.erase(id);
@@ -564,7 +575,7 @@ LeaseOutcome<bool> SchedulerCore::stop_own(const Record& record) {
         begins = table_.begin_end(record.mark.id, record.fence);
     }
     LeaseOutcome<bool> returned = true;
-    if (!record.mark.is_handed_on) returned = leases_->give_back(record.lease);
+    if (!record.mark.is_handed_on) returned = return_own(record);
     if (begins && !returned) {
         const std::lock_guard lock(mutex_);
         table_.set_running(record, record.deadline, record.expires_at_unix);

@@ -169,6 +169,13 @@ class SchedulerCore {
     Called call(const Record& record, backend& from, backend_call which, bool holds_slot = true);
     LeaseOutcome<std::optional<LeaseSource::Renewal>> renew(const Record& record, Duration ttl, Moment until);
     void keep_running(const Record& record, backend& from, Moment until);
+    /// Whether the slot is still lent for this start of the task. A later one has the same lease, with
+    /// another fence.
+    LeaseOutcome<bool> is_held(const Record& record);
+    /// Also where the server cannot be asked.
+    bool may_be_held(const Record& record);
+    /// Returns the slot, unless it is a later start's. Whether it was held.
+    LeaseOutcome<bool> return_own(const Record& record);
     void give_back(const Record& record);
     void forget(const Record& record);
     /// The task as it is known here; none where its slot was granted to another scheduler.

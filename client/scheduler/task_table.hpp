@@ -31,6 +31,8 @@ class TaskTable {
         /// The slot's payload, as a text; empty where another program started the task.
         std::string slot{};
         std::uint64_t fence = 0;
+        /// Until then nobody else can have the lease, unless somebody returns it: its end as it was granted.
+        Moment granted_until = BootClock::never;
         Phase phase = Phase::starting;
         /// When it times out.
         Moment deadline = BootClock::never;

@@ -188,6 +188,18 @@ class Greedy : public Recorder {
     Farm& farm_;
 };
 
+/// One whose start fails once the test lets it.
+class FailsLate : public Recorder {
+  public:
+    FailsLate() : Recorder("first") {}
+    void start(const task& what) override {
+        Recorder::start(what);
+        eventually([&] { return may_fail.load(); });
+        throw std::runtime_error("no luck");
+    }
+    std::atomic<bool> may_fail = false;
+};
+
 /// The task 1 of another scheduler.
 inline TaskMark mark_of(const std::string& by) {
     return {.id = "1",

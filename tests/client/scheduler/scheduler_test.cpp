@@ -485,3 +485,36 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     CHECK(farm.second->calls() == Calls{"start 2"});
     CHECK(farm.leases.in_use() == 1);
 }
+
+TEST_CASE("a start that fails late returns no slot of a later start of its task") {
+    Farm farm(1);
+    farm.patience = 50ms;
+    const auto late = std::make_shared<FailsLate>();
+    farm.first = late;
+    farm.first->give("1");
+    auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    REQUIRE(eventually([&] { return late->calls() == Calls{"start 1"}; }));
+    // Somebody stopped it, and another scheduler has started it since.
+    const LeaseId lease = lease_of_task(farm.pool, "1");
+    REQUIRE(farm.leases.give_back(lease));
+    REQUIRE(farm.leases.borrow(lease, holder_of(mark_of("another")), 100s));
+    late->may_fail = true;
+    REQUIRE(eventually([&] { return late->calls() == Calls{"start 1", "error 1: no luck"}; }));
+    REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+    CHECK(farm.leases.in_use() == 1);
+}
+
+TEST_CASE("a command that has ended is over, also while the server is away") {
+    Farm farm(1);
+    farm.first->hands_on_ = true;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    farm.leases.set_away(true);
+    scheduler->close();
+    scheduler->note_end("1");
+    CHECK_FALSE(scheduler->schedule());
+    CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
+    CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
+}

@@ -249,8 +249,8 @@ Bystander::~Bystander() {
     end();
 }
 
-std::optional<bool> Bystander::got(int signal, Moment since) {
-    return ask(signal, since);
+std::optional<bool> Bystander::got(int signal, Moment since, Moment latest) {
+    return ask(signal, since, latest);
 }
 
 bool Bystander::heard() {
@@ -260,10 +260,10 @@ bool Bystander::heard() {
     return std::exchange(heard_, false);
 }
 
-std::optional<bool> Bystander::ask(int signal, Moment moment) {
+std::optional<bool> Bystander::ask(int signal, Moment moment, Moment latest) {
     if (socket_ < 0) return std::nullopt;
     pollfd readable{socket_, POLLIN, 0};
-    const Moment give_up = BootClock::now() + longest_turn;
+    const Moment give_up = std::min(BootClock::now() + longest_turn, latest - longest_answer);
     bool is_asked = say(socket_, {signal, moment});
     while (is_asked) {
         if (poll(&readable, 1, milliseconds(longest_answer)) == 1) {

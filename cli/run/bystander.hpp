@@ -32,8 +32,8 @@ class Bystander {
 
     /// Whether it got the signal after `since`, beside those that it has reported, or gets it in the next
     /// moment: one that is sent to each process of the group in turn comes to all that soon. None where it
-    /// can't be asked.
-    std::optional<bool> got(int signal, Moment since);
+    /// can't be asked, or has no turn on a processor before `latest`.
+    std::optional<bool> got(int signal, Moment since, Moment latest);
 
     /// As long as a signal that is sent to several processes in turn takes to come to all.
     static constexpr Duration in_turn = std::chrono::milliseconds(20);
@@ -57,7 +57,7 @@ class Bystander {
     void was_reaped();
 
   private:
-    std::optional<bool> ask(int signal, Moment moment);
+    std::optional<bool> ask(int signal, Moment moment, Moment latest);
     /// Whether it is there and neither stopped nor traced.
     bool answers_yet() const;
 

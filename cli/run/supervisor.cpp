@@ -336,7 +336,10 @@ void Supervisor::give_terminal_back() {
 // Whether the command got the signal from its sender.
 bool Supervisor::reached_command_already(const Signal& signal) {
     const bool same_group = group_ == getpgrp();
-    const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn);
+    Moment latest = kill_at_.value_or(BootClock::never);
+    for (const Keeper::Kept& kept : keeper_.leases())
+        latest = std::min(latest, kept.upkeep.kill_at());
+    const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn, latest);
     const Signals::Mask own = Signals::Mask{1} << (signal.number - 1);
     if ((std::exchange(missed_, missed_ & ~own) & own) != 0) return false;
     if (group_got_it) return same_group && *group_got_it;
@@ -649,7 +652,7 @@ void Supervisor::follow_strangers(Moment now) {
 // collected.
 bool Supervisor::tree_is_empty() {
     // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
-    if (!has_children() || (strangers_.empty() && has_only_helpers())) return true;
+    if (!has_children() || has_only_helpers()) return true;
     // A look takes its time: a process may leave a child that the look misses, and be found to have ended.
     // But where any lives when the second look begins, so does a child of semactl's. The second look finds
     // that, since nothing is collected meanwhile, and the first did not have it among those that had ended.

@@ -77,7 +77,12 @@ LeaseOutcome<std::optional<SeenTask>> find_task(LeaseSource& leases, const std::
 }
 
 LeaseOutcome<bool> stop_task(LeaseSource& leases, const PoolId& pool, const SeenTask& task) {
-    if (!task.mark.is_handed_on) return leases.give_back(lease_of_task(pool, task.mark.id));
+    if (!task.mark.is_handed_on) {
+        // A try before, of which no answer came, may have done it, and another start have the lease since.
+        const auto gone = is_gone(leases, task);
+        if (!gone || *gone) return gone;
+        return leases.give_back(lease_of_task(pool, task.mark.id));
+    }
     const auto is_taken_up = ask(leases, task, TaskAsk::What::stop);
     if (!is_taken_up) return is_taken_up;
     const Wake never;

@@ -287,7 +287,7 @@ void SchedulerCore::start(const Record& record, backend& from) {
 
 // Renews the lease for the start. False where it is not to be started.
 bool SchedulerCore::claim(const Record& record, Duration limit) {
-    const Moment until = BootClock::now() + claim_ttl;
+    const Moment until = std::min<Moment>(BootClock::now() + claim_ttl, record.granted_until);
     // One that was halted meanwhile, or not answered for as long, may find the lease of a later start.
     const auto is_own = [&] {
         return BootClock::now() < record.granted_until || is_held(record).value_or(false);
@@ -320,7 +320,11 @@ bool SchedulerCore::claim(const Record& record, Duration limit) {
         is_ttl_checked_ = lent && *lent;
     }
     const auto claimed = renew(record, start_ttl(limit), until);
-    if (claimed) return (*claimed && is_own()) || is_over();
+    if (claimed && *claimed) {
+        if (is_own()) return true;
+        give_back(record);
+    }
+    if (claimed) return is_over();
     say(record.mark.id + " is not started: " + claimed.error().reason);
     return false;
 }
@@ -361,10 +365,11 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
 void SchedulerCore::end(const Record& record, backend& from, Ending why) {
     const Duration limit = options().limit;
     const Duration time = 3 * limit + end_slack;
+    const Moment renewed_by = BootClock::now() + record.mark.margin() / 2;
     if (why == Ending::timed_out && !may_be_held(record)) why = Ending::gone;
     if (why == Ending::timed_out && !record.mark.is_handed_on) {
         // The slot is held until all is done that the end takes.
-        const auto renewed = renew(record, time, BootClock::now() + record.mark.margin() / 2);
+        const auto renewed = renew(record, time, renewed_by);
         if (renewed && !*renewed) why = Ending::gone;
     }
     if (why == Ending::timed_out && call(record, from, backend_call::timeout) == Called::failed_and_keeps)

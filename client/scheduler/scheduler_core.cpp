@@ -149,10 +149,10 @@ LeaseOutcome<void> SchedulerCore::look() {
     is_server_away_ = !details;
     TaskTable::Due due;
     if (!details) {
-        // What has ended by itself has, whether the server is there or not.
+        // Who stops does not wait for the server to return the slot of what has ended by itself.
         {
             const std::lock_guard lock(mutex_);
-            table_.take_ended(ended_, due);
+            if (!is_open_) table_.take_ended(ended_, due);
         }
         for (const Record& record : due.to_end)
             begin_end(record, Ending::asked);

@@ -43,7 +43,7 @@ TEST_CASE("a bystander that is ended is gone", "[alone]") {
     Bystander bystander(proc);
     const pid_t pid = bystander.pid();
     REQUIRE(pid > 0);
-    CHECK(bystander.got(SIGUSR1, BootClock::now()) == false);
+    CHECK(bystander.got(SIGUSR1, BootClock::now(), BootClock::never) == false);
     bystander.end();
     // A machine that is busy takes a moment more.
     if (bystander.pid() == pid) {
@@ -53,7 +53,7 @@ TEST_CASE("a bystander that is ended is gone", "[alone]") {
     CHECK(bystander.pid() == -1);
     CHECK(bystander.fd() == -1);
     CHECK(kill(pid, 0) != 0);
-    CHECK_FALSE(bystander.got(SIGUSR1, BootClock::now()));
+    CHECK_FALSE(bystander.got(SIGUSR1, BootClock::now(), BootClock::never));
 }
 
 TEST_CASE("the end of a bystander does not wait for the program that traces it") {
@@ -71,7 +71,7 @@ TEST_CASE("the end of a bystander does not wait for the program that traces it")
     CHECK(BootClock::now() - begin < 5s);
     CHECK(bystander.pid() == pid);
     CHECK(bystander.fd() == -1);
-    CHECK_FALSE(bystander.got(SIGUSR1, BootClock::now()));
+    CHECK_FALSE(bystander.got(SIGUSR1, BootClock::now(), BootClock::never));
     kill(tracer, SIGKILL);
     CHECK(waitpid(tracer, nullptr, 0) == tracer);
     CHECK(waitpid(pid, nullptr, 0) == pid);

@@ -157,8 +157,10 @@ TEST_CASE("where /proc hides others' processes, a slot that is held for a tree i
     const std::string script =
         "touch ready; while [ ! -e hidden ]; do sleep 0.05; done; sleep 1 <&- >&- 2>&- & exit 7";
     // What it says of that has a process of its own write it to a file.
-    const Finished run = run_hidden(world, {"--hold-tree", "--", "sh", "-c", script}, "", "");
+    const Finished run =
+        run_hidden(world, {"--hold-tree", "--teardown", "echo torn", "--", "sh", "-c", script}, "", "");
     CHECK_THAT(run.err, has_text("the slot is held until these end too: "));
+    CHECK(run.out == "torn\n");
     CHECK(run.status == 7);
     CHECK(world.semactl.in_use() == 0);
 }

@@ -4,6 +4,7 @@
 #include "tests/support/catch.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 using namespace sema;
@@ -26,6 +27,7 @@ struct Bench {
         return {wire::BorrowRefused{"no resource available", rank, 7, count, count, 240}, true, slots};
     }
 
+    const bool is_utf8 = setenv("LC_ALL", "C.UTF-8", 1) == 0;
     CapturedStderr err;
     Console console{Verbosity::normal, Output::text};
     WaitingLine line{console, "vsim", 10min, start};
@@ -125,6 +127,7 @@ TEST_CASE(
 }
 
 TEST_CASE("who does not wait is told nothing, however long the answer takes") {
+    const bool is_utf8 = setenv("LC_ALL", "C.UTF-8", 1) == 0;
     CapturedStderr err;
     Console console{Verbosity::normal, Output::text};
     WaitingLine line{console, "vsim", 0s, start};

@@ -423,7 +423,11 @@ TEST_CASE("while the store is away calls fail soon, waiters wait on, and all is 
     CHECK(eventually([&] { return names_in_queue(pool) == std::vector<std::string>{"patient"}; },
                      recovered_within));
     // One of the returns that were answered 502 may have been done.
-    pool.give_back(Json{{"lease", slot.lease}}.dump());
+    CHECK(eventually(
+        [&] {
+            return pool.give_back(Json{{"lease", slot.lease}}.dump()).status == 200;
+        },
+        recovered_within));
     const Grant grant = fully_granted(patient.receive());
     CHECK(grant.position == 0);
     CHECK(pool.in_use() == 1);

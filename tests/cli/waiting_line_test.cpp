@@ -127,7 +127,6 @@ TEST_CASE(
 }
 
 TEST_CASE("who does not wait is told nothing, however long the answer takes") {
-    const bool is_utf8 = setenv("LC_ALL", "C.UTF-8", 1) == 0;
     CapturedStderr err;
     Console console{Verbosity::normal, Output::text};
     WaitingLine line{console, "vsim", 0s, start};

@@ -249,10 +249,6 @@ Bystander::~Bystander() {
     end();
 }
 
-std::optional<bool> Bystander::got(int signal, Moment since, Moment latest) {
-    return ask(signal, since, latest);
-}
-
 bool Bystander::heard() {
     char word = no;
     while (socket_ >= 0 && recv(socket_, &word, 1, MSG_DONTWAIT) == 1)
@@ -260,11 +256,11 @@ bool Bystander::heard() {
     return std::exchange(heard_, false);
 }
 
-std::optional<bool> Bystander::ask(int signal, Moment moment, Moment latest) {
+std::optional<bool> Bystander::got(int signal, Moment since, Moment latest) {
     if (socket_ < 0) return std::nullopt;
     pollfd readable{socket_, POLLIN, 0};
     const Moment give_up = std::min(BootClock::now() + longest_turn, latest - longest_answer);
-    bool is_asked = say(socket_, {signal, moment});
+    bool is_asked = say(socket_, {signal, since});
     while (is_asked) {
         if (poll(&readable, 1, milliseconds(longest_answer)) == 1) {
             char word = no;

@@ -57,7 +57,6 @@ class Bystander {
     void was_reaped();
 
   private:
-    std::optional<bool> ask(int signal, Moment moment, Moment latest);
     /// Whether it is there and neither stopped nor traced.
     bool answers_yet() const;
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -308,6 +309,14 @@ void add_words(CLI::App& app, const std::string& names, std::vector<std::string>
 
 void add_lease(CLI::App& app, std::string& target) {
     add_text(app, "LEASE", target, "", "The lease's UUID, env:NAME or file:PATH");
+}
+
+void add_fence(CLI::App& app, std::optional<std::uint64_t>& target, const std::string& help) {
+    const auto read = [&target](const std::string& text) {
+        constexpr NumberRange range{0, std::numeric_limits<std::int64_t>::max()};
+        target = static_cast<std::uint64_t>(checked("--fence", parse_signed(text, range)));
+    };
+    add_reader(app, "--fence", read, "N", help);
 }
 
 }  // namespace sema

@@ -114,4 +114,7 @@ void add_words(CLI::App& app, const std::string& names, std::vector<std::string>
 /// The argument LEASE.
 void add_lease(CLI::App& app, std::string& target);
 
+/// The option --fence, that of the only lease that is meant.
+void add_fence(CLI::App& app, std::optional<std::uint64_t>& target, const std::string& help);
+
 }  // namespace sema

@@ -21,10 +21,6 @@ NoSlot no_slot(const HttpAnswer& answer, const wire::BorrowRequest& request) {
     return none;
 }
 
-Request keepalive_request(const PoolId& pool, const LeaseId& lease, Duration ttl) {
-    return {"POST", pool_path(pool, "/keepalive"), wire::to_json(wire::KeepaliveRequest{lease, ttl})};
-}
-
 Request inspection(const PoolId& pool) {
     return {"GET", pool_path(pool), ""};
 }
@@ -53,8 +49,8 @@ KeepaliveAnswer understood_keepalive(const HttpAnswer& answer, const LeaseId& le
 template <class Result>
 class LeaseCall : public Call<Result> {
   public:
-    LeaseCall(Servers& servers, const PoolId& pool, const LeaseId& lease, Duration limit)
-        : Call<Result>(servers, limit), pool_(pool), lease_(lease) {}
+    LeaseCall(Servers& servers, const PoolId& pool, Duration limit)
+        : Call<Result>(servers, limit), pool_(pool) {}
 
     Request request() override {
         Request request = doubted_ ? inspection(pool_) : first_request();
@@ -68,7 +64,6 @@ class LeaseCall : public Call<Result> {
     virtual Duration connect_limit() const = 0;
 
     const PoolId& pool() const { return pool_; }
-    const LeaseId& lease() const { return lease_; }
     bool is_doubted() const { return doubted_.has_value(); }
     void doubt(Result result) { doubted_ = std::move(result); }
     // The doubted answer, or what a look at the pool shows in its place.
@@ -84,23 +79,24 @@ class LeaseCall : public Call<Result> {
 
   private:
     const PoolId pool_;
-    const LeaseId lease_;
     std::optional<Result> doubted_;
 };
 
 class KeepaliveCall : public LeaseCall<KeepaliveAnswer> {
   public:
-    KeepaliveCall(Servers& servers, const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit)
-        : LeaseCall(servers, pool, lease, limit), ttl_(ttl) {}
+    KeepaliveCall(Servers& servers, const PoolId& pool, const wire::KeepaliveRequest& wanted, Duration limit)
+        : LeaseCall(servers, pool, limit), wanted_(wanted) {}
 
   protected:
-    Request first_request() const override { return keepalive_request(pool(), lease(), ttl_); }
+    Request first_request() const override {
+        return {"POST", pool_path(pool(), "/keepalive"), wire::to_json(wanted_)};
+    }
     Duration connect_limit() const override { return Request::usual_connect_limit; }
 
     std::optional<KeepaliveAnswer> conclude(Exchange exchange) override {
         if (is_doubted()) return unless_it_goes_on(confirmed(std::move(exchange)));
         KeepaliveAnswer answer = resolve(std::move(exchange), [this](const HttpAnswer& http) {
-            return understood_keepalive(http, lease());
+            return understood_keepalive(http, wanted_.lease);
         });
         if (!is_not_renewed(answer) || !is_hearsay()) return unless_it_goes_on(std::move(answer));
         doubt(std::move(answer));
@@ -108,19 +104,19 @@ class KeepaliveCall : public LeaseCall<KeepaliveAnswer> {
     }
 
   private:
-    const Duration ttl_;
+    const wire::KeepaliveRequest wanted_;
 };
 
 class GiveBackCall : public LeaseCall<Answer<wire::Returned>> {
   public:
-    GiveBackCall(Servers& servers, const PoolId& pool, const LeaseId& lease, Duration limit)
-        : LeaseCall(servers, pool, lease, limit), limit_(limit) {}
+    GiveBackCall(Servers& servers, const PoolId& pool, const wire::ReturnRequest& wanted, Duration limit)
+        : LeaseCall(servers, pool, limit), wanted_(wanted), limit_(limit) {}
 
   protected:
     using Result = Answer<wire::Returned>;
 
     Request first_request() const override {
-        return {"POST", pool_path(pool(), "/return"), wire::to_json(wire::ReturnRequest{lease()})};
+        return {"POST", pool_path(pool(), "/return"), wire::to_json(wanted_)};
     }
     Duration connect_limit() const override { return limit_; }
 
@@ -139,6 +135,7 @@ class GiveBackCall : public LeaseCall<Answer<wire::Returned>> {
     }
 
   private:
+    const wire::ReturnRequest wanted_;
     const Duration limit_;
 };
 
@@ -282,13 +279,13 @@ CallPtr<Answer<wire::Cancelled>> cancel_call(Servers& servers, const PoolId& poo
 }
 
 CallPtr<KeepaliveAnswer> keepalive_call(Servers& servers, const PoolId& pool, const LeaseId& lease,
-                                        Duration ttl, Duration limit) {
-    return std::make_unique<KeepaliveCall>(servers, pool, lease, ttl, limit);
+                                        Duration ttl, Duration limit, std::optional<std::uint64_t> fence) {
+    return std::make_unique<KeepaliveCall>(servers, pool, wire::KeepaliveRequest{lease, ttl, fence}, limit);
 }
 
 CallPtr<Answer<wire::Returned>> give_back_call(Servers& servers, const PoolId& pool, const LeaseId& lease,
-                                               Duration limit) {
-    return std::make_unique<GiveBackCall>(servers, pool, lease, limit);
+                                               Duration limit, std::optional<std::uint64_t> fence) {
+    return std::make_unique<GiveBackCall>(servers, pool, wire::ReturnRequest{lease, fence}, limit);
 }
 
 CallPtr<BorrowAnswer> borrow_call(Servers& servers, const PoolId& pool, const wire::BorrowRequest& request,

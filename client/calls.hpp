@@ -2,6 +2,7 @@
 
 #include "client/call.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -21,9 +22,11 @@ CallPtr<PoolAnswer<wire::PoolState>> resize_call(Servers& servers, const PoolId&
 CallPtr<Answer<wire::Cancelled>> cancel_call(Servers& servers, const PoolId& pool, const LeaseId& lease,
                                              Duration limit);
 CallPtr<KeepaliveAnswer> keepalive_call(Servers& servers, const PoolId& pool, const LeaseId& lease,
-                                        Duration ttl, Duration limit);
+                                        Duration ttl, Duration limit,
+                                        std::optional<std::uint64_t> fence = std::nullopt);
 CallPtr<Answer<wire::Returned>> give_back_call(Servers& servers, const PoolId& pool, const LeaseId& lease,
-                                               Duration limit);
+                                               Duration limit,
+                                               std::optional<std::uint64_t> fence = std::nullopt);
 /// How the borrower leaves the queue before it is answered.
 enum class Leaving {
     by_hanging_up,  ///< the control sees to it: no connection of earlier calls is used

@@ -222,12 +222,14 @@ Answer<wire::Cancelled> Client::cancel(const PoolId& pool, const LeaseId& lease,
     return finish(*cancel_call(servers_, pool, lease, limit));
 }
 
-KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {
-    return finish(*keepalive_call(servers_, pool, lease, ttl, limit));
+KeepaliveAnswer Client::keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit,
+                                  std::optional<std::uint64_t> fence) {
+    return finish(*keepalive_call(servers_, pool, lease, ttl, limit, fence));
 }
 
-void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit) {
-    keepalive_ = keepalive_call(servers_, pool, lease, ttl, limit);
+void Client::begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit,
+                             std::optional<std::uint64_t> fence) {
+    keepalive_ = keepalive_call(servers_, pool, lease, ttl, limit, fence);
     send_keepalive();
 }
 
@@ -254,8 +256,9 @@ void Client::wait(const std::vector<int>& wakes, Duration limit) {
     connection_to(servers_.current).wait(wakes, limit);
 }
 
-Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& lease, Duration limit) {
-    return finish(*give_back_call(servers_, pool, lease, limit));
+Answer<wire::Returned> Client::give_back(const PoolId& pool, const LeaseId& lease, Duration limit,
+                                         std::optional<std::uint64_t> fence) {
+    return finish(*give_back_call(servers_, pool, lease, limit, fence));
 }
 
 WatchEnd Client::watch(const PoolId& pool, const std::function<bool(const wire::PoolDetails&)>& on_state,

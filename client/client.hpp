@@ -182,19 +182,23 @@ class Client {
     Answer<wire::Cancelled> cancel(const PoolId& pool, const LeaseId& lease, Duration limit);
 
     /// The lease ends `ttl` from now, be that earlier or later than before. `limit` bounds the whole call.
+    /// With a fence, only the lease that has that one is meant: another may have got the same id since. An
+    /// older semad takes no notice of it.
     KeepaliveAnswer keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl,
-                              Duration limit = usual_call);
+                              Duration limit = usual_call, std::optional<std::uint64_t> fence = std::nullopt);
 
     /// The same without waiting for the answer, which keepalive_answer() gives once it is there; wait() waits
     /// for that, or for a descriptor of `wakes` to become readable, up to `limit`. Until then, or until
     /// drop_keepalive(), no other call is made.
-    void begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit);
+    void begin_keepalive(const PoolId& pool, const LeaseId& lease, Duration ttl, Duration limit,
+                         std::optional<std::uint64_t> fence = std::nullopt);
     std::optional<KeepaliveAnswer> keepalive_answer();
     void drop_keepalive();
     void wait(const std::vector<int>& wakes, Duration limit);
 
-    /// `limit` bounds the whole call.
-    Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit);
+    /// `limit` bounds the whole call. The fence as in keepalive().
+    Answer<wire::Returned> give_back(const PoolId& pool, const LeaseId& lease, Duration limit,
+                                     std::optional<std::uint64_t> fence = std::nullopt);
 
     /// Hands the pool's state to `on_state`, now and at each change, until `on_state` returns false or the
     /// control ends the call. Changes in quick succession may come as one. A server that is silent for longer

@@ -24,13 +24,13 @@ bool take_blank(std::string_view& text) {
     return false;
 }
 
+}  // namespace
+
 std::string_view without_blanks(std::string_view text) {
     while (take_blank(text)) {
     }
     return text;
 }
-
-}  // namespace
 
 std::string_view trimmed(std::string_view text) {
     text = without_blanks(text);

@@ -6,6 +6,9 @@
 
 namespace sema {
 
+/// Without the white space, line ends and byte-order marks around it. A view into `text`.
+std::string_view without_blanks(std::string_view text);
+
 /// What a person meant to write into a variable or a file: `text` without the white space, line ends and
 /// byte-order marks around it, and then without one pair of quotes around the rest. A view into `text`.
 std::string_view trimmed(std::string_view text);

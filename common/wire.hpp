@@ -65,12 +65,16 @@ struct BorrowRequest {
 /// POST /l/{id}/return
 struct ReturnRequest {
     LeaseId lease;
+    /// Only the lease that has this fence is meant. One that was granted later may have the same id.
+    std::optional<std::uint64_t> fence{};
 };
 
 /// POST /l/{id}/keepalive
 struct KeepaliveRequest {
     LeaseId lease;
     Duration ttl{};
+    /// As in ReturnRequest.
+    std::optional<std::uint64_t> fence{};
 };
 
 /// POST /l/{id}/resize
@@ -123,6 +127,10 @@ struct LeaseGrant {
     std::int64_t expires_at_unix = 0;
     std::int64_t expires_in = 0;
     std::optional<Details> details{};
+
+    std::optional<std::uint64_t> fence() const {
+        return details ? std::optional(details->fence) : std::nullopt;
+    }
 };
 
 /// The 409 of a borrow. An error body too: parse_error_body() reads it as one.

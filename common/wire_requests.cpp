@@ -21,6 +21,15 @@ constexpr std::size_t longest_name = 256;
 constexpr std::size_t longest_url = 2048;
 constexpr std::size_t longest_reason = 256;
 
+Expected<std::optional<std::uint64_t>> fence_field(const Fields& object) {
+    const auto& fence = object["fence"];
+    if (!fence) return std::nullopt;
+    return integer_in(*fence, "fence", 0, std::numeric_limits<std::int64_t>::max())
+        .map([](std::int64_t number) -> std::optional<std::uint64_t> {
+            return static_cast<std::uint64_t>(number);
+        });
+}
+
 Expected<Duration> ttl_field(const Fields& object) {
     const auto& ttl = object["ttl"];
     if (!ttl) return failure("ttl is required");
@@ -168,15 +177,21 @@ Expected<BorrowRequest> parse_borrow_request(std::string_view body, unsigned max
 }
 
 Expected<ReturnRequest> parse_return_request(std::string_view body) {
-    return parse_object(body, {"lease"}).and_then([](const Fields& object) {
-        return id_field<LeaseId>(object, "lease").map([](LeaseId lease) { return ReturnRequest{lease}; });
+    return parse_object(body, {"lease", "fence"}).and_then([](const Fields& object) {
+        return id_field<LeaseId>(object, "lease").and_then([&](LeaseId lease) {
+            return fence_field(object).map([&](auto fence) { return ReturnRequest{lease, fence}; });
+        });
     });
 }
 
 Expected<KeepaliveRequest> parse_keepalive_request(std::string_view body) {
-    return parse_object(body, {"lease", "ttl"}).and_then([](const Fields& object) {
+    return parse_object(body, {"lease", "ttl", "fence"}).and_then([](const Fields& object) {
         return id_field<LeaseId>(object, "lease").and_then([&](LeaseId lease) {
-            return ttl_field(object).map([&](Duration ttl) { return KeepaliveRequest{lease, ttl}; });
+            return ttl_field(object).and_then([&](Duration ttl) {
+                return fence_field(object).map([&](auto fence) {
+                    return KeepaliveRequest{lease, ttl, fence};
+                });
+            });
         });
     });
 }
@@ -195,13 +210,7 @@ Expected<RevokeRequest> parse_revoke_request(std::string_view body) {
     if (!object) return tl::unexpected(object.error());
     const auto position = unsigned_field(*object, "position", any_number);
     if (!position) return tl::unexpected(position.error());
-    RevokeRequest request{.position = *position};
-    if (const auto& fence = (*object)["fence"]) {
-        const auto number = integer_in(*fence, "fence", 0, std::numeric_limits<std::int64_t>::max());
-        if (!number) return tl::unexpected(number.error());
-        request.fence = static_cast<std::uint64_t>(*number);
-    }
-    return request;
+    return fence_field(*object).map([&](auto fence) { return RevokeRequest{*position, fence}; });
 }
 
 Expected<SlotRequest> parse_slot_request(std::string_view body) {

@@ -193,11 +193,15 @@ std::string to_json(const BorrowRequest& request) {
 }
 
 std::string to_json(const ReturnRequest& request) {
-    return dump({{"lease", request.lease.str()}});
+    ordered_json body{{"lease", request.lease.str()}};
+    if (request.fence) body["fence"] = *request.fence;
+    return dump(body);
 }
 
 std::string to_json(const KeepaliveRequest& request) {
-    return dump({{"lease", request.lease.str()}, {"ttl", seconds(request.ttl)}});
+    ordered_json body{{"lease", request.lease.str()}, {"ttl", seconds(request.ttl)}};
+    if (request.fence) body["fence"] = *request.fence;
+    return dump(body);
 }
 
 std::string to_json(const ResizeRequest& request) {

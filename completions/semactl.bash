@@ -187,7 +187,7 @@ _semactl() {
     if [[ $typed == -* ]]; then
         case $command in
             run)
-                options='--ttl --wait --lease --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
+                options='--ttl --wait --lease --fence --slots --priority --holder --no-keepalive -I -E --conflict-exit-code'
                 options+=' --kill-after --grace --on-lost --die-with-parent --hold-tree --teardown'
                 options+=' --fallback --dry-run'
                 ((${#named[@]} == 0)) || options+=' --'
@@ -197,8 +197,8 @@ _semactl() {
                 options+=' --callback --callback-header --callback-body --callback-secret'
                 ;;
             callbacks) options='--cancel' ;;
-            return) options='--wait' ;;
-            keepalive) options='--ttl --wait' ;;
+            return) options='--wait --fence' ;;
+            keepalive) options='--ttl --wait --fence' ;;
             register) options='--count --slot --cooldown --name --renewable --pick' ;;
             new) options='--count --name --save' ;;
             revoke) options='--fence -y --yes' ;;

@@ -207,7 +207,7 @@ complete -c semactl -n '__semactl_at - register' -l cooldown -x -d 'How long a s
 complete -c semactl -n '__semactl_at - register new' -l name -x -d 'What the pool is called'
 complete -c semactl -n '__semactl_at - register' -l renewable -x -a 'yes no' -d 'May leases be kept alive'
 complete -c semactl -n '__semactl_at - register' -l pick -x -a 'lowest idle' -d 'Which free slot is lent'
-complete -c semactl -n '__semactl_at - revoke' -l fence -x -d 'Only the lease that has this fence'
+complete -c semactl -n '__semactl_at - run return keepalive revoke' -l fence -x -d 'Only the lease that has this fence'
 complete -c semactl -n '__semactl_at - revoke delete' -s y -l yes -d 'Do not ask'
 complete -c semactl -n '__semactl_at - slot' -l reason -x -d 'Why it is out of service'
 complete -c semactl -n '__semactl_at - new' -l save -x -d 'Save the UUID under this alias'

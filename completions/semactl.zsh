@@ -76,7 +76,7 @@ _semactl_run() {
                 break
                 ;;
             --server | --cacert | --cert | --key | --config | --output | --ttl | --wait | --slots | --priority | --holder | -I | -E | \
-                --conflict-exit-code | --kill-after | --grace | --on-lost | --teardown | --fallback | --lease)
+                --conflict-exit-code | --kill-after | --grace | --on-lost | --teardown | --fallback | --lease | --fence)
                 i+=1
                 ;;
             -?*) ;;
@@ -105,6 +105,7 @@ _semactl_run() {
         '--ttl=[how long the slot stays lent if this machine dies]:time' \
         '--wait=[how long to wait for a slot]:time' \
         '--lease=[borrow nothing, and run under this lease]:lease:_semactl_reference' \
+        '--fence=[only the lease that has this fence]:fence:' \
         '--slots=[how many slots of each pool, all or none]:number' \
         '--priority=[a higher number is served first]:number' \
         '--holder=[what the holder is called]:name' \
@@ -198,12 +199,14 @@ _semactl() {
                 return)
                     _arguments $semactl_global \
                         '--wait=[how long to try while the server is away]:time' \
+                        '--fence=[only the lease that has this fence]:fence:' \
                         '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 keepalive)
                     _arguments $semactl_global \
                         '--ttl=[how long the slot is held from now on]:time' \
                         '--wait=[how long to try while the server is away]:time' \
+                        '--fence=[only the lease that has this fence]:fence:' \
                         '1:pool:_semactl_pool' '2:lease:_semactl_lease'
                     ;;
                 register)

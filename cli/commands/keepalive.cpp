@@ -15,6 +15,7 @@ struct KeepaliveOptions {
     std::string lease;
     std::optional<Duration> ttl;
     std::optional<Duration> wait;
+    std::optional<std::uint64_t> fence;
 };
 
 int report(Session& session, const PoolRef& pool, const wire::Renewed& answer) {
@@ -39,7 +40,7 @@ int run_keepalive(const KeepaliveOptions& options, Session& session) {
     const auto ttl = options.ttl ? options.ttl : pool->ttl;
     if (!ttl) return fail("keepalive needs --ttl: that long from now the lease ends");
     const auto answer = insist(session, *pool, options.wait.value_or(usual_insistence), [&](Duration limit) {
-        return session.client.keepalive(pool->id, *lease, *ttl, limit);
+        return session.client.keepalive(pool->id, *lease, *ttl, limit, options.fence);
     });
     return std::visit(
         Overloaded{[&](const wire::Renewed& renewed) { return report(session, *pool, renewed); },
@@ -61,6 +62,7 @@ void setup_keepalive(CLI::App& app, Invocation& chosen) {
             "How long the slot is held from now on, be that longer or shorter than before");
     add_duration(command, "--wait", options->wait,
                  "How long to try while the server is away (10s; 0: one try)");
+    add_fence(command, options->fence, "Only if the lease has this fence, as SEMA_FENCE says");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_keepalive(*options, session); };
     });

@@ -12,6 +12,7 @@ struct ReturnOptions {
     std::string pool;
     std::string lease;
     std::optional<Duration> wait;
+    std::optional<std::uint64_t> fence;
 };
 
 int report(Session& session, const PoolRef& pool, const wire::Returned& answer) {
@@ -30,7 +31,7 @@ int run_return(const ReturnOptions& options, Session& session) {
     }
     bool may_be_done = false;
     auto answer = insist(session, *pool, options.wait.value_or(usual_insistence), [&](Duration limit) {
-        auto result = session.client.give_back(pool->id, *lease, limit);
+        auto result = session.client.give_back(pool->id, *lease, limit, options.fence);
         if (const auto* away = std::get_if<Unreachable>(&result)) may_be_done |= away->may_be_done;
         if (const auto* busy = std::get_if<Busy>(&result)) may_be_done |= busy->may_be_done;
         return result;
@@ -56,6 +57,7 @@ void setup_return(CLI::App& app, Invocation& chosen) {
     add_lease(command, options->lease);
     add_duration(command, "--wait", options->wait,
                  "How long to try while the server is away (10s; 0: one try)");
+    add_fence(command, options->fence, "Only if the lease has this fence, as SEMA_FENCE says");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_return(*options, session); };
     });

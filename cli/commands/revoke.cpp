@@ -4,7 +4,6 @@
 #include "common/overloaded.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 
 namespace sema {
@@ -13,7 +12,7 @@ namespace {
 struct RevokeOptions {
     std::string pool;
     unsigned position = 0;
-    std::optional<std::int64_t> fence;
+    std::optional<std::uint64_t> fence;
     bool yes = false;
 };
 
@@ -67,8 +66,8 @@ int run_revoke(const RevokeOptions& options, Session& session) {
         session.console.error(pool.error().message);
         return exit_status::usage;
     }
-    if (options.fence) return revoke(options, session, *pool, static_cast<std::uint64_t>(*options.fence));
-    if (options.yes || !session.console.can_ask()) return revoke(options, session, *pool, std::nullopt);
+    if (options.fence || options.yes || !session.console.can_ask())
+        return revoke(options, session, *pool, options.fence);
     return std::visit(Overloaded{[&](const wire::PoolDetails& view) {
                                      return revoke_confirmed(options, session, *pool, view);
                                  },
@@ -93,9 +92,8 @@ void setup_revoke(CLI::App& app, Invocation& chosen) {
     add_named_pool(command, options->pool);
     add_number(command, "POSITION", options->position, "The slot's number, as `semactl holders` shows it",
                {0, wire::largest_count - 1});
-    add_signed(command, "--fence", options->fence,
-               "Only if the lease there has this fence, as `semactl holders` shows it",
-               {0, std::numeric_limits<std::int64_t>::max()});
+    add_fence(command, options->fence,
+              "Only if the lease there has this fence, as `semactl holders` shows it");
     add_flag(command, "-y,--yes", options->yes, "Do not ask");
     on_chosen(command, [options, &chosen] {
         chosen = [options](Session& session) { return run_revoke(*options, session); };

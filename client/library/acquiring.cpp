@@ -73,8 +73,7 @@ void Acquiring::begin() {
     using Stale = Borrowing::Stale;
     const Stale stale = wish_.is_users_id ? Stale::accept : wish_.renews ? Stale::renew : Stale::replace;
     // Nobody is shown the place in between.
-    Borrowing::Polls polls{Borrowing::longest_poll, Borrowing::longest_poll};
-    if (core_->servers().has_several()) polls.first = polls.longest = Borrowing::longest_poll_among_several;
+    const Borrowing::Polls polls{Borrowing::longest_poll, Borrowing::longest_poll};
     rules_.emplace(wish_.request, stale, polls, BootClock::now());
     if (wish_.request.wait <= 0s) return ask();
     timer_ = core_->engine().at(rules_->deadline(), [this] { give_up(NoSlot{}); });
@@ -141,7 +140,8 @@ void Acquiring::judge(Borrowing::Rest rest) {
     const Grant grant = offer_->grant;
     offer_.reset();
     if (!wish_.is_users_id)
-        core_->give_back(wish_.pool, grant.lease.lease, now + wish_.request.ttl, 0s, [](auto&&...) {});
+        core_->give_back(wish_.pool, grant.lease.lease, grant.lease.fence(), now + wish_.request.ttl, 0s,
+                         [](auto&&...) {});
     rules_->gave_back(grant);
     come_back_later(grant, now);
 }
@@ -151,7 +151,7 @@ void Acquiring::keep() {
     Held::Facts facts{wish_.pool, grant.lease.lease, {grant.lease.position}};
     if (grant.lease.details) {
         facts.positions = grant.lease.details->positions;
-        facts.fence = grant.lease.details->fence;
+        facts.fence = grant.lease.fence();
         facts.payloads = texts_of(grant.lease.details->slots);
     }
     std::optional<Duration> renewal;
@@ -194,8 +194,8 @@ void Acquiring::cancel(std::error_code why) {
     const bool is_asking = call_ != 0;
     core_->engine().drop(std::exchange(call_, 0));
     if (offer_ && !wish_.is_users_id)
-        core_->give_back(wish_.pool, offer_->grant.lease.lease, BootClock::now() + wish_.request.ttl, 0s,
-                         [](auto&&...) {});
+        core_->give_back(wish_.pool, offer_->grant.lease.lease, offer_->grant.lease.fence(),
+                         BootClock::now() + wish_.request.ttl, 0s, [](auto&&...) {});
     else if (is_asking || may_be_known_)
         leave_queue();
     finish({why, "acquire"});

@@ -51,6 +51,7 @@ client_options checked(client_options options) {
 struct Core::Returning {
     PoolId pool;
     LeaseId lease;
+    std::optional<std::uint64_t> fence;
     Moment ends_at;
     Moment reply_at;
     Returned done;
@@ -164,12 +165,12 @@ void Core::leave(const std::shared_ptr<Acquiring>& borrower) {
 
 // ---- what is returned
 
-void Core::give_back(const PoolId& pool, const LeaseId& lease, Moment ends_at, Duration patience,
-                     Returned done) {
+void Core::give_back(const PoolId& pool, const LeaseId& lease, std::optional<std::uint64_t> fence,
+                     Moment ends_at, Duration patience, Returned done) {
     work_begins();
     const Moment now = BootClock::now();
     const auto work = std::make_shared<Returning>(
-        Returning{pool, lease, ends_at, std::min(ends_at, now + patience), std::move(done)});
+        Returning{pool, lease, fence, ends_at, std::min(ends_at, now + patience), std::move(done)});
     const std::string& server = servers().list[servers().current].name;
     work->trouble = {errc::unavailable, server + " has not answered"};
     returning_.insert(work);
@@ -183,7 +184,7 @@ void Core::try_to_return(const std::shared_ptr<Returning>& work) {
     const Duration left = work->ends_at - BootClock::now();
     const Duration limit = std::clamp(left / 2, shortest_try, longest_try);
     engine_.start<Answer<wire::Returned>>(
-        give_back_call(servers(), work->pool, work->lease, limit), Engine::Urgency::usual,
+        give_back_call(servers(), work->pool, work->lease, limit, work->fence), Engine::Urgency::usual,
         [this, work](std::optional<Answer<wire::Returned>> answer) { after_try(work, std::move(answer)); });
 }
 
@@ -217,7 +218,7 @@ void Core::leave_queue(const PoolId& pool, const LeaseId& lease, Duration ttl, b
             const auto* done = answer ? std::get_if<wire::Cancelled>(&*answer) : nullptr;
             const bool may_be_held = answer && !(done != nullptr && done->cancelled);
             if (may_be_held && !is_users_id)
-                give_back(pool, lease, BootClock::now() + ttl, 0s, [](const Failure&, bool) {});
+                give_back(pool, lease, std::nullopt, BootClock::now() + ttl, 0s, [](const Failure&, bool) {});
             work_ends();
         });
 }

@@ -86,8 +86,8 @@ class Core : public std::enable_shared_from_this<Core> {
     /// Returns a lease, and tries again until `ends_at`. `done` hears whether it was still held once that is
     /// known, or a failure after `patience`, whichever comes first.
     using Returned = std::function<void(const Failure&, bool)>;
-    void give_back(const PoolId& pool, const LeaseId& lease, Moment ends_at, Duration patience,
-                   Returned done);
+    void give_back(const PoolId& pool, const LeaseId& lease, std::optional<std::uint64_t> fence,
+                   Moment ends_at, Duration patience, Returned done);
     /// Takes a borrower out of the queue, and returns what it may have been granted.
     void leave_queue(const PoolId& pool, const LeaseId& lease, Duration ttl, bool is_users_id);
 

@@ -84,8 +84,8 @@ void Held::give_back(Duration patience, Core::Returned done) {
     const bool is_left = core_->post([self, patience, reply] {
         self->stop_keeping();
         if (self->is_gone_) return (*reply)({}, false);
-        self->core_->give_back(self->facts_.pool, self->facts_.id, self->upkeep_.ends_at(), patience,
-                               std::move(*reply));
+        self->core_->give_back(self->facts_.pool, self->facts_.id, self->facts_.fence,
+                               self->upkeep_.ends_at(), patience, std::move(*reply));
     });
     if (!is_left) (*reply)(closed(), false);
 }
@@ -149,8 +149,8 @@ void Held::proceed() {
 void Held::ask(Moment now) {
     const Duration limit = upkeep_.begin_keepalive(now);
     keepalive_ = core_->engine().start<KeepaliveAnswer>(
-        keepalive_call(core_->servers(), facts_.pool, facts_.id, ttl_, limit), Engine::Urgency::urgent,
-        [self = shared_from_this()](const std::optional<KeepaliveAnswer>& answer) {
+        keepalive_call(core_->servers(), facts_.pool, facts_.id, ttl_, limit, facts_.fence),
+        Engine::Urgency::urgent, [self = shared_from_this()](const std::optional<KeepaliveAnswer>& answer) {
             self->keepalive_ = 0;
             if (!answer || !self->is_kept_) return;
             self->take_in(*answer, BootClock::now());

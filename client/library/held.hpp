@@ -31,7 +31,7 @@ class Held : public std::enable_shared_from_this<Held> {
         PoolId pool;
         LeaseId id;
         std::vector<unsigned> positions{};
-        std::uint64_t fence = 0;
+        std::optional<std::uint64_t> fence{};
         /// For each position.
         std::vector<std::string> payloads{};
     };

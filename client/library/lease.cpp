@@ -93,7 +93,7 @@ std::vector<unsigned> lease::positions() const {
 }
 
 std::uint64_t lease::fence() const {
-    return held_ ? held_->known().fence : 0;
+    return held_ ? held_->known().fence.value_or(0) : 0;
 }
 
 std::string lease::payload() const {

@@ -391,14 +391,14 @@ Routes::Result Routes::borrow(const Request& request, const PoolId& pool, Reply 
 Routes::Result Routes::keep_alive(const Request& request, const PoolId& pool, Reply reply) {
     const auto body = wire::parse_keepalive_request(request.body);
     if (!body) return error_response(400, body.error().message);
-    service_.keep_alive(pool, body->lease, body->ttl, std::move(reply));
+    service_.keep_alive(pool, body->lease, body->ttl, std::move(reply), body->fence);
     return Pending{pool};
 }
 
 Routes::Result Routes::give_back(const Request& request, const PoolId& pool, Reply reply) {
     const auto body = wire::parse_return_request(request.body);
     if (!body) return error_response(400, body.error().message);
-    service_.give_back(pool, body->lease, std::move(reply));
+    service_.give_back(pool, body->lease, std::move(reply), body->fence);
     return Pending{pool};
 }
 

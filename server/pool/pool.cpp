@@ -96,13 +96,13 @@ Pool::Borrowed Pool::rejoin(TimePoint now, const Claim& claim, Effects& effects)
     return Unavailable{rank};
 }
 
-bool Pool::give_back(TimePoint now, const LeaseId& lease, Effects& effects) {
+bool Pool::give_back(TimePoint now, const LeaseId& lease, Effects& effects,
+                     std::optional<std::uint64_t> fence) {
     advance_to(now, effects);
-    return end_early(now, lease, LeaseEnd::returned, effects);
+    return end_early(now, find(lease, fence), LeaseEnd::returned, effects);
 }
 
-bool Pool::end_early(TimePoint now, const LeaseId& lease, LeaseEnd how, Effects& effects) {
-    const auto live = leases_.find(lease);
+bool Pool::end_early(TimePoint now, Leases::iterator live, LeaseEnd how, Effects& effects) {
     if (live == leases_.end()) return false;
     end(live, now, how, effects);
     advance_to(now, effects);
@@ -115,9 +115,8 @@ bool Pool::revoke(TimePoint now, Position position, std::optional<std::uint64_t>
         const Positions& positions = entry.second.lease.positions;
         return std::binary_search(positions.begin(), positions.end(), position);
     });
-    if (live == leases_.end() || live->second.lease.fence != fence.value_or(live->second.lease.fence))
-        return false;
-    return end_early(now, LeaseId(live->first), LeaseEnd::revoked, effects);
+    if (live == leases_.end()) return false;
+    return end_early(now, find(live->first, fence), LeaseEnd::revoked, effects);
 }
 
 bool Pool::take_out(TimePoint now, Position position, const std::optional<std::string>& reason,
@@ -152,9 +151,10 @@ void Pool::out_changed() {
     ++revision_;
 }
 
-Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects) {
+Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects,
+                                 std::optional<std::uint64_t> fence) {
     advance_to(now, effects);
-    const auto live = leases_.find(lease);
+    const auto live = find(lease, fence);
     if (live == leases_.end()) return NotHeld{};
     if (settings_ && !settings_->renewable) return NotRenewable{};
     // A borrower that renews it knows of it, whatever came of the call.
@@ -168,11 +168,19 @@ Pool::KeptAlive Pool::keep_alive(TimePoint now, const LeaseId& lease, Duration t
     return kept;
 }
 
+/// Nothing where it is not live, or has another fence than the one that is given.
+Pool::Leases::iterator Pool::find(const LeaseId& lease, std::optional<std::uint64_t> fence) {
+    const auto live = leases_.find(lease);
+    const bool is_it =
+        live != leases_.end() && live->second.lease.fence == fence.value_or(live->second.lease.fence);
+    return is_it ? live : leases_.end();
+}
+
 /// Nothing where the lease of that grant is over.
 Pool::Leases::iterator Pool::find(const Grant& grant) {
-    const auto live = leases_.find(grant.lease);
-    const bool is_it = live != leases_.end() && live->second.lease.fence == grant.fence &&
-                       live->second.server == grant.server.value_or(live->second.server);
+    const auto live = find(grant.lease, grant.fence);
+    const bool is_it =
+        live != leases_.end() && live->second.server == grant.server.value_or(live->second.server);
     return is_it ? live : leases_.end();
 }
 

@@ -208,8 +208,9 @@ class Pool {
     /// REQUIRES: no queued claim has this ticket.
     Borrowed borrow(TimePoint now, const Claim& claim, Effects& effects);
 
-    /// Whether `lease` was live, and is not any more.
-    bool give_back(TimePoint now, const LeaseId& lease, Effects& effects);
+    /// Whether `lease` was live, and is not any more. With a fence, only the lease that has it is meant.
+    bool give_back(TimePoint now, const LeaseId& lease, Effects& effects,
+                   std::optional<std::uint64_t> fence = std::nullopt);
 
     /// Ends the lease that holds `position`, with all its slots. False where there is none, or where it has
     /// another fence than the one that is given.
@@ -228,8 +229,10 @@ class Pool {
     struct NotRenewable {};
     using KeptAlive = std::variant<Lease, NotHeld, NotRenewable>;
     /// The lease then ends `ttl` from now, be it later or earlier than before, and never beyond the longest
-    /// life of a lease. A borrower who was to be called counts as notified.
-    KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects);
+    /// life of a lease. A borrower who was to be called counts as notified. With a fence, only the lease that
+    /// has that one is meant.
+    KeptAlive keep_alive(TimePoint now, const LeaseId& lease, Duration ttl, Effects& effects,
+                         std::optional<std::uint64_t> fence = std::nullopt);
 
     /// What became of a grant may turn out late, when a borrower that chose its lease's id has another lease
     /// with that: only the fence distinguishes them.
@@ -390,6 +393,7 @@ class Pool {
     void serve(TimePoint now, Effects& effects);
     Borrowed rejoin(TimePoint now, const Claim& claim, Effects& effects);
     Lease grant(TimePoint now, const Claim& claim, TimePoint asked_at, Effects& effects);
+    Leases::iterator find(const LeaseId& lease, std::optional<std::uint64_t> fence);
     Leases::iterator find(const Grant& grant);
     Leases::iterator find_to_call(const Grant& grant);
     void set_delivery(Live& live, std::shared_ptr<const Delivery> delivery);
@@ -399,7 +403,7 @@ class Pool {
     void call_restored(Effects& effects) const;
     void drop_callbacks(Effects& effects);
     void end(Leases::iterator live, TimePoint ended_at, LeaseEnd how, Effects& effects);
-    bool end_early(TimePoint now, const LeaseId& lease, LeaseEnd how, Effects& effects);
+    bool end_early(TimePoint now, Leases::iterator live, LeaseEnd how, Effects& effects);
     static void write(const Live& live, Changes& changes);
     bool has_row(const Waiter& waiter) const { return is_shared() || waiter.claim.chosen; }
     std::uint64_t next_arrival(TimePoint now);

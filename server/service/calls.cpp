@@ -222,15 +222,16 @@ void Service::queue_callback(const Visit& visit, const Claim& claim, const Reply
         CallbackQueued{claim.lease, rank, pool.waiting(), pool.eta(pool.forecast(now), rank, claim.slots)});
 }
 
-void Service::keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply) {
+void Service::keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply,
+                         std::optional<std::uint64_t> fence) {
     if (table_.is_draining()) return reply(Refusal::shutting_down);
     const Duration length = std::min(ttl, table_.limits().max_ttl);
-    table_.perform(pool, no_ticket, reply, [this, lease, length](const Visit& visit, const Reply& to) {
+    table_.perform(pool, no_ticket, reply, [this, lease, length, fence](const Visit& visit, const Reply& to) {
         Entry& entry = visit.entry;
         if (!entry.pool) return driver_.reply_when_committed(visit, to, LeaseRenewed{});
         const TimePoint now = table_.now();
         Effects effects(entry.changes);
-        const auto kept = entry.pool->keep_alive(now, lease, length, effects);
+        const auto kept = entry.pool->keep_alive(now, lease, length, effects, fence);
         table_.pass_on(visit, effects);
         if (const auto* renewed = std::get_if<Lease>(&kept)) {
             driver_.reply_when_committed(visit, to, LeaseRenewed{*renewed, renewed->expires_at - now});
@@ -242,12 +243,13 @@ void Service::keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl,
     });
 }
 
-void Service::give_back(const PoolId& pool, const LeaseId& lease, Reply reply) {
-    table_.perform(pool, no_ticket, reply, [this, lease](const Visit& visit, const Reply& to) {
+void Service::give_back(const PoolId& pool, const LeaseId& lease, Reply reply,
+                        std::optional<std::uint64_t> fence) {
+    table_.perform(pool, no_ticket, reply, [this, lease, fence](const Visit& visit, const Reply& to) {
         Entry& entry = visit.entry;
         if (!entry.pool) return driver_.reply_when_committed(visit, to, LeaseReturned{false});
         Effects effects(entry.changes);
-        const bool returned = entry.pool->give_back(table_.now(), lease, effects);
+        const bool returned = entry.pool->give_back(table_.now(), lease, effects, fence);
         table_.pass_on(visit, effects);
         driver_.reply_when_committed(visit, to, LeaseReturned{returned});
     });

@@ -136,10 +136,12 @@ class Service {
     /// Answer: LeaseGranted. ttl and wait are clamped to the limits. `ticket` comes from next_ticket(). With
     /// a callback the answer is CallbackQueued, unless the lease is live already, and comes without a wait.
     void borrow(const PoolId& pool, Ticket ticket, const wire::BorrowRequest& request, Reply reply);
-    /// Answer: LeaseRenewed. Never no_such_pool.
-    void keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply);
-    /// Answer: LeaseReturned. Never no_such_pool.
-    void give_back(const PoolId& pool, const LeaseId& lease, Reply reply);
+    /// Answer: LeaseRenewed. Never no_such_pool. With a fence, only the lease that has that one is meant.
+    void keep_alive(const PoolId& pool, const LeaseId& lease, Duration ttl, Reply reply,
+                    std::optional<std::uint64_t> fence = std::nullopt);
+    /// Answer: LeaseReturned. Never no_such_pool. The fence as in keep_alive().
+    void give_back(const PoolId& pool, const LeaseId& lease, Reply reply,
+                   std::optional<std::uint64_t> fence = std::nullopt);
     /// Answer: LeaseRevoked.
     void revoke(const PoolId& pool, const wire::RevokeRequest& request, Reply reply);
     /// Takes the slot out of service, or puts it back. Answer: SlotSet.

@@ -112,6 +112,8 @@ TEST_CASE("a number that is wrong is told the range") {
     CHECK(refusal_of({"borrow", "vsim", "--ttl", "5", "--priority", "101"}) ==
           "--priority: 101 is out of range (-100 to 100)");
     CHECK(refusal_of({"revoke", "vsim", "-1"}) == "POSITION: -1 is out of range (0 to 999999)");
+    CHECK(refusal_of({"return", "vsim", "env:SEMA_LEASE", "--fence", "x"}) ==
+          refusal_of({"keepalive", "vsim", "env:SEMA_LEASE", "--fence", "x"}));
     CHECK(refusal_of({"revoke", "vsim", "0", "--fence", "-1"}) ==
           "--fence: -1 is out of range (0 to 9223372036854775807)");
 }

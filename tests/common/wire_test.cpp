@@ -780,9 +780,16 @@ TEST_CASE("requests with extensions are read as they were written") {
     CHECK_FALSE(parse_slot_request(to_json(SlotRequest{false}))->out);
 }
 
-TEST_CASE("a revocation may name the fence of the lease that is meant") {
-    const auto fault = [](const char* fence) {
-        return reason(parse_revoke_request(R"({"position":0,"fence":)" + std::string(fence) + "}"));
+TEST_CASE("what ends or renews a lease may name the fence of the one that is meant") {
+    const std::string lease = quoted(some_lease.str());
+    const auto fault = [&](const std::string& fence) {
+        const auto with = [&](const std::string& fields) {
+            return "{" + fields + R"(,"fence":)" + fence + "}";
+        };
+        const std::string why = reason(parse_revoke_request(with(R"("position":0)")));
+        CHECK(reason(parse_return_request(with(R"("lease":)" + lease))) == why);
+        CHECK(reason(parse_keepalive_request(with(R"("ttl":1,"lease":)" + lease))) == why);
+        return why;
     };
     CHECK(fault("0") == "accepted");
     CHECK(fault("9223372036854775807") == "accepted");
@@ -792,6 +799,10 @@ TEST_CASE("a revocation may name the fence of the lease that is meant") {
     CHECK(fault("null") == "fence must be an integer");
     CHECK(fault(R"("1")") == "fence must be an integer");
     CHECK(reason(parse_revoke_request(R"({"fence":1})")) == "position is required");
+    CHECK_FALSE(parse_return_request(to_json(ReturnRequest{some_lease}))->fence);
+    CHECK(parse_return_request(to_json(ReturnRequest{some_lease, 41}))->fence == 41);
+    CHECK_FALSE(parse_keepalive_request(to_json(KeepaliveRequest{some_lease, 90s}))->fence);
+    CHECK(parse_keepalive_request(to_json(KeepaliveRequest{some_lease, 90s, 41}))->fence == 41);
 }
 
 TEST_CASE("a slot is taken out of service or put back, with a reason of at most 256 characters") {

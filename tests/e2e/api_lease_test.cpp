@@ -161,6 +161,28 @@ TEST_CASE("a lease's fence stays as long as it lives") {
     CHECK(pool.view()["holders"][0]["fence"] == grant.fence);
 }
 
+TEST_CASE(
+    "a return and a keepalive that name a fence are about that lease, and never a later one of its id") {
+    const RunningServer server;
+    const TestPool pool(server, 1);
+    const std::string lease = new_lease();
+    const Grant first = pool.take_with({{"lease", lease}});
+    CHECK(pool.returns(first));
+    const Grant next = pool.take_with({{"lease", lease}});
+    const auto body = [&](std::int64_t fence) {
+        return Json{{"lease", lease}, {"ttl", 30}, {"fence", fence}}.dump();
+    };
+    for (const std::int64_t other : {first.fence, next.fence + 1}) {
+        CHECK(pool.keepalive(body(other)).body == R"({"renewed":false})");
+        CHECK(pool.give_back(body(other)).body == R"({"returned":false})");
+    }
+    CHECK(pool.keepalive(body(-1)).body == error_body("fence out of range"));
+    CHECK(pool.give_back(body(-1)).body == error_body("fence out of range"));
+    CHECK(pool.in_use() == 1);
+    CHECK(Json::parse(pool.keepalive(body(next.fence)).body)["renewed"] == true);
+    CHECK(pool.give_back(body(next.fence)).body == R"({"returned":true})");
+}
+
 TEST_CASE("a keepalive answers with exactly the lease, its position and its new end") {
     const RunningServer server;
     const TestPool pool(server, 2);

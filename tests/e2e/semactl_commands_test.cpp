@@ -1,4 +1,5 @@
 #include "tests/e2e/semactl.hpp"
+#include "tests/e2e/semad.hpp"
 #include "tests/support/catch.hpp"
 
 #include <unistd.h>
@@ -59,6 +60,26 @@ TEST_CASE("a slot is borrowed and returned by a shell script") {
         " return vsim env:SEMA_LEASE; echo $?";
     const Finished run = run_program({"sh", "-c", script}, semactl.options());
     CHECK(run.out == "0\n75\n0\n1\n");
+    CHECK(semactl.in_use() == 0);
+}
+
+TEST_CASE("a return and a keepalive with a fence leave a later lease of the same id alone") {
+    const RunningServer server;
+    const Semactl semactl(server.url());
+    REQUIRE(semactl({"register", "vsim", "--count", "1"}).status == 0);
+    const std::string lease = new_lease();
+    const auto borrow = [&] {
+        const Finished run = semactl({"--output", "json", "borrow", "vsim", "--ttl", "60", "--lease", lease});
+        return Json::parse(run.out)["fence"].dump();
+    };
+    const std::string first = borrow();
+    CHECK(semactl({"return", "vsim", lease, "--fence", first}).status == 0);
+    const std::string next = borrow();
+    CHECK(semactl({"return", "vsim", lease, "--fence", first}).status == 1);
+    CHECK(semactl({"keepalive", "vsim", lease, "--ttl", "90", "--fence", first}).status == 1);
+    CHECK(semactl.in_use() == 1);
+    CHECK(semactl({"keepalive", "vsim", lease, "--ttl", "90", "--fence", next}).status == 0);
+    CHECK(semactl({"return", "vsim", lease, "--fence", next}).status == 0);
     CHECK(semactl.in_use() == 0);
 }
 

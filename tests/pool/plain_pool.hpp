@@ -282,10 +282,10 @@ class PlainPool {
         serve(now);
         return Borrowed::unavailable;
     }
-    bool give_back(TimePoint now, const LeaseId& id) {
+    bool give_back(TimePoint now, const LeaseId& id, std::optional<std::uint64_t> fence = {}) {
         advance_to(now);
         const auto lease = find(id);
-        if (lease == held.end()) return false;
+        if (lease == held.end() || (fence && *fence != lease->fence)) return false;
         end(lease, now);
         advance_to(now);
         return true;
@@ -294,7 +294,7 @@ class PlainPool {
         advance_to(now);
         for (const Held& lease : held) {
             if (std::count(lease.positions.begin(), lease.positions.end(), position) != 0)
-                return (!fence || *fence == lease.fence) && give_back(now, LeaseId(lease.id));
+                return give_back(now, LeaseId(lease.id), fence);
         }
         return false;
     }
@@ -318,10 +318,11 @@ class PlainPool {
         settings = next;
     }
     /// How Pool::KeptAlive counts: the lease, not held, not renewable.
-    std::size_t keep_alive(TimePoint now, const LeaseId& id, Duration ttl) {
+    std::size_t keep_alive(TimePoint now, const LeaseId& id, Duration ttl,
+                           std::optional<std::uint64_t> fence) {
         advance_to(now);
         const auto lease = find(id);
-        if (lease == held.end()) return 1;
+        if (lease == held.end() || (fence && *fence != lease->fence)) return 1;
         if (!settings.renewable) return 2;
         lease->callback = nullptr;
         lease->expires_at = std::min(now + ttl, lease->granted_at + limits.max_hold);

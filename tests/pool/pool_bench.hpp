@@ -47,7 +47,9 @@ struct Bench {
         REQUIRE(std::holds_alternative<Pool::Queued>(borrow(now, claim)));
         return ticket;
     }
-    bool give_back(TimePoint now, LeaseId lease) { return pool.give_back(now, lease, anew()); }
+    bool give_back(TimePoint now, LeaseId lease, std::optional<std::uint64_t> fence = {}) {
+        return pool.give_back(now, lease, anew(), fence);
+    }
     bool revoke(TimePoint now, Position position, std::optional<std::uint64_t> fence = {}) {
         return pool.revoke(now, position, fence, anew());
     }

@@ -209,6 +209,22 @@ TEST_CASE("a revoke that names a fence ends the lease with that fence alone") {
     CHECK(bench.revoke(start + 1s, 0, next.fence));
 }
 
+TEST_CASE("a return or a keepalive that names a fence is about the lease with that fence alone") {
+    Bench bench(1);
+    const LeaseId id = LeaseId::random();
+    const Lease lease = bench.granted(start, chosen(id));
+    CHECK(bench.give_back(start + 1s, id, lease.fence));
+    const Lease next = bench.granted(start + 1s, chosen(id));
+    for (const std::uint64_t other : {lease.fence, next.fence + 1}) {
+        CHECK_FALSE(bench.give_back(start + 2s, id, other));
+        const auto kept = bench.pool.keep_alive(start + 2s, id, 5s, bench.anew(), other);
+        CHECK(std::holds_alternative<Pool::NotHeld>(kept));
+    }
+    CHECK(bench.pool.view(start + 2s).leases[0].expires_at == next.expires_at);
+    CHECK(std::holds_alternative<Lease>(bench.pool.keep_alive(start + 2s, id, 5s, bench.anew(), next.fence)));
+    CHECK(bench.give_back(start + 2s, id, next.fence));
+}
+
 TEST_CASE("a lease is revoked before its end only") {
     Bench bench(2);
     bench.granted(start, 10s);

@@ -165,14 +165,17 @@ class Run {
     }
     void give_back() {
         const LeaseId lease = some_lease();
-        REQUIRE(pool_->give_back(now_, lease, *effects_) == model_.give_back(now_, lease));
+        const auto fence = some_fence();
+        REQUIRE(pool_->give_back(now_, lease, *effects_, fence) == model_.give_back(now_, lease, fence));
+    }
+    // That of a live lease, mostly; or none.
+    std::optional<std::uint64_t> some_fence() {
+        if (pick(2) == 0) return std::nullopt;
+        return model_.held.empty() || pick(4) == 0 ? pick(1000) : any_of(model_.held).fence;
     }
     void revoke() {
         const Position position = pick(8);
-        // That of a live lease, mostly.
-        std::optional<std::uint64_t> fence;
-        if (pick(2) == 0)
-            fence = model_.held.empty() || pick(4) == 0 ? pick(1000) : any_of(model_.held).fence;
+        const auto fence = some_fence();
         REQUIRE(pool_->revoke(now_, position, fence, *effects_) == model_.revoke(now_, position, fence));
     }
     void take_out() {
@@ -190,8 +193,9 @@ class Run {
     void keep_alive() {
         const LeaseId lease = some_lease();
         const Duration ttl = up_to(5000ms);
-        const auto kept = pool_->keep_alive(now_, lease, ttl, *effects_);
-        REQUIRE(kept.index() == model_.keep_alive(now_, lease, ttl));
+        const auto fence = some_fence();
+        const auto kept = pool_->keep_alive(now_, lease, ttl, *effects_, fence);
+        REQUIRE(kept.index() == model_.keep_alive(now_, lease, ttl, fence));
         if (const auto* renewed = std::get_if<Lease>(&kept))
             REQUIRE(renewed->expires_at == model_.find(lease)->expires_at);
     }

@@ -259,10 +259,11 @@ bool Bystander::heard() {
 std::optional<bool> Bystander::got(int signal, Moment since, Moment latest) {
     if (socket_ < 0) return std::nullopt;
     pollfd readable{socket_, POLLIN, 0};
-    const Moment give_up = std::min(BootClock::now() + longest_turn, latest - longest_answer);
+    const Moment give_up = std::min(BootClock::now() + longest_turn, latest);
     bool is_asked = say(socket_, {signal, since});
     while (is_asked) {
-        if (poll(&readable, 1, milliseconds(longest_answer)) == 1) {
+        const Duration left = std::clamp<Duration>(give_up - BootClock::now(), 0s, longest_answer);
+        if (poll(&readable, 1, milliseconds(left)) == 1) {
             char word = no;
             is_asked = read(socket_, &word, 1) == 1;
             if (is_asked && word != news) return word == yes;

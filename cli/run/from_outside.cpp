@@ -1,13 +1,12 @@
 #include "cli/run/from_outside.hpp"
 
-#include "client/boot_clock.hpp"
-
 #include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <utility>
@@ -19,6 +18,8 @@ using namespace std::chrono_literals;
 
 // The work takes well below a millisecond, more where many processes are signalled or the machine is busy.
 constexpr Duration longest_work = 500ms;
+// The time for it where more is pressing.
+constexpr Duration shortest_work = 20ms;
 
 // Both have the same descriptors: the end of a process with its own ones closes them, and that may wait for a
 // disk that hangs, as where stderr is a file on it.
@@ -28,7 +29,7 @@ pid_t fork_with_same_files() {
 
 }  // namespace
 
-int from_outside(const std::function<int()>& work) {
+int from_outside(const std::function<int()>& work, Moment latest) {
     const pid_t sender = fork_with_same_files();
     if (sender < 0) return work();
     if (sender == 0) {
@@ -43,7 +44,11 @@ int from_outside(const std::function<int()>& work) {
         }
     }
     // Any process of the user's may stop the sender, the command too: nothing here waits for it without end.
-    Moment end = BootClock::now() + longest_work;
+    const auto end_of_try = [latest] {
+        const Moment now = BootClock::now();
+        return std::max(std::min(now + longest_work, latest), now + shortest_work);
+    };
+    Moment end = end_of_try();
     for (bool is_killed = false;;) {
         int status = 0;
         const pid_t changed = waitpid(sender, &status, WNOHANG | WUNTRACED);
@@ -52,7 +57,7 @@ int from_outside(const std::function<int()>& work) {
         if (changed == sender || BootClock::now() >= end) {
             if (std::exchange(is_killed, true)) return work();
             kill(sender, SIGKILL);
-            end = BootClock::now() + longest_work;
+            end = end_of_try();
         }
         poll(nullptr, 0, 1);
     }

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <ctime>
 #include <exception>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -31,9 +30,6 @@ constexpr Duration kill_round = 10ms;
 // A look takes a time with all of the machine's processes, and many commands may be killed at once there:
 // each has this many times the look's for its pause, so that the processes that are killed have time to end.
 constexpr int look_pause = 4;
-// How often strangers are looked at for new descendants. A process that one of them starts and leaves between
-// two looks cannot be distinguished from one that the command leaves.
-constexpr Duration look_at_strangers = 1s;
 // A process that forks and ends without a pause is caught within less, on a machine that is not busy.
 constexpr Duration longest_chase = 5ms;
 // The time that a semactl in the tree has to return a slot. With it semactl itself stays below the 5 s it is
@@ -55,18 +51,9 @@ constexpr int most_in_a_row = 32;
 // What semactl takes to stop, on a busy machine too: a CONT that comes before that is lost.
 constexpr Duration stopping = 250ms;
 
-// What another run is called where /proc shows it.
-constexpr const char* own_name = "semactl";
-
 std::string name_of(int signal) {
     const char* name = sigabbrev_np(signal);
     return name != nullptr ? name : std::to_string(signal);
-}
-
-// Whether it is called what another run is.
-bool is_run(pid_t pid, const ProcFolder& proc) {
-    const auto process = find_process(pid, proc);
-    return process && process->name == own_name;
 }
 
 bool is_stopped(pid_t pid, const ProcFolder& proc) {
@@ -81,19 +68,7 @@ Duration processor_time() {
     return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_nsec / 1000);
 }
 
-bool has_children() {
-    siginfo_t info{};
-    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
-}
-
 }  // namespace
-
-std::vector<Process> own_descendants(const ProcFolder& proc) {
-    if (!has_children()) return {};
-    auto [found, complete] = descendants(getpid(), {}, proc);
-    if (!complete) throw std::runtime_error("cannot see in /proc which processes semactl was started with");
-    return std::move(found);
-}
 
 Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console& console,
                        const ProcFolder& proc, std::string pool)
@@ -104,8 +79,7 @@ Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console&
       proc_(proc),
       pool_(std::move(pool)),
       bystander_(proc),
-      strangers_(limits_.strangers),
-      children_(proc),
+      tree_(proc, bystander_, console, limits_.strangers),
       kill_at_(limits_.kill_at) {}
 
 Supervisor::~Supervisor() {
@@ -126,6 +100,7 @@ Ended Supervisor::run(const ChildSpec& command, const InheritedDescriptors& desc
     start_.emplace(start(command));
     // Nothing may fail between the start and this line: from here on the destructor sees to the rest.
     command_ = start_->pid();
+    tree_.set_command(command_);
     bystander_.watch_over(command_, limits_.kill_after);
     missed_ = missed_at_start();
     start_->let_go();
@@ -196,7 +171,7 @@ Moment Supervisor::catch_up() {
     follow_execs();
     if (bystander_.heard()) heard_at_ = BootClock::now();
     const Moment now = BootClock::now();
-    if (!strangers_.empty() && now >= strangers_at_) follow_strangers(now);
+    if (now >= tree_.next_look()) tree_.look_at_strangers(now);
     // What is to be signalled now does not wait until it is said why.
     const Console::Pause silence(console_);
     uphold_lease(now);
@@ -257,7 +232,7 @@ void Supervisor::pass_on(const Signal& signal) {
     stop_passed_on_ = BootClock::now();
 }
 
-// Whether a run around this one sent it, without a sender from outside: see send_to_tree().
+// Whether a run around this one sent it, without a sender from outside: see CommandTree::kill().
 bool Supervisor::comes_from_around(const Signal& signal) const {
     if (signal.sender <= 0 || !is_descendant(getpid(), signal.sender, proc_)) return false;
     return is_run(signal.sender, proc_);
@@ -333,13 +308,18 @@ void Supervisor::give_terminal_back() {
     if (terminal.foreground() == getpgrp()) terminal.give_to(*group);
 }
 
-// Whether the command got the signal from its sender.
-bool Supervisor::reached_command_already(const Signal& signal) {
-    const bool same_group = group_ == getpgrp();
+// When the KILL is due at the latest, unless a lease is renewed.
+Moment Supervisor::latest_kill() const {
     Moment latest = kill_at_.value_or(BootClock::never);
     for (const Keeper::Kept& kept : keeper_.leases())
         latest = std::min(latest, kept.upkeep.kill_at());
-    const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn, latest);
+    return latest;
+}
+
+// Whether the command got the signal from its sender.
+bool Supervisor::reached_command_already(const Signal& signal) {
+    const bool same_group = group_ == getpgrp();
+    const auto group_got_it = bystander_.got(signal.number, quiet_at_ - Bystander::in_turn, latest_kill());
     const Signals::Mask own = Signals::Mask{1} << (signal.number - 1);
     if ((std::exchange(missed_, missed_ & ~own) & own) != 0) return false;
     if (group_got_it) return same_group && *group_got_it;
@@ -360,7 +340,7 @@ Signals::Mask Supervisor::missed_at_start() const {
 
 void Supervisor::forward(int number) {
     if (status_) return;
-    const int error = from_outside([&] { return kill(command_, number) == 0 ? 0 : errno; });
+    const int error = from_outside([&] { return kill(command_, number) == 0 ? 0 : errno; }, latest_kill());
     if (error != 0 && error != ESRCH)
         console_.note("cannot pass " + name_of(number) + " on: " + std::generic_category().message(error));
     else
@@ -378,11 +358,16 @@ void Supervisor::reap() {
         if (info.si_pid == 0) return;
         const bool has_ended = info.si_code != CLD_STOPPED && info.si_code != CLD_CONTINUED;
         if (has_ended && info.si_pid == bystander_.pid()) bystander_.was_reaped();
-        if (has_ended && info.si_pid == writer()) console_.writer()->was_reaped();
+        if (ApartWriter* const writer = console_.writer();
+            has_ended && writer != nullptr && info.si_pid == writer->pid())
+            writer->was_reaped();
         if (has_ended && asker_ && info.si_pid == asker_->process.pid) forget_asker();
         // Another process may have the pid of a command that was collected.
         if (status_ || info.si_pid != command_) continue;
-        if (has_ended) command_stopped_.reset();
+        if (has_ended) {
+            command_stopped_.reset();
+            tree_.set_command(0);
+        }
         switch (info.si_code) {
             case CLD_EXITED:
                 status_ = info.si_status;
@@ -499,7 +484,7 @@ void Supervisor::end_stopped_command(Moment now) {
     lose(pool_ + ": the lease is about to end while the command is stopped: ending the command");
     ask_to_stop(now);
     // An asker, unlike the TERM, does not continue it.
-    if (asker_) send_to_tree(SIGCONT);
+    if (asker_) tree_.send(SIGCONT, latest_kill());
     for (const Keeper::Kept& kept : keeper_.leases())
         kill_by(kept.upkeep.kill_at());
 }
@@ -541,7 +526,7 @@ void Supervisor::lose(const std::string& why) {
 void Supervisor::ask_to_stop(Moment now) {
     const bool is_asked = limits_.on_lost && start_asker(now, status_ ? 0 : command_);
     // The asker does not know the processes that an ended command has left.
-    if (!is_asked || status_) send_to_tree(SIGTERM);
+    if (!is_asked || status_) tree_.send(SIGTERM, latest_kill());
 }
 
 // It finds the pid of the command, where that is not 0.
@@ -552,6 +537,7 @@ bool Supervisor::start_asker(Moment now, pid_t command) {
         // Nobody but reap() collects it, so that it is there to be found.
         if (const auto process = find_process(start.pid(), proc_))
             asker_.emplace(Asker{std::move(start), *process, longest_asking(now)});
+        tree_.set_apart(asker_ ? std::optional(asker_->process) : std::nullopt);
         return true;
     } catch (const std::system_error& error) {
         console_.error(error.what());
@@ -569,15 +555,16 @@ void Supervisor::forget_asker() {
     asker_->start.proceed();
     const auto failure = asker_->start.failure();
     asker_.reset();
+    tree_.set_apart(std::nullopt);
     killing_since_.reset();
     if (!failure) return;
-    send_to_tree(SIGTERM);
+    tree_.send(SIGTERM, latest_kill());
     console_.error("cannot execute what --on-lost names: " + std::generic_category().message(*failure));
 }
 
 /// Whether a process is there that could still use the slot, as far as it is our business.
 bool Supervisor::is_in_use() {
-    return !status_ || ((limits_.hold_tree || is_being_stopped()) && !tree_is_empty());
+    return !status_ || ((limits_.hold_tree || is_being_stopped()) && !tree_.is_empty());
 }
 
 /// Whether the whole tree is to end, the command's own end or not.
@@ -593,10 +580,11 @@ void Supervisor::enforce_limit(Moment now) {
     if (!kill_at_ || now < *kill_at_ || (killing_since_ && now < next_round_)) return;
     if (!killing_since_) spare_until_ = spares_until(now);
     const Duration before = processor_time();
-    send_to_tree(SIGKILL);
+    tree_.kill(spare_until_, !killing_since_);
+    const Duration took = processor_time() - before;
     // The first round is enough for nearly all that there is.
     if (killing_since_) chase();
-    next_round_ = now + std::max(kill_round, look_pause * (processor_time() - before));
+    next_round_ = now + std::max(kill_round, look_pause * took);
     if (killing_since_) return;
     killing_since_ = now;
     console_.detail(pool_ + ": killing what still runs");
@@ -613,18 +601,18 @@ std::optional<Ended> Supervisor::finished(Moment now) {
     if (asker_) return std::nullopt;
     if (killing_since_ && now >= kills_until()) {
         // There is no later look: what ends between two that are compared leaves them unlike.
-        if (tree_is_empty() || tree_is_empty()) return ended(true);
+        if (tree_.is_empty() || tree_.is_empty()) return ended(true);
         report_leftovers();
         return ended(false);
     }
     if (!status_) return std::nullopt;
-    if (tree_is_empty()) return ended(true);
+    if (tree_.is_empty()) return ended(true);
     if (!is_being_stopped()) {
         if (!std::exchange(rest_named_, true)) report_leftovers();
         if (limits_.hold_tree) return std::nullopt;
         return ended(true);
     }
-    if (!std::exchange(rest_said_, true) && !lost_ && !killing_since_) send_to_tree(SIGTERM);
+    if (!std::exchange(rest_said_, true) && !lost_ && !killing_since_) tree_.send(SIGTERM, latest_kill());
     return std::nullopt;
 }
 
@@ -641,90 +629,6 @@ bool Supervisor::settle_end(Moment now) {
     if (!number || passed_on_.count(*number) == 0 || stop_requested_) return false;
     begin_stop(now);
     return true;
-}
-
-void Supervisor::follow_strangers(Moment now) {
-    follow(strangers_, proc_);
-    strangers_at_ = now + look_at_strangers;
-}
-
-// Processes that have ended do not count, though another program that traces one may keep it from being
-// collected.
-bool Supervisor::tree_is_empty() {
-    // As the subreaper semactl is the parent of every orphan, so without a child there is no descendant.
-    if (!has_children() || has_only_helpers()) return true;
-    // A look takes its time: a process may leave a child that the look misses, and be found to have ended.
-    // But where any lives when the second look begins, so does a child of semactl's. The second look finds
-    // that, since nothing is collected meanwhile, and the first did not have it among those that had ended.
-    const auto before = ended_tree();
-    return before && ended_tree() == before;
-}
-
-// The pids of the tree's processes where a look shows that all have ended. None where one lives, or may.
-std::optional<std::set<pid_t>> Supervisor::ended_tree() {
-    const auto has_ended = [](const Process& process) { return process.has_ended(); };
-    if (!status_ && !has_ended(find_process(command_, proc_).value_or(Process{}))) return std::nullopt;
-    if (strangers_.empty() && has_child_of_command()) return std::nullopt;
-    const auto [found, complete] = tree();
-    if (!complete || !std::all_of(found.begin(), found.end(), has_ended) || has_child_of_command())
-        return std::nullopt;
-    std::set<pid_t> pids;
-    for (const Process& process : found)
-        pids.insert(process.pid);
-    return pids;
-}
-
-// Whether there is a child that semactl did not have before and does not have for itself, whether /proc shows
-// it or not. A setuid program, as one example, may be hidden while all else is shown.
-bool Supervisor::has_child_of_command() {
-    bool any = false;
-    children_.look();
-    while (const pid_t pid = children_.next()) {
-        any = true;
-        if (is_spared(pid)) continue;
-        const auto child = find_process(pid, proc_);
-        if (!child || !child->has_ended()) return true;
-    }
-    // Some kernels do not say which children there are.
-    return !any && strangers_.empty() && bystander_.pid() < 0 && writer() < 0;
-}
-
-// Whether all of its children are those that semactl has for itself, which start nothing. One look is enough:
-// the kernel puts a child, an orphan too, at the list's end, and nobody but semactl takes one out.
-bool Supervisor::has_only_helpers() {
-    bool any = false;
-    children_.look();
-    while (const pid_t pid = children_.next()) {
-        if (!is_helper(pid)) return false;
-        any = true;
-    }
-    return any;
-}
-
-// Whether it is known as none of the command's.
-bool Supervisor::is_spared(pid_t pid) const {
-    const auto is_it = [pid](const Process& process) { return process.pid == pid; };
-    return is_helper(pid) || (asker_ && is_it(asker_->process)) ||
-           std::any_of(strangers_.begin(), strangers_.end(), is_it);
-}
-
-Descendants Supervisor::tree() {
-    if (!strangers_.empty()) follow_strangers(BootClock::now());
-    std::vector<Process> without = strangers_;
-    if (asker_) without.push_back(asker_->process);
-    Descendants all = descendants(getpid(), without, proc_);
-    std::erase_if(all.found, [this](const Process& process) { return is_helper(process.pid); });
-    return all;
-}
-
-pid_t Supervisor::writer() const {
-    const ApartWriter* const writer = console_.writer();
-    return writer != nullptr ? writer->pid() : -1;
-}
-
-// Whether it is a child that semactl has for itself.
-bool Supervisor::is_helper(pid_t pid) const {
-    return pid == bystander_.pid() || pid == writer();
 }
 
 // When the runs in a tree that is killed from `now` on are no more spared. Not so late that a process that
@@ -747,71 +651,18 @@ Moment Supervisor::kills_until() const {
     return std::clamp(end, *stop_requested_ + all_stopping, *stop_requested_ + all_given_up);
 }
 
-// Whether a run in the tree is given time to return its slot.
-bool Supervisor::spares_runs() const {
-    return BootClock::now() < spare_until_;
-}
-
-void Supervisor::send_to_tree(int number) {
-    const std::vector<Process> all = tree().found;
-    const auto lives = [](const Process& process) { return !process.has_ended(); };
-    // What is left then is not shown.
-    if (number == SIGKILL && std::none_of(all.begin(), all.end(), lives)) kill_children();
-    const bool spares = number == SIGKILL && spares_runs();
-    const auto send = [this, number, spares](const Process& process) {
-        if (spares && process.name == own_name) return;
-        send_signal(process, number, proc_);
-        // One that is stopped would not even notice.
-        if (number != SIGKILL) send_signal(process, SIGCONT, proc_);
-    };
-    // Before its command is gone, or a run in the tree would begin a teardown, only to have it killed. A run
-    // without a child may be returning a slot.
-    const auto warn = [this, &all](const Process& process) {
-        const auto is_child = [&](const Process& other) { return other.parent == process.pid; };
-        if (process.name != own_name || std::none_of(all.begin(), all.end(), is_child)) return;
-        send_signal(process, SIGTERM, proc_);
-        send_signal(process, SIGCONT, proc_);
-    };
-    if (spares && !killing_since_) std::for_each(all.begin(), all.end(), warn);
-    const auto send_to_all = [&] {
-        bool command_is_shown = false;
-        for (const Process& process : all) {
-            command_is_shown = command_is_shown || process.pid == command_;
-            send(process);
-        }
-        // Whatever /proc shows, it has its pid until reap() has seen its end.
-        if (command_is_shown || status_) return 0;
-        kill(command_, number);
-        kill(command_, SIGCONT);
-        return 0;
-    };
-    // No process can ignore a KILL.
-    static_cast<void>(number == SIGKILL ? send_to_all() : from_outside(send_to_all));
-}
-
-// Their own children come to semactl then, and are killed the next time. Whether any was killed.
-bool Supervisor::kill_children() {
-    bool any = false;
-    children_.look();
-    while (const pid_t pid = children_.next()) {
-        if (is_spared(pid) || (spares_runs() && is_run(pid, proc_))) continue;
-        kill(pid, SIGKILL);
-        any = true;
-    }
-    return any;
-}
-
 // Kills what moves on by forking and ending: by the time that all of the machine's processes have been looked
 // at it is another one, but each of them is semactl's child for a moment.
 void Supervisor::chase() {
     const Moment end = BootClock::now() + longest_chase;
-    while (kill_children() && BootClock::now() < end)
+    while (tree_.kill_children(spare_until_) && BootClock::now() < end)
         reap();
 }
 
 // Kills whatever is left. Whether it is all gone then.
 bool Supervisor::kill_tree() {
     asker_.reset();
+    tree_.set_apart(std::nullopt);
     // Or the tree would never be empty.
     bystander_.end();
     // That time may be longer than this one.
@@ -820,13 +671,13 @@ bool Supervisor::kill_tree() {
     for (;;) {
         reap();
         try {
-            if (tree_is_empty()) return true;
-            send_to_tree(SIGKILL);
+            if (tree_.is_empty()) return true;
+            tree_.kill(spare_until_, false);
             chase();
         } catch (const std::exception&) {
             // A look at /proc takes memory, and there is none as it seems.
             if (!status_) kill(command_, SIGKILL);
-            kill_children();
+            tree_.kill_children(spare_until_);
         }
         if (BootClock::now() >= give_up) return false;
         poll(nullptr, 0, static_cast<int>(kill_round / 1ms));
@@ -834,11 +685,7 @@ bool Supervisor::kill_tree() {
 }
 
 void Supervisor::report_leftovers() {
-    std::string names;
-    for (const Process& process : tree().found) {
-        if (process.has_ended()) continue;
-        names += (names.empty() ? "" : ", ") + process.name + " (" + std::to_string(process.pid) + ")";
-    }
+    const std::string names = tree_.names();
     if (killing_since_)
         return console_.note(pool_ + ": cannot kill " +
                              (names.empty() ? "processes that /proc does not show" : names) +
@@ -859,7 +706,7 @@ void Supervisor::wait(Moment now) {
     if (asker_) next = std::min(next, asker_->kill_at);
     if (command_stopped_) next = std::min(next, *command_stopped_ + stop_settles);
     if (heard_at_) next = std::min(next, *heard_at_ + Bystander::in_turn + 1ms);
-    if (!strangers_.empty()) next = std::min(next, strangers_at_);
+    next = std::min(next, tree_.next_look());
 
     std::vector<int> wakes = {signals_.fd()};
     for (const int fd : {bystander_.fd(), start_->fd(), asker_ ? asker_->start.fd() : -1})

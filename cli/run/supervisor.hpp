@@ -3,9 +3,9 @@
 #include "cli/console.hpp"
 #include "cli/run/bystander.hpp"
 #include "cli/run/child.hpp"
+#include "cli/run/command_tree.hpp"
 #include "cli/run/keeper.hpp"
 #include "cli/run/proc_folder.hpp"
-#include "cli/run/process_tree.hpp"
 #include "cli/run/signals.hpp"
 #include "cli/run/wake_up.hpp"
 #include "client/alarm.hpp"
@@ -129,6 +129,7 @@ class Supervisor {
     void forget_wake_up();
     void undo_stop();
     Moment first_end() const;
+    Moment latest_kill() const;
     Moment longest_stop(Moment now) const;
     Moment longest_asking(Moment now) const;
     void forget_asker();
@@ -146,20 +147,8 @@ class Supervisor {
     bool settle_end(Moment now);
     bool is_in_use();
     bool is_being_stopped() const;
-    void follow_strangers(Moment now);
-    bool tree_is_empty();
-    std::optional<std::set<pid_t>> ended_tree();
-    bool has_child_of_command();
-    bool has_only_helpers();
-    bool is_spared(pid_t pid) const;
-    Descendants tree();
-    pid_t writer() const;
-    bool is_helper(pid_t pid) const;
-    bool spares_runs() const;
-    void send_to_tree(int number);
     Moment spares_until(Moment now) const;
     Moment kills_until() const;
-    bool kill_children();
     void chase();
     bool kill_tree();
     void report_leftovers();
@@ -174,11 +163,7 @@ class Supervisor {
     Alarm alarm_;
     Bystander bystander_;
     WakeUp wake_up_;
-    /// Those of the limits that are left, and what was seen to descend from them.
-    std::vector<Process> strangers_;
-    /// When they are looked at next.
-    Moment strangers_at_{};
-    OwnChildren children_;
+    CommandTree tree_;
 
     /// What the command is to have, while it runs.
     const InheritedDescriptors* descriptors_ = nullptr;
@@ -233,8 +218,5 @@ class Supervisor {
     /// The command's own group, where it had the terminal when semactl stopped.
     std::optional<pid_t> terminal_group_;
 };
-
-/// The descendants that this process has. Throws std::runtime_error where not all can be seen.
-std::vector<Process> own_descendants(const ProcFolder& proc);
 
 }  // namespace sema

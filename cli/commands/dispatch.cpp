@@ -73,9 +73,10 @@ auto ask_again(Duration wait, Ask ask) {
     Backoff backoff;
     for (;;) {
         auto answer = ask();
-        const Duration pause = backoff.next();
+        const Moment now = BootClock::now();
+        const Duration pause = backoff.next(std::nullopt, std::min<Duration>(end - now, 3s), 100ms);
         const bool may_pass = !answer && answer.error().kind == LeaseTrouble::Kind::unavailable;
-        if (!may_pass || BootClock::now() + pause >= end) return answer;
+        if (!may_pass || now + pause >= end) return answer;
         poll(nullptr, 0, static_cast<int>(pause / 1ms));
     }
 }

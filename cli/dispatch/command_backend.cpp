@@ -68,7 +68,8 @@ _status=$?
     kill -KILL $_clock
     [ $_news = 0 ] && exit
     exec 4<&-
-    [ $_status = 0 ] && exec $_semactl -q keepalive env:SEMA_DISPATCH_POOL env:SEMA_LEASE --ttl "$_hold"
+    [ $_status = 0 ] &&
+        exec $_semactl -q keepalive env:SEMA_DISPATCH_POOL env:SEMA_LEASE --ttl "$_hold" --fence "$SEMA_FENCE"
     [ $_news = 1 ] && exec $_semactl -q revoke env:SEMA_DISPATCH_POOL "$SEMA_POSITION" --fence "$SEMA_FENCE"
 ) >/dev/null 2>&1 &
 exit $_status
@@ -145,7 +146,7 @@ std::optional<std::string> CommandBackend::poll() {
     const CommandResult result = run(spec(settings_.poll, {{"SEMA_BACKEND", settings_.name}}), true);
     if (!result.end.is_success())
         throw std::runtime_error(settings_.poll.front() + ": " + result.end.describe());
-    const std::string id(trimmed(result.output));
+    const std::string id(without_blanks(result.output));
     if (id.empty()) return std::nullopt;
     surroundings_.on_task(id);
     return id;
@@ -159,6 +160,8 @@ ProcessSpec CommandBackend::spec_of_run(const task& what) const {
                           "env:SEMA_DISPATCH_POOL",
                           "--lease",
                           "env:SEMA_LEASE",
+                          "--fence",
+                          std::to_string(what.fence),
                           "--ttl",
                           seconds(surroundings_.ttl),
                           "--die-with-parent",
@@ -194,7 +197,7 @@ ProcessSpec CommandBackend::spec_of_start(const task& what, int watch) const {
 void CommandBackend::start(const task& what) {
     surroundings_.on_task(what.id);
     if (hands_lease_on()) {
-        const auto started = running_.start(what.id, spec_of_run(what));
+        const auto started = running_.start(what.fence, spec_of_run(what), surroundings_.ttl);
         if (!started) throw std::runtime_error(started.error().message);
         return;
     }
@@ -210,7 +213,7 @@ void CommandBackend::start(const task& what) {
 void CommandBackend::stop(const task& what) {
     surroundings_.on_task(what.id);
     const auto ended =
-        hands_lease_on() ? running_.end(what.id, what.holds_slot ? 0s : last_moment) : std::nullopt;
+        hands_lease_on() ? running_.end(what.fence, what.holds_slot ? 0s : last_moment) : std::nullopt;
     if (ended && !ended->was_asked && !ended->end.is_success()) {
         // The command has ended, so the slot is free whatever comes of this.
         const std::runtime_error why(settings_.run.front() + ": " + ended->end.describe());

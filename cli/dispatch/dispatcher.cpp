@@ -32,6 +32,8 @@ using namespace std::chrono_literals;
 // A pass waits that long at most for what it calls: a command that is slow, or hangs, does not keep others
 // from their turn. One whose answer comes later counts in another pass.
 constexpr Duration longest_patience = 1s;
+// A server that does not answer keeps a dispatcher that stops for a few calls.
+constexpr Duration call_limit = 5s;
 // A backend that is slow to answer keeps the next one waiting for a quarter of the interval, and this at
 // most.
 constexpr Duration longest_poll_patience = 5s;
@@ -107,15 +109,15 @@ class Dispatcher {
           pool_(std::move(pool)),
           name_(std::move(state), file_.pool.file, pool_.id),
           shown_(std::move(shown)),
-          running_([this](const std::string& task) { core_->note_end(task); }),
-          core_(std::make_unique<SchedulerCore>(make_lease_source(session.client, pool_.id), pool_.id,
-                                                name_.own(), backends(), core_options())),
+          running_([this](std::uint64_t fence) { core_->note_end(fence); }),
+          core_(std::make_unique<SchedulerCore>(make_lease_source(session.client, pool_.id, call_limit),
+                                                pool_.id, name_.own(), backends(), core_options())),
           doorbell_(session.client, pool_.id, core_->bell()) {
-        signals_.ring(&core_->bell());
+        signals_.set_reaction([this] { react(); }, options.patience);
     }
 
     ~Dispatcher() {
-        signals_.ring(nullptr);
+        signals_.set_reaction(nullptr);
         running_.silence();
         polls_over_->ring();
         std::vector<std::pair<std::string, std::string>> left;
@@ -153,6 +155,15 @@ class Dispatcher {
     }
 
   private:
+    // A pass may take seconds, as where the server does not answer.
+    void react() {
+        if (signals_.stops() > 0) core_->close();
+        if (is_to_end()) core_->end_handed_on();
+        core_->bell().ring();
+    }
+
+    bool is_to_end() const { return signals_.stops() > 1 || signals_.is_patience_over(); }
+
     SchedulerCore::Backends backends() {
         CommandSurroundings surroundings{.folder = file_.pool.file.parent_path().string(),
                                          .environment = surrounding_environment(session_),
@@ -245,7 +256,7 @@ class Dispatcher {
                 note("starting no more tasks, and waiting for " + std::to_string(left) +
                      (left == 1 ? " command" : " commands"));
         }
-        if (signals_.stops() > 1 || BootClock::now() >= *stop_at_) core_->end_handed_on();
+        if (is_to_end() || BootClock::now() >= *stop_at_) core_->end_handed_on();
     }
 
     bool is_over() {

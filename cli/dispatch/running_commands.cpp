@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -15,11 +16,11 @@ using namespace std::chrono_literals;
 // `semactl run` needs 5 s to end its command and to return the slot, and is killed if it needs more than
 // twice that.
 constexpr auto end_patience = 10s;
-constexpr int between_looks_ms = 50;
+constexpr auto between_looks = 50ms;
 
 }  // namespace
 
-RunningCommands::RunningCommands(std::function<void(const std::string&)> on_end)
+RunningCommands::RunningCommands(std::function<void(std::uint64_t)> on_end)
     : on_end_(std::move(on_end)), thread_([this] { run(); }) {}
 
 RunningCommands::~RunningCommands() {
@@ -29,7 +30,7 @@ RunningCommands::~RunningCommands() {
     }
     wake_.ring();
     thread_.join();
-    for (auto& [task, entry] : entries_) {
+    for (auto& [fence, entry] : entries_) {
         if (entry.descriptor >= 0) close(entry.descriptor);
     }
 }
@@ -39,20 +40,20 @@ void RunningCommands::silence() {
     on_end_ = nullptr;
 }
 
-Expected<void> RunningCommands::start(const std::string& task, const ProcessSpec& spec) {
+Expected<void> RunningCommands::start(std::uint64_t fence, const ProcessSpec& spec, Duration ttl) {
     const auto pid = start_process(spec);
     if (!pid) return tl::unexpected(pid.error());
     {
         const std::lock_guard lock(mutex_);
-        entries_[task] = {.pid = *pid, .descriptor = end_of_process(*pid)};
+        entries_[fence] = {.pid = *pid, .descriptor = end_of_process(*pid), .ttl = ttl};
     }
     wake_.ring();
     return {};
 }
 
-std::optional<RunningCommands::End> RunningCommands::end(const std::string& task, Duration patience) {
+std::optional<RunningCommands::End> RunningCommands::end(std::uint64_t fence, Duration patience) {
     std::unique_lock lock(mutex_);
-    const auto found = entries_.find(task);
+    const auto found = entries_.find(fence);
     if (found == entries_.end()) return std::nullopt;
     Entry& entry = found->second;
     const auto has_ended = [&] { return entry.end.has_value(); };
@@ -72,38 +73,48 @@ std::optional<RunningCommands::End> RunningCommands::end(const std::string& task
 void RunningCommands::run() {
     for (;;) {
         std::vector<pollfd> descriptors{{wake_.fd(), POLLIN, 0}};
-        bool has_blind = false;
+        Moment look_at = BootClock::never;
         {
             const std::lock_guard lock(mutex_);
             if (is_over_) return;
-            for (const auto& [task, entry] : entries_) {
+            for (const auto& [fence, entry] : entries_) {
+                look_at = std::min(look_at, entry.slot_free_at);
                 if (entry.end) continue;
-                if (entry.descriptor >= 0) descriptors.push_back({entry.descriptor, POLLIN, 0});
-                has_blind = has_blind || entry.descriptor < 0;
+                if (entry.descriptor >= 0)
+                    descriptors.push_back({entry.descriptor, POLLIN, 0});
+                else
+                    look_at = std::min<Moment>(look_at, BootClock::now() + between_looks);
             }
         }
-        poll(descriptors.data(), descriptors.size(), has_blind ? between_looks_ms : -1);
+        const int limit =
+            look_at == BootClock::never
+                ? -1
+                : static_cast<int>(std::clamp<Duration>(look_at - BootClock::now(), 0ms, 1h) / 1ms) + 1;
+        poll(descriptors.data(), descriptors.size(), limit);
         wake_.clear();
         look();
     }
 }
 
 void RunningCommands::look() {
-    std::vector<std::string> news;
+    std::vector<std::uint64_t> news;
     {
         const std::lock_guard lock(mutex_);
-        for (auto& [task, entry] : entries_) {
-            if (entry.end) continue;
-            entry.end = wait_for(entry.pid, 0s);
-            if (!entry.end) continue;
-            if (entry.descriptor >= 0) close(std::exchange(entry.descriptor, -1));
-            if (!entry.was_asked && !entry.end->by_signal) news.push_back(task);
+        const Moment now = BootClock::now();
+        for (auto& [fence, entry] : entries_) {
+            if (!entry.end && (entry.end = wait_for(entry.pid, 0s))) {
+                if (entry.descriptor >= 0) close(std::exchange(entry.descriptor, -1));
+                if (!entry.was_asked) entry.slot_free_at = entry.end->by_signal ? now + entry.ttl : now;
+            }
+            if (now < entry.slot_free_at) continue;
+            entry.slot_free_at = BootClock::never;
+            news.push_back(fence);
         }
     }
     ended_.notify_all();
     const std::lock_guard lock(telling_);
-    for (const std::string& task : news) {
-        if (on_end_) on_end_(task);
+    for (const std::uint64_t fence : news) {
+        if (on_end_) on_end_(fence);
     }
 }
 

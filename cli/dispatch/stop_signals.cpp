@@ -5,12 +5,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 namespace sema {
+
+using namespace std::chrono_literals;
 
 StopSignals::StopSignals() {
     sigset_t signals;
@@ -32,10 +35,12 @@ StopSignals::~StopSignals() {
     close(fd_);
 }
 
-void StopSignals::ring(const Wake* bell) {
+void StopSignals::set_reaction(std::function<void()> react, std::optional<Duration> patience) {
     const std::lock_guard lock(mutex_);
-    bell_ = bell;
-    if (bell_ != nullptr) bell_->ring();
+    react_ = std::move(react);
+    patience_ = patience;
+    // To what came before.
+    if (react_ && stops_ > 0) react_();
 }
 
 std::shared_ptr<const Wake> StopSignals::hurry() const {
@@ -52,7 +57,12 @@ void StopSignals::ring_hurry() {
 void StopSignals::run() {
     while (!is_over_) {
         std::array<pollfd, 2> entries{{{fd_, POLLIN, 0}, {over_.fd(), POLLIN, 0}}};
-        poll(entries.data(), entries.size(), -1);
+        const int limit =
+            patience_ends_ == BootClock::never
+                ? -1
+                : static_cast<int>(std::clamp<Duration>(patience_ends_ - BootClock::now(), 0ms, 1h) / 1ms) +
+                      1;
+        poll(entries.data(), entries.size(), limit);
         signalfd_siginfo info{};
         while (read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
             if (info.ssi_signo == SIGHUP)
@@ -61,7 +71,13 @@ void StopSignals::run() {
                 ring_hurry();
         }
         const std::lock_guard lock(mutex_);
-        if (bell_ != nullptr) bell_->ring();
+        const Moment now = BootClock::now();
+        if (stops_ > 0 && patience_ && !is_patience_over_) {
+            if (patience_ends_ == BootClock::never) patience_ends_ = now + *patience_;
+            is_patience_over_ = now >= patience_ends_;
+            if (is_patience_over_) patience_ends_ = BootClock::never;
+        }
+        if (react_) react_();
     }
 }
 

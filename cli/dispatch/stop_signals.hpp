@@ -1,10 +1,13 @@
 #pragma once
 
+#include "client/boot_clock.hpp"
 #include "client/scheduler/wake.hpp"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace sema {
@@ -19,11 +22,13 @@ class StopSignals {
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
-    /// Rings that from now on when one comes; nothing any more with a null pointer.
-    void ring(const Wake* bell);
+    /// Called from now on when one comes, and once `patience` is over since the first TERM or INT, by a thread
+    /// of its own. With a null function, nothing is any more.
+    void set_reaction(std::function<void()> react, std::optional<Duration> patience = std::nullopt);
 
     /// How often TERM or INT came.
     int stops() const { return stops_; }
+    bool is_patience_over() const { return is_patience_over_; }
     /// Rung by the next TERM or INT, unless that is the first one.
     std::shared_ptr<const Wake> hurry() const;
     /// Whether HUP came since the last call.
@@ -36,10 +41,13 @@ class StopSignals {
     int fd_ = -1;
     const Wake over_;
     mutable std::mutex mutex_;
-    const Wake* bell_ = nullptr;
+    std::function<void()> react_;
+    std::optional<Duration> patience_;
     std::shared_ptr<const Wake> hurry_ = std::make_shared<const Wake>();
     std::atomic<bool> is_over_ = false;
     std::atomic<int> stops_ = 0;
+    std::atomic<bool> is_patience_over_ = false;
+    Moment patience_ends_ = BootClock::never;
     std::atomic<bool> reload_ = false;
     std::thread thread_;
 };

@@ -54,7 +54,8 @@ LeaseOutcome<bool> ask(LeaseSource& leases, const SeenTask& task, TaskAsk::What 
     }
     if (!answer) return tl::unexpected(answer.error());
     // The pool has grown meanwhile, or the task has ended.
-    if (answer->lease) leases.give_back(key);
+    if (answer->lease && answer->lease->details)
+        static_cast<void>(leases.give_back(key, answer->lease->details->fence));
     if (!answer->is_cancelled) static_cast<void>(leases.cancel(key));
     return answer->is_cancelled;
 }
@@ -78,10 +79,8 @@ LeaseOutcome<std::optional<SeenTask>> find_task(LeaseSource& leases, const std::
 
 LeaseOutcome<bool> stop_task(LeaseSource& leases, const PoolId& pool, const SeenTask& task) {
     if (!task.mark.is_handed_on) {
-        // A try before, of which no answer came, may have done it, and another start have the lease since.
-        const auto gone = is_gone(leases, task);
-        if (!gone || *gone) return gone;
-        return leases.give_back(lease_of_task(pool, task.mark.id));
+        // A try before, of which no answer came, may have done it.
+        return leases.give_back(lease_of_task(pool, task.mark.id), task.fence).map([](bool) { return true; });
     }
     const auto is_taken_up = ask(leases, task, TaskAsk::What::stop);
     if (!is_taken_up) return is_taken_up;
@@ -96,7 +95,7 @@ LeaseOutcome<bool> stop_task(LeaseSource& leases, const PoolId& pool, const Seen
 
 LeaseOutcome<bool> keep_task_alive(LeaseSource& leases, const PoolId& pool, const SeenTask& task) {
     if (!task.mark.is_handed_on) {
-        const auto renewed = leases.renew(lease_of_task(pool, task.mark.id), task.mark.hold);
+        const auto renewed = leases.renew(lease_of_task(pool, task.mark.id), task.fence, task.mark.hold);
         if (!renewed) return tl::unexpected(renewed.error());
         return renewed->has_value();
     }

@@ -43,7 +43,8 @@ class ServerLeases : public LeaseSource {
                           value(client->borrow(pool_, request, control)));
     }
 
-    LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, Duration ttl) override {
+    LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, std::uint64_t fence,
+                                               Duration ttl) override {
         using Result = LeaseOutcome<std::optional<Renewal>>;
         const Loan client(*this);
         return std::visit(
@@ -56,15 +57,15 @@ class ServerLeases : public LeaseSource {
                                LeaseTrouble{Kind::rejected, "the pool does not let its leases be renewed"});
                        },
                        [&](auto& why) -> Result { return trouble(*client, why); }},
-            value(client->keepalive(pool_, lease, ttl, call_limit_)));
+            value(client->keepalive(pool_, lease, ttl, call_limit_, fence)));
     }
 
-    LeaseOutcome<bool> give_back(const LeaseId& lease) override {
+    LeaseOutcome<bool> give_back(const LeaseId& lease, std::uint64_t fence) override {
         const Loan client(*this);
         return std::visit(
             Overloaded{[](wire::Returned& answer) -> LeaseOutcome<bool> { return answer.returned; },
                        [&](auto& why) -> LeaseOutcome<bool> { return trouble(*client, why); }},
-            value(client->give_back(pool_, lease, call_limit_)));
+            value(client->give_back(pool_, lease, call_limit_, fence)));
     }
 
     LeaseOutcome<bool> cancel(const LeaseId& place) override {

@@ -52,10 +52,11 @@ class LeaseSource {
     /// Borrows under the lease's id that the request names, and waits for up to its `wait`, unless the
     /// control ends that; the place in the queue is then kept for some seconds.
     virtual LeaseOutcome<Borrowed> borrow(const wire::BorrowRequest& request, WaitControl& control) = 0;
-    /// None where the lease is not held.
-    virtual LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, Duration ttl) = 0;
-    /// Whether it was held.
-    virtual LeaseOutcome<bool> give_back(const LeaseId& lease) = 0;
+    /// None where the lease is not held, or has another fence: then it is a later start's of the task.
+    virtual LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, std::uint64_t fence,
+                                                       Duration ttl) = 0;
+    /// Whether it was held, with that fence.
+    virtual LeaseOutcome<bool> give_back(const LeaseId& lease, std::uint64_t fence) = 0;
     /// Takes a place out of the queue. Whether there was one.
     virtual LeaseOutcome<bool> cancel(const LeaseId& place) = 0;
 };

@@ -20,6 +20,8 @@ constexpr Duration shortest_bound = 1min;
 constexpr auto return_patience = 30s;
 // Of a scheduler that starts nothing more, and is waited for.
 constexpr auto last_return_patience = 5s;
+// How long a backend is left alone at most whose starts fail.
+constexpr Duration longest_rest = 1s;
 // When what there was no thread for is tried again, if there is no pass before.
 constexpr auto postponed_for = 200ms;
 
@@ -233,25 +235,17 @@ SchedulerCore::Called SchedulerCore::call(const Record& record, backend& from, b
 
 LeaseOutcome<std::optional<LeaseSource::Renewal>> SchedulerCore::renew(const Record& record, Duration ttl,
                                                                        Moment until) {
-    return insist(until, over_, [&] { return leases_->renew(record.lease, ttl); });
-}
-
-LeaseOutcome<bool> SchedulerCore::is_held(const Record& record) {
-    return leases_->view().map([&](const wire::PoolDetails& details) {
-        return std::any_of(details.holders.begin(), details.holders.end(),
-                           [&](const auto& holder) { return holder.fence == record.fence; });
-    });
+    return insist(until, over_, [&] { return leases_->renew(record.lease, record.fence, ttl); });
 }
 
 bool SchedulerCore::may_be_held(const Record& record) {
-    return is_held(record).value_or(true);
+    const auto details = leases_->view();
+    return !details || std::any_of(details->holders.begin(), details->holders.end(),
+                                   [&](const auto& holder) { return holder.fence == record.fence; });
 }
 
-LeaseOutcome<bool> SchedulerCore::return_own(const Record& record) {
-    return is_held(record).and_then([&](bool is_own) -> LeaseOutcome<bool> {
-        if (!is_own) return false;
-        return leases_->give_back(record.lease);
-    });
+LeaseOutcome<bool> SchedulerCore::return_now(const Record& record) {
+    return leases_->give_back(record.lease, record.fence);
 }
 
 void SchedulerCore::give_back(const Record& record) {
@@ -260,7 +254,7 @@ void SchedulerCore::give_back(const Record& record) {
         return is_open_;
     }();
     const auto returned = insist(BootClock::now() + (is_open ? return_patience : last_return_patience), over_,
-                                 [&] { return return_own(record); });
+                                 [&] { return return_now(record); });
     if (!returned) say("cannot return the slot of " + record.mark.id + ": " + returned.error().reason);
 }
 
@@ -274,7 +268,9 @@ void SchedulerCore::start(const Record& record, backend& from) {
     const Duration limit = options().limit;
     const Moment begin = BootClock::now();
     if (!claim(record, limit)) return forget(record);
-    if (call(record, from, backend_call::start) != Called::done) {
+    const bool has_failed = call(record, from, backend_call::start) != Called::done;
+    note_start(record, has_failed);
+    if (has_failed) {
         give_back(record);
         return forget(record);
     }
@@ -287,16 +283,7 @@ void SchedulerCore::start(const Record& record, backend& from) {
 
 // Renews the lease for the start. False where it is not to be started.
 bool SchedulerCore::claim(const Record& record, Duration limit) {
-    const Moment until = std::min<Moment>(BootClock::now() + claim_ttl, record.granted_until);
-    // One that was halted meanwhile, or not answered for as long, may find the lease of a later start.
-    const auto is_own = [&] {
-        return BootClock::now() < record.granted_until || is_held(record).value_or(false);
-    };
-    const auto is_over = [&] {
-        say(record.mark.id + " is not started: its lease is not held any more");
-        return false;
-    };
-    if (!is_own()) return is_over();
+    const Moment until = BootClock::now() + claim_ttl;
     const auto is_checked = [&] {
         const std::lock_guard lock(mutex_);
         return is_ttl_checked_;
@@ -320,13 +307,21 @@ bool SchedulerCore::claim(const Record& record, Duration limit) {
         is_ttl_checked_ = lent && *lent;
     }
     const auto claimed = renew(record, start_ttl(limit), until);
-    if (claimed && *claimed) {
-        if (is_own()) return true;
-        give_back(record);
-    }
-    if (claimed) return is_over();
-    say(record.mark.id + " is not started: " + claimed.error().reason);
+    if (claimed && *claimed) return true;
+    say(record.mark.id +
+        " is not started: " + (claimed ? "its lease is not held any more" : claimed.error().reason));
     return false;
+}
+
+void SchedulerCore::note_start(const Record& record, bool has_failed) {
+    const std::lock_guard lock(mutex_);
+    const auto source = std::find_if(sources_.begin(), sources_.end(),
+                                     [&](const auto& one) { return one->name == record.mark.backend; });
+    if (source == sources_.end()) return;
+    if (!has_failed) return (*source)->failed_starts.reset();
+    (*source)->rests_until =
+        BootClock::now() + std::min<Duration>((*source)->failed_starts.next(), longest_rest);
+    ask_again_at((*source)->rests_until);
 }
 
 void SchedulerCore::settle(const Record& record) {
@@ -343,7 +338,6 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
         table_.set_running(record, asked + record.mark.timeout, 0);
         return;
     }
-    if (!may_be_held(record)) return end(record, from, Ending::gone);
     const auto renewed = renew(record, record.mark.hold, until);
     if (!renewed || !*renewed) {
         // Somebody stopped it, or the slot may be lent to the next task.
@@ -366,11 +360,13 @@ void SchedulerCore::end(const Record& record, backend& from, Ending why) {
     const Duration limit = options().limit;
     const Duration time = 3 * limit + end_slack;
     const Moment renewed_by = BootClock::now() + record.mark.margin() / 2;
-    if (why == Ending::timed_out && !may_be_held(record)) why = Ending::gone;
-    if (why == Ending::timed_out && !record.mark.is_handed_on) {
-        // The slot is held until all is done that the end takes.
-        const auto renewed = renew(record, time, renewed_by);
-        if (renewed && !*renewed) why = Ending::gone;
+    if (why == Ending::timed_out) {
+        // The slot is held until all is done that the end takes; by what it was handed to, where it was.
+        if (record.mark.is_handed_on) {
+            if (!may_be_held(record)) why = Ending::gone;
+        } else if (const auto renewed = renew(record, time, renewed_by); renewed && !*renewed) {
+            why = Ending::gone;
+        }
     }
     if (why == Ending::timed_out && call(record, from, backend_call::timeout) == Called::failed_and_keeps)
         return keep_running(record, from, BootClock::now() + limit);
@@ -387,9 +383,7 @@ void SchedulerCore::end(const Record& record, backend& from, Ending why) {
 void SchedulerCore::keep_alive(const Record& record, backend& from) {
     for (bool is_again = true; is_again;) {
         if (call(record, from, backend_call::keepalive) == Called::failed_and_frees) {
-            if (record.mark.is_handed_on) return end(record, from, Ending::asked);
-            give_back(record);
-            return forget(record);
+            return end(record, from, Ending::asked);
         }
         const std::lock_guard lock(mutex_);
         is_again = table_.end_keepalive(record);

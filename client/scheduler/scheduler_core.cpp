@@ -1,13 +1,13 @@
 #include "client/scheduler/scheduler_core.hpp"
 
 #include "client/backoff.hpp"
-#include "client/scheduler/asking.hpp"
 
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
 
-// The passes. What is done on the threads of calls is in scheduler_calls.cpp.
+// The passes. What is asked from outside is in scheduler_requests.cpp, and what is done on the threads of
+// calls in scheduler_calls.cpp.
 
 namespace sema {
 namespace {
@@ -26,6 +26,12 @@ constexpr auto soon = 200ms;
 // How long no backend is asked, and no task started, once there was no thread for that. To borrow a slot and
 // to return it are changes of the pool, which everybody sees.
 constexpr auto thread_pause = 1s;
+// Of so many tasks whose slots are free already the ends may be under way. While there are more, none is
+// started: what is called at the end of each hangs.
+constexpr std::size_t most_ending = 64;
+// A pass starts a task for each slot that was free when it began, or that many. The rest is for the next one,
+// where tasks end as soon as they were started: there is more to do than that.
+constexpr std::size_t starts_in_pass = 16;
 // For how long a task counts as started of late, or for the interval where that is longer.
 constexpr auto of_late = 10s;
 
@@ -196,14 +202,15 @@ void SchedulerCore::leave_queue(const TaskView& view) {
     }
     for (const SeenTask& task : view.tasks) {
         const bool is_unheard = is_own(task.mark) && places.count(task.mark.id) != 0;
-        if (is_unheard && !leases_->give_back(lease_of_task(pool_, task.mark.id))) return;
+        if (is_unheard && !leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence)) return;
     }
 }
 
 // How many more tasks could have a slot now, or ask for one.
 std::size_t SchedulerCore::room() const {
-    const std::size_t tasks = table_.records().size();
-    if (!is_open_ || tasks >= options_.slots) return 0;
+    const std::size_t tasks = table_.holders();
+    const bool too_many_end = table_.records().size() - tasks >= most_ending;
+    if (!is_open_ || tasks >= options_.slots || too_many_end) return 0;
     // Behind others one task takes a place in the queue; where nobody waits, there is no slot to ask for.
     const std::size_t available = view_.available > 0 ? view_.available : view_.others_wait ? 1 : 0;
     return std::min<std::size_t>(options_.slots - tasks, available);
@@ -244,11 +251,21 @@ LeaseOutcome<void> SchedulerCore::fill() {
         }
         sources = sources_;
     }
+    std::size_t starts = 0;
+    std::size_t most = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        most = std::max(room(), starts_in_pass);
+    }
     LeaseOutcome<void> done;
     for (bool again = true; again;) {
         {
             const std::lock_guard lock(mutex_);
             if (room() == 0) break;
+            if (starts == most) {
+                ask_again_at(BootClock::now());
+                break;
+            }
         }
         Turn turn = Turn::nothing;
         for (const auto& source : sources) {
@@ -263,6 +280,7 @@ LeaseOutcome<void> SchedulerCore::fill() {
             if (turn != Turn::full) use(*source, *id);
             if (turn != Turn::nothing) break;
         }
+        if (turn == Turn::started) ++starts;
         // There may be room for more; and where what was named is void, the others are asked as well.
         again = done && (turn == Turn::started || (turn == Turn::nothing && !asks_all));
         asks_all = asks_all || again;
@@ -280,6 +298,10 @@ void SchedulerCore::ask_again_at(Moment at) {
 std::optional<std::string> SchedulerCore::poll(const std::shared_ptr<Source>& source, bool asks_all) {
     std::unique_lock lock(mutex_);
     if (source->rests) return std::nullopt;
+    if (BootClock::now() < source->rests_until) {
+        ask_again_at(source->rests_until);
+        return std::nullopt;
+    }
     // The source may have taken it back.
     if (BootClock::now() >= counts_until(*source)) source->is_answered = false;
     // One that was too slow for an earlier pass is not waited for once more.
@@ -487,7 +509,6 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     // The answer is the same where the lease was held before: another scheduler's, most likely, which was
     // asked for the same task. Its holder says whose it is.
     const wire::LeaseGrant& lease = *borrowed->lease;
-    const Moment looked = BootClock::now();
     const auto details = leases_->view();
     if (!details) {
         // It ends soon, and the task is named again.
@@ -509,14 +530,13 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     if (!is_written_alike(seen->mark, mark)) {
         // The old place was granted before it could be left. Nothing was started under that mark, and the
         // task keeps its turn.
-        static_cast<void>(leases_->give_back(lease.lease));
+        static_cast<void>(leases_->give_back(lease.lease, lease.details->fence));
         const std::lock_guard lock(mutex_);
         ask_again_at(BootClock::now() + soon);
         return Turn::full;
     }
     Record record{
         .mark = mark, .lease = lease.lease, .position = lease.position, .fence = lease.details->fence};
-    record.granted_until = looked + std::chrono::seconds(seen->expires_in);
     if (!lease.details->slots.empty()) record.slot = wire::payload_text(lease.details->slots.front());
     bool is_named = false;
     {
@@ -530,14 +550,14 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     }
     if (!is_named) {
         // The source, which was being asked again, has answered otherwise.
-        static_cast<void>(return_own(record));
+        static_cast<void>(return_now(record));
         return Turn::nothing;
     }
     const auto call = begin_start(record);
     if (!call) {
         say(source.name + ": " + id + " is not started yet: " + call.error());
         // Where that fails it ends soon.
-        static_cast<void>(return_own(record));
+        static_cast<void>(return_now(record));
         forget(record);
         const std::lock_guard lock(mutex_);
         started_at_.erase(id);
@@ -549,155 +569,6 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
     }
     begun_.push_back(*call);
     return Turn::started;
-}
-
-// ---- from outside
-
-LeaseOutcome<bool> SchedulerCore::stop(const std::string& id) {
-    const auto task = find_task(*leases_, id);
-    if (!task) return tl::unexpected(task.error());
-    if (!*task) return false;
-    const std::optional<Record> own = own_record(id, (*task)->fence);
-    return own ? stop_own(*own) : stop_task(*leases_, pool_, **task);
-}
-
-std::optional<SchedulerCore::Record> SchedulerCore::own_record(const std::string& id,
-                                                               std::uint64_t fence) const {
-    const std::lock_guard lock(mutex_);
-    const Record* const record = table_.find(id);
-    return record != nullptr && record->fence == fence ? std::optional(*record) : std::nullopt;
-}
-
-LeaseOutcome<bool> SchedulerCore::stop_own(const Record& record) {
-    bool begins = false;
-    {
-        const std::lock_guard lock(mutex_);
-        begins = table_.begin_end(record.mark.id, record.fence);
-    }
-    LeaseOutcome<bool> returned = true;
-    if (!record.mark.is_handed_on) returned = return_own(record);
-    if (begins && !returned) {
-        const std::lock_guard lock(mutex_);
-        table_.set_running(record, record.deadline, record.expires_at_unix);
-        return returned;
-    }
-    // Where it does not begin, it is under way, or comes once a function has returned.
-    if (begins)
-        await({begin_end(record, record.mark.is_handed_on ? Ending::asked : Ending::gone)}, options().limit);
-    bell_.ring();
-    return returned;
-}
-
-LeaseOutcome<bool> SchedulerCore::keepalive(const std::string& id) {
-    const auto task = find_task(*leases_, id);
-    if (!task) return tl::unexpected(task.error());
-    if (!*task) return false;
-    const std::optional<Record> own = own_record(id, (*task)->fence);
-    if (!own) return keep_task_alive(*leases_, pool_, **task);
-    const Moment now = BootClock::now();
-    LeaseOutcome<std::optional<LeaseSource::Renewal>> renewed = LeaseSource::Renewal{};
-    {
-        const std::lock_guard lock(mutex_);
-        table_.begin_renewal(*own);
-    }
-    if (!own->mark.is_handed_on) renewed = leases_->renew(own->lease, own->mark.hold);
-    bool is_to_call = false;
-    {
-        const std::lock_guard lock(mutex_);
-        table_.end_renewal(*own);
-        if (!renewed) return tl::unexpected(renewed.error());
-        if (!*renewed) return false;
-        table_.note_renewal(*own, now + own->mark.timeout, (*renewed)->expires_at_unix);
-        is_to_call = table_.begin_keepalive(*own);
-    }
-    if (is_to_call) await({begin_keepalive(*own)}, options().limit);
-    return true;
-}
-
-LeaseOutcome<std::vector<task_state>> SchedulerCore::inspect() {
-    using std::chrono::system_clock;
-    const auto details = leases_->view();
-    if (!details) return tl::unexpected(details.error());
-    std::vector<task_state> states;
-    const Moment now = BootClock::now();
-    for (const SeenTask& seen : view_tasks(*details).tasks) {
-        task_state state;
-        state.what.id = seen.mark.id;
-        state.what.backend = seen.mark.backend;
-        state.what.position = seen.position;
-        state.what.fence = seen.fence;
-        state.since = system_clock::from_time_t(seen.granted_at_unix);
-        if (const auto last = seen.last_keepalive_unix())
-            state.last_keepalive = system_clock::from_time_t(*last);
-        if (const auto left = seen.times_out_in()) state.times_out_in = *left;
-        const std::lock_guard lock(mutex_);
-        if (const Record* const record = table_.find(seen.mark.id);
-            record != nullptr && record->fence == seen.fence) {
-            state.is_own = true;
-            state.what.slot = record->slot;
-            state.what.lease = record->lease.str();
-            if (record->deadline != BootClock::never)
-                state.times_out_in = std::max<Duration>(record->deadline - now, 0s);
-        }
-        states.push_back(std::move(state));
-    }
-    return states;
-}
-
-Moment SchedulerCore::next_deadline() const {
-    const std::lock_guard lock(mutex_);
-    const Moment ask_at = room() > 0 ? std::max(again_at_, rests_until_) : BootClock::never;
-    return std::min({table_.next_deadline(), ask_at, postponed_to_});
-}
-
-bool SchedulerCore::expects_more() const {
-    const std::lock_guard lock(mutex_);
-    return expects_more_ && room() > 0;
-}
-
-void SchedulerCore::note_end(const std::string& id) {
-    const std::lock_guard lock(mutex_);
-    ended_.insert(id);
-    bell_.ring();
-}
-
-void SchedulerCore::adopt_name(const std::string& name, const std::optional<TaskTable::Left>& left) {
-    const std::lock_guard lock(mutex_);
-    table_.adopt(name, left);
-    bell_.ring();
-}
-
-TaskTable::Left SchedulerCore::left() const {
-    const std::lock_guard lock(mutex_);
-    return table_.left();
-}
-
-bool SchedulerCore::forget_name(const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    return table_.disown(name);
-}
-
-std::size_t SchedulerCore::unsettled() const {
-    const std::lock_guard lock(mutex_);
-    return static_cast<std::size_t>(
-        std::count_if(table_.records().begin(), table_.records().end(), [](const auto& entry) {
-            return entry.second.mark.is_handed_on || entry.second.phase != TaskTable::Phase::running;
-        }));
-}
-
-void SchedulerCore::end_handed_on() {
-    std::vector<Record> to_end;
-    {
-        const std::lock_guard lock(mutex_);
-        for (const auto& [id, record] : table_.records()) {
-            if (record.mark.is_handed_on && record.phase == TaskTable::Phase::running)
-                to_end.push_back(record);
-        }
-        for (const Record& record : to_end)
-            table_.begin_end(record.mark.id, record.fence);
-    }
-    for (const Record& record : to_end)
-        begin_end(record, Ending::asked);
 }
 
 SchedulerCore::Options SchedulerCore::options() const {

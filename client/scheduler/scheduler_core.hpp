@@ -1,5 +1,6 @@
 #pragma once
 
+#include "client/backoff.hpp"
 #include "client/scheduler/lease_source.hpp"
 #include "client/scheduler/task_table.hpp"
 #include "client/scheduler/wake.hpp"
@@ -82,7 +83,7 @@ class SchedulerCore {
     void close();
     /// What was started for a task that hands its lease on has ended: its slot is free, whether or not it is
     /// returned already.
-    void note_end(const std::string& id);
+    void note_end(std::uint64_t fence);
     /// Goes on with the tasks of a scheduler that has ended. False in forget_name(): it has tasks.
     void adopt_name(const std::string& name, const std::optional<TaskTable::Left>& left);
     bool forget_name(const std::string& name);
@@ -115,6 +116,9 @@ class SchedulerCore {
         std::optional<std::string> used{};
         /// How many starts had returned when it was asked.
         std::uint64_t returned_starts = 0;
+        /// Its last starts failed, one after the other. It is left alone until then: others have their turn.
+        Moment rests_until{};
+        Backoff failed_starts{};
     };
     struct Call {
         std::thread thread;
@@ -162,6 +166,7 @@ class SchedulerCore {
     std::shared_ptr<bool> begin_keepalive(const Record& record);
     void start(const Record& record, backend& from);
     bool claim(const Record& record, Duration limit);
+    void note_start(const Record& record, bool has_failed);
     void settle(const Record& record);
     void end(const Record& record, backend& from, Ending why);
     void keep_alive(const Record& record, backend& from);
@@ -169,13 +174,10 @@ class SchedulerCore {
     Called call(const Record& record, backend& from, backend_call which, bool holds_slot = true);
     LeaseOutcome<std::optional<LeaseSource::Renewal>> renew(const Record& record, Duration ttl, Moment until);
     void keep_running(const Record& record, backend& from, Moment until);
-    /// Whether the slot is still lent for this start of the task. A later one has the same lease, with
-    /// another fence.
-    LeaseOutcome<bool> is_held(const Record& record);
-    /// Also where the server cannot be asked.
+    /// Whether the slot is still lent for this start of the task, as far as the server can be asked.
     bool may_be_held(const Record& record);
-    /// Returns the slot, unless it is a later start's. Whether it was held.
-    LeaseOutcome<bool> return_own(const Record& record);
+    /// Tries it once. Whether it was held.
+    LeaseOutcome<bool> return_now(const Record& record);
     void give_back(const Record& record);
     void forget(const Record& record);
     /// The task as it is known here; none where its slot was granted to another scheduler.
@@ -234,8 +236,8 @@ class SchedulerCore {
     std::string refusal_;
     /// When tasks were started, of late.
     std::map<std::string, Moment> started_at_;
-    /// Ids of those that ended by themselves.
-    std::set<std::string> ended_;
+    /// Fences of those that ended by themselves.
+    std::set<std::uint64_t> ended_;
     std::list<Call> calls_;
     /// What is called of tasks as soon as there are threads for it, and when that is tried.
     std::vector<Work> postponed_;

@@ -61,6 +61,7 @@ bool TaskTable::take_in(const SeenTask& task, Moment now, Due& due) {
         return true;
     }
     record->position = task.position;
+    record->is_over = false;
     const bool runs = record->phase == Phase::running || record->phase == Phase::busy;
     const bool is_news = record->renewals == 0 && task.expires_at_unix > record->expires_at_unix;
     if (runs && !task.mark.is_handed_on && is_news) {
@@ -101,22 +102,25 @@ void TaskTable::take_in(const TaskAsk& ask, Moment now, Due& due) {
 
 void TaskTable::end_unseen(const std::set<std::string_view>& seen, Due& due) {
     for (auto& [id, record] : records_) {
-        if (record.phase != Phase::running || seen.count(id) != 0) continue;
+        if (seen.count(id) != 0) continue;
+        record.is_over = record.phase == Phase::running || record.phase == Phase::ending;
+        if (record.phase != Phase::running) continue;
         record.phase = Phase::ending;
         due.ended.push_back(record);
     }
 }
 
-void TaskTable::take_ended(std::set<std::string>& ids, Due& due) {
-    for (auto id = ids.begin(); id != ids.end();) {
-        const auto found = records_.find(*id);
+void TaskTable::take_ended(std::set<std::uint64_t>& fences, Due& due) {
+    for (auto fence = fences.begin(); fence != fences.end();) {
+        const auto found = std::find_if(records_.begin(), records_.end(),
+                                        [&](const auto& entry) { return entry.second.fence == *fence; });
         const bool is_over = found == records_.end() || found->second.phase == Phase::ending;
         const bool runs = !is_over && found->second.phase == Phase::running;
         if (runs) {
             found->second.phase = Phase::ending;
             due.to_end.push_back(found->second);
         }
-        id = is_over || runs ? ids.erase(id) : std::next(id);
+        fence = is_over || runs ? fences.erase(fence) : std::next(fence);
     }
 }
 
@@ -179,6 +183,11 @@ bool TaskTable::begin_end(const std::string& id, std::uint64_t fence) {
     if (own == nullptr || own->phase != Phase::running) return false;
     own->phase = Phase::ending;
     return true;
+}
+
+std::size_t TaskTable::holders() const {
+    return static_cast<std::size_t>(std::count_if(records_.begin(), records_.end(),
+                                                  [](const auto& entry) { return !entry.second.is_over; }));
 }
 
 void TaskTable::remove(const Record& record) {

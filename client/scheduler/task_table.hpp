@@ -31,8 +31,6 @@ class TaskTable {
         /// The slot's payload, as a text; empty where another program started the task.
         std::string slot{};
         std::uint64_t fence = 0;
-        /// Until then nobody else can have the lease, unless somebody returns it: its end as it was granted.
-        Moment granted_until = BootClock::never;
         Phase phase = Phase::starting;
         /// When it times out.
         Moment deadline = BootClock::never;
@@ -44,6 +42,8 @@ class TaskTable {
         unsigned renewals = 0;
         /// Asks that have been taken up, by their keys.
         std::set<std::string> taken_up{};
+        /// Its slot is free, as was seen last, though a function may yet be called at its end.
+        bool is_over = false;
     };
 
     /// What has come due: of each, a copy of the record.
@@ -116,9 +116,9 @@ class TaskTable {
         return due;
     }
 
-    /// Those of `ids` that run: they have ended by themselves, though their lease may be held. They are taken
-    /// out of `ids`; so are those that are gone.
-    void take_ended(std::set<std::string>& ids, Due& due);
+    /// Those of `fences` that run: they have ended by themselves, though their lease may be held. They are
+    /// taken out of `fences`; so are those that are gone.
+    void take_ended(std::set<std::uint64_t>& fences, Due& due);
 
     /// Those that have timed out by now. Their end begins.
     void take_timed_out(Moment now, Due& due);
@@ -145,6 +145,8 @@ class TaskTable {
     void remove(const Record& record);
 
     const Record* find(const std::string& id) const;
+    /// How many may have a slot.
+    std::size_t holders() const;
     /// By id.
     const std::map<std::string, Record>& records() const { return records_; }
 

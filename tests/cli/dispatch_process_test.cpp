@@ -1,5 +1,7 @@
 #include "cli/dispatch/process.hpp"
+#include "cli/dispatch/running_commands.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/eventually.hpp"
 
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -7,8 +9,11 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <map>
+#include <mutex>
 
 using namespace sema;
+using namespace sema::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -30,6 +35,10 @@ int start_after_a_moment(uid_t user) {
     return ended && ended->end.is_success() ? 0 : 1;
 }
 
+ProcessSpec shell_with(const std::string& script) {
+    return {.path = "/bin/sh", .arguments = {"sh", "-c", script}, .environment = {}, .folder = "/"};
+}
+
 }  // namespace
 
 TEST_CASE("a command waits for a system that has no process to give for a moment") {
@@ -43,4 +52,31 @@ TEST_CASE("a command waits for a system that has no process to give for a moment
     int status = 0;
     REQUIRE(waitpid(child, &status, 0) == child);
     CHECK(status == 0);
+}
+
+TEST_CASE("a command that ended has freed its slot, and one that a signal ended once its lease is over") {
+    std::mutex mutex;
+    std::map<std::uint64_t, Moment> ends;
+    RunningCommands running([&](std::uint64_t fence) {
+        const std::lock_guard lock(mutex);
+        ends[fence] = BootClock::now();
+    });
+    const auto has_ended = [&](std::uint64_t fence) {
+        return eventually([&] {
+            const std::lock_guard lock(mutex);
+            return ends.count(fence) != 0;
+        });
+    };
+    REQUIRE(running.start(1, shell_with("exit 3"), 1h));
+    REQUIRE(has_ended(1));
+    CHECK(running.end(1, 0s)->end.status == 3);
+
+    const Moment begin = BootClock::now();
+    REQUIRE(running.start(2, shell_with("kill -KILL $$"), 700ms));
+    REQUIRE(has_ended(2));
+    CHECK(ends[2] - begin >= 700ms);
+    const auto end = running.end(2, 0s);
+    REQUIRE(end);
+    CHECK(end->end.by_signal);
+    CHECK_FALSE(end->was_asked);
 }

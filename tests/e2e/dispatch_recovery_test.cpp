@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <csignal>
 #include <system_error>
+#include <thread>
 
 using namespace sema::test;
 
@@ -360,6 +361,24 @@ TEST_CASE("commands that are not waited for any longer are stopped") {
     CHECK(dispatcher->wait() == 0);
     CHECK(farm.log() == "run 1\nstop 1\n");
     CHECK(farm.semactl.in_use() == 0);
+}
+
+TEST_CASE("commands are stopped while the server does not answer, too") {
+    const Farm farm(1);
+    write_waiting_jobs(farm);
+    farm.write(farm.head() + farm.running("[\"./work\", \"{id}\"]"));
+    const bool is_asked_twice = GENERATE(true, false);
+    const auto dispatcher = farm.dispatch(is_asked_twice ? std::vector<std::string>{}
+                                                         : std::vector<std::string>{"--patience", "1s"});
+    REQUIRE(farm.logs("run 1\n"));
+    kill(farm.server.pid(), SIGSTOP);
+    dispatcher->signal(SIGTERM);
+    // The one is read before the other comes.
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    if (is_asked_twice) dispatcher->signal(SIGTERM);
+    CHECK(farm.has_logged("stop 1"));
+    kill(farm.server.pid(), SIGCONT);
+    CHECK(dispatcher->wait() == 0);
 }
 
 TEST_CASE("a HUP reads the file again") {

@@ -116,11 +116,11 @@ TEST_CASE("an id may be any text") {
     farm.write(farm.head() + farm.starting() + farm.running("[\"false\", \"{id}\"]"));
     farm.script("poll", "cat \"${1:-queue}.next\" 2> /dev/null; rm -f \"${1:-queue}.next\"");
     std::ofstream(farm.folder() / "queue.next") << "-rf\n";
-    std::ofstream(farm.folder() / "jobs.next") << "{call}\n";
+    std::ofstream(farm.folder() / "jobs.next") << " \"{call}\" \n";
     const auto dispatcher = farm.dispatch();
     REQUIRE(farm.has_logged("start -rf"));
-    REQUIRE(farm.has_logged("error {call} run"));
-    REQUIRE(farm.has_logged("stop {call}"));
+    REQUIRE(farm.has_logged("error \"{call}\" run"));
+    REQUIRE(farm.has_logged("stop \"{call}\""));
     REQUIRE(eventually(
         [&] { return farm.tasks() == 1 && farm.status().at("tasks").at(0).at("state") == "running"; }));
     CHECK(farm.semactl({"dispatch", "keepalive", "--", "-rf", farm.file().string()}, farm.environment())
@@ -128,6 +128,25 @@ TEST_CASE("an id may be any text") {
     CHECK(farm.semactl({"dispatch", "stop", "--", "-rf", farm.file().string()}, farm.environment()).status ==
           0);
     CHECK(farm.has_logged("stop -rf"));
+}
+
+TEST_CASE(
+    "a backend whose commands all fail at once neither keeps others from their turn nor a TERM from its "
+    "effect") {
+    const Farm farm(1);
+    const std::string broken = GENERATE("run = [\"./missing\"]", "start = [\"false\"]");
+    CAPTURE(broken);
+    farm.script("next", "n=$(cat number 2>/dev/null || echo 0); echo $((n + 1)) > number; echo broken-$n");
+    farm.write(farm.head() + "[[backend]]\nname = \"broken\"\npoll = [\"./next\"]\n" + broken + "\n" +
+               farm.starting());
+    farm.give("good");
+    const auto dispatcher = farm.dispatch();
+    REQUIRE(farm.has_logged("start good"));
+    CHECK(farm.call({"stop", "good"}).status == 0);
+    dispatcher->signal(SIGHUP);
+    CHECK(dispatcher->warns("again"));
+    dispatcher->signal(SIGTERM);
+    CHECK(dispatcher->wait() == 0);
 }
 
 TEST_CASE("messages name a task whose id looks like a secret, and no secret") {

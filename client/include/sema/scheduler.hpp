@@ -64,7 +64,8 @@ class SEMA_API backend {
     virtual std::optional<std::string> poll() = 0;
 
     /// Starts the task, and returns: the task goes on until someone calls scheduler::stop(), from wherever.
-    /// Where it fails, error() is called, and the slot is free.
+    /// Where it fails, error() is called, and the slot is free. A backend whose starts fail one after the
+    /// other is left alone for up to a second.
     virtual void start(const task& what) = 0;
 
     /// The task has ended: it was stopped, or it timed out, or its lease was revoked.
@@ -78,7 +79,8 @@ class SEMA_API backend {
 
     /// One of the functions above failed, but for poll(). True frees the slot; false, which is the default,
     /// keeps it, and the time until the timeout begins anew. After a failed start(), and where error() itself
-    /// fails, the slot is freed whatever it says.
+    /// fails, the slot is freed whatever it says. A failed keepalive() that frees the slot ends the task:
+    /// stop() is called.
     virtual bool error(const task& what, backend_call failed, const std::exception& why);
 
     /// Whether start() hands the lease to something that renews it, and returns it when the task has ended: a

@@ -176,17 +176,19 @@ class FakeLeases {
             return Borrowed{grant};
         }
 
-        LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, Duration ttl) override {
+        LeaseOutcome<std::optional<Renewal>> renew(const LeaseId& lease, std::uint64_t fence,
+                                                   Duration ttl) override {
             if (is_away()) return away();
+            if (!pool_.has(lease, fence)) return std::nullopt;
             const auto seconds = std::min(std::chrono::ceil<std::chrono::seconds>(ttl), pool_.longest_);
             if (!pool_.renew(lease, seconds)) return std::nullopt;
             const std::lock_guard lock(pool_.mutex_);
             return Renewal{pool_.now_ + seconds.count(), seconds.count()};
         }
 
-        LeaseOutcome<bool> give_back(const LeaseId& lease) override {
+        LeaseOutcome<bool> give_back(const LeaseId& lease, std::uint64_t fence) override {
             if (is_away()) return away();
-            return pool_.give_back(lease);
+            return pool_.has(lease, fence) && pool_.give_back(lease);
         }
 
         LeaseOutcome<bool> cancel(const LeaseId& place) override {
@@ -206,6 +208,13 @@ class FakeLeases {
 
         FakeLeases& pool_;
     };
+
+    bool has(const LeaseId& lease, std::uint64_t fence) {
+        const std::lock_guard lock(mutex_);
+        expire();
+        const auto found = leases_.find(lease);
+        return found != leases_.end() && found->second.fence == fence;
+    }
 
     void expire() {
         std::erase_if(leases_, [&](const auto& entry) { return entry.second.expires_at <= now_; });

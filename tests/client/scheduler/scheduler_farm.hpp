@@ -124,6 +124,16 @@ class Slow : public Recorder {
     };
 };
 
+/// The task 1 of another scheduler.
+inline TaskMark mark_of(const std::string& by) {
+    return {.id = "1",
+            .backend = "first",
+            .by = by,
+            .instance = "4711",
+            .timeout = 1h,
+            .hold = hold_ttl(1h, 30s)};
+}
+
 /// Two backends, and schedulers of one pool.
 class Farm {
   public:
@@ -138,7 +148,10 @@ class Farm {
                 .on_trouble = {},
                 .make_thread = [this](std::function<void()> work) {
                     if (lacks_threads) throw std::system_error(EAGAIN, std::generic_category());
-                    return std::thread(std::move(work));
+                    return std::thread([this, work = std::move(work)] {
+                        eventually([&] { return !is_halted.load(); });
+                        work();
+                    });
                 }};
     }
 
@@ -158,6 +171,13 @@ class Farm {
         leases.set_waiters(false);
     }
 
+    /// Somebody stopped the task 1, and another scheduler has started it since.
+    void start_elsewhere() {
+        const LeaseId lease = lease_of_task(pool, "1");
+        REQUIRE(leases.give_back(lease));
+        REQUIRE(leases.borrow(lease, holder_of(mark_of("another")), 100s));
+    }
+
     bool has(const std::string& id) { return leases.renew(lease_of_task(pool, id), hold()); }
     std::chrono::seconds hold() const { return hold_ttl(timeout, 30s); }
 
@@ -170,6 +190,8 @@ class Farm {
     Duration poll_patience = patience_of_tests;
     Duration patience = patience_of_tests;
     std::atomic<bool> lacks_threads = false;
+    /// Then threads are made, and do nothing yet.
+    std::atomic<bool> is_halted = false;
 
   private:
     static constexpr Duration patience_of_tests = test::patience;
@@ -188,26 +210,17 @@ class Greedy : public Recorder {
     Farm& farm_;
 };
 
-/// One whose start fails once the test lets it.
-class FailsLate : public Recorder {
+/// One whose start returns, or fails, once the test lets it.
+class Late : public Recorder {
   public:
-    FailsLate() : Recorder("first") {}
+    Late() : Recorder("first") {}
     void start(const task& what) override {
         Recorder::start(what);
-        eventually([&] { return may_fail.load(); });
-        throw std::runtime_error("no luck");
+        eventually([&] { return may_return || may_fail; });
+        if (may_fail) throw std::runtime_error("no luck");
     }
+    std::atomic<bool> may_return = false;
     std::atomic<bool> may_fail = false;
 };
-
-/// The task 1 of another scheduler.
-inline TaskMark mark_of(const std::string& by) {
-    return {.id = "1",
-            .backend = "first",
-            .by = by,
-            .instance = "4711",
-            .timeout = 1h,
-            .hold = hold_ttl(1h, 30s)};
-}
 
 }  // namespace sema::test

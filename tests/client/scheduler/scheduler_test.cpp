@@ -91,21 +91,24 @@ TEST_CASE("what the error function says of a failed keepalive counts") {
     const auto scheduler = farm.scheduler();
     REQUIRE(scheduler->schedule());
     farm.first->fail(backend_call::keepalive);
+    Calls calls = {"start 1", "keepalive 1", "error 1: no luck"};
     SECTION("false keeps the slot") {
         CHECK(scheduler->keepalive("1") == true);
         CHECK(farm.leases.in_use() == 1);
     }
-    SECTION("true frees it") {
+    SECTION("true ends the task") {
+        calls.emplace_back("stop 1");
         farm.first->frees_ = true;
         CHECK(scheduler->keepalive("1") == true);
         CHECK(farm.leases.in_use() == 0);
     }
     SECTION("and so does a failure of its own") {
+        calls.emplace_back("stop 1");
         farm.first->error_fails_ = true;
         CHECK(scheduler->keepalive("1") == true);
         CHECK(farm.leases.in_use() == 0);
     }
-    CHECK(farm.first->calls() == Calls{"start 1", "keepalive 1", "error 1: no luck"});
+    CHECK(farm.first->calls() == calls);
 }
 
 TEST_CASE("what the error function says of a failed timeout counts") {
@@ -474,7 +477,7 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     scheduler->close();
     CHECK(scheduler->unsettled() == 1);
     SECTION("it ends by itself, though its lease is not returned") {
-        scheduler->note_end("1");
+        scheduler->note_end(farm.first->last.fence);
         REQUIRE(scheduler->schedule());
     }
     SECTION("it is ended") {
@@ -486,23 +489,79 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     CHECK(farm.leases.in_use() == 1);
 }
 
-TEST_CASE("a start that fails late returns no slot of a later start of its task") {
+TEST_CASE("a start that is over late leaves the slot of a later start of its task alone") {
     Farm farm(1);
     farm.patience = 50ms;
-    const auto late = std::make_shared<FailsLate>();
+    const auto late = std::make_shared<Late>();
     farm.first = late;
     farm.first->give("1");
     auto scheduler = farm.scheduler();
     REQUIRE(scheduler->schedule());
     REQUIRE(eventually([&] { return late->calls() == Calls{"start 1"}; }));
-    // Somebody stopped it, and another scheduler has started it since.
-    const LeaseId lease = lease_of_task(farm.pool, "1");
-    REQUIRE(farm.leases.give_back(lease));
-    REQUIRE(farm.leases.borrow(lease, holder_of(mark_of("another")), 100s));
-    late->may_fail = true;
-    REQUIRE(eventually([&] { return late->calls() == Calls{"start 1", "error 1: no luck"}; }));
-    REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+    farm.start_elsewhere();
+    SECTION("where it fails") {
+        late->may_fail = true;
+        REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+        CHECK(late->calls() == Calls{"start 1", "error 1: no luck"});
+    }
+    SECTION("where it returns, and would have the slot for an hour") {
+        late->may_return = true;
+        REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+        CHECK(late->calls() == Calls{"start 1", "stop 1"});
+    }
     CHECK(farm.leases.in_use() == 1);
+    farm.leases.pass(100s);
+    CHECK(farm.leases.in_use() == 0);
+}
+
+TEST_CASE("a task is not started by a scheduler that was halted until another one has") {
+    Farm farm(1);
+    farm.patience = farm.poll_patience = 50ms;
+    farm.leases.on_borrow = [&] { farm.is_halted = true; };
+    farm.first->give("1");
+    auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    REQUIRE(farm.leases.in_use() == 1);
+    farm.start_elsewhere();
+    farm.is_halted = false;
+    REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+    CHECK(farm.first->calls() == Calls{});
+    CHECK(farm.leases.in_use() == 1);
+    farm.leases.pass(100s);
+    CHECK(farm.leases.in_use() == 0);
+}
+
+TEST_CASE("a task that has ended keeps its slot from no other one, however long its end takes") {
+    Farm farm(1);
+    farm.slots = 1;
+    farm.patience = 50ms;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    REQUIRE(farm.first->calls() == Calls{"start 1"});
+    farm.first->hangs_ = true;
+    farm.second->give("2");
+    REQUIRE(farm.leases.give_back(lease_of_task(farm.pool, "1")));
+    REQUIRE(scheduler->schedule());
+    CHECK(eventually([&] { return farm.second->calls() == Calls{"start 2"}; }));
+    CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
+    farm.first->hangs_ = false;
+}
+
+TEST_CASE("a backend whose starts fail is left alone for a while, longer each time") {
+    Farm farm(1);
+    farm.first->fail(backend_call::start);
+    for (int i = 0; i < 1000; ++i)
+        farm.first->give(std::to_string(i));
+    const auto scheduler = farm.scheduler();
+    const auto begin = std::chrono::steady_clock::now();
+    std::size_t passes = 0;
+    for (; std::chrono::steady_clock::now() - begin < 1s; ++passes)
+        REQUIRE(scheduler->schedule());
+    // Each start is a call, and so is what follows its failure.
+    CHECK(farm.first->calls().size() <= 2 * 7);
+    farm.first->fail(std::nullopt);
+    CHECK(eventually([&] { return scheduler->schedule() && farm.leases.in_use() == 1; }));
 }
 
 TEST_CASE("a command that has ended is over, also while the server is away") {
@@ -513,7 +572,7 @@ TEST_CASE("a command that has ended is over, also while the server is away") {
     REQUIRE(scheduler->schedule());
     farm.leases.set_away(true);
     scheduler->close();
-    scheduler->note_end("1");
+    scheduler->note_end(farm.first->last.fence);
     CHECK_FALSE(scheduler->schedule());
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});

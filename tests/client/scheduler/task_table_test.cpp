@@ -286,11 +286,11 @@ TEST_CASE("asks are for tasks whose lease is handed on") {
 TEST_CASE("one that has ended by itself is ended once it runs") {
     Table t;
     const auto record = t.start("42", 1, true);
-    std::set<std::string> ended{"42", "gone"};
+    std::set<std::uint64_t> ended{record.fence, record.fence + 1};
     TaskTable::Due due;
     t.table.take_ended(ended, due);
     CHECK(due.to_end.empty());
-    CHECK(ended == std::set<std::string>{"42"});
+    CHECK(ended == std::set<std::uint64_t>{record.fence});
     t.table.set_running(record, t.now + 100s, 0);
     t.table.take_ended(ended, due);
     CHECK(due.to_end.size() == 1);

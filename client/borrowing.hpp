@@ -12,7 +12,7 @@ namespace sema {
 /// one is made, and what its answer is worth. Knows no clock and no server: it is given the time and the
 /// answers.
 ///
-/// A request that names its lease waits in calls of at most 25 seconds, between which its place in the queue
+/// A request that names its lease waits in calls of at most 10 seconds, between which its place in the queue
 /// stays: proxies cut those that are silent for longer. Trouble with the server is tried again until the wait
 /// is over, with growing pauses.
 class Borrowing {
@@ -26,10 +26,9 @@ class Borrowing {
         renew,    ///< where it should have been renewed by then it is renewed
     };
 
-    /// Proxies cut a silent call after 30 or 60 seconds.
-    static constexpr Duration longest_poll = std::chrono::seconds(25);
-    /// Where there are several servers, one that vanished is noticed while the next one still has the place.
-    static constexpr Duration longest_poll_among_several = std::chrono::seconds(10);
+    /// Proxies cut a silent call after 30 or 60 seconds. And a call that is lost, or whose server vanished,
+    /// is to be noticed while the place is still kept: 15 seconds, usually.
+    static constexpr Duration longest_poll = std::chrono::seconds(10);
     /// An answer without a slot names the borrower's place: to show it soon, begin with a shorter call.
     static constexpr Duration first_poll = std::chrono::seconds(1);
     /// How long leaving the queue may take, and how long where the server did not answer before.

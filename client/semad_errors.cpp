@@ -46,6 +46,13 @@ bool is_semads_error(long status, std::string_view reason) {
                    begins_with_one_of(reason, {"the pools are in ", "memory: "});
         case 413:
             return begins_with_one_of(reason, {"request body is larger than "});
+        case 500:
+            return reason == "internal error";
+        case 502:
+            return reason == "database command failed";
+        case 503:
+            return begins_with_one_of(reason, {"shutting down", "too many ", "a backup is under way",
+                                               "the store cannot be reached", "a thread that serves "});
         default:
             // Those are for requests that semactl does not send.
             return false;

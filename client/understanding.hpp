@@ -63,7 +63,7 @@ Result unexpected(const HttpAnswer& answer) {
     if (answer.status == 429) return Busy{"overloaded" + status, answer.retry_after};
     if (reason && is_refusal)
         return Rejected{"refused: " + *reason + status, !is_semads, is_handshake, /*may_be_done=*/false};
-    if (reason) return busy(answer, *reason, status);
+    if (is_semads) return busy(answer, *reason, status);
     if (answer.status >= 500) return Unreachable{code, answer.retry_after};
     const std::string advice = answer.advice.empty() ? "" : " (" + answer.advice + ")";
     return Rejected{"gave an answer that no semad gives" + status + advice, true, is_handshake,

@@ -51,6 +51,7 @@ int run_run(const RunOptions& options, const std::vector<std::string>& command, 
     if (const auto usable = check_on_lost(options.on_lost); !usable) return fail(usable.error().message);
     const std::string fault = options.lease.empty() ? "" : fault_with_lease(options);
     if (!fault.empty()) return fail(fault);
+    if (options.fence && options.lease.empty()) return fail("--fence goes with --lease: it is that lease's");
     std::vector<PoolRef> pools;
     std::set<PoolId> seen;
     std::set<std::string> parts;
@@ -105,6 +106,7 @@ void add_lease_options(CLI::App& run, RunOptions& options) {
         run, "--lease", options.lease, "LEASE",
         "Borrow nothing: run CMD under this lease, which somebody else borrowed (env:NAME, file:PATH or a "
         "UUID), renew it and return it");
+    add_fence(run, options.fence, "With --lease: only if the lease has this fence");
     add_optional_number(run, "--slots", options.slots, "How many slots of each pool, all or none (1)",
                         {1, wire::largest_count});
     add_signed(run, "--priority", options.priority, "From -100 to 100: a higher number is served first (0)",

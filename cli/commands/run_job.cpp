@@ -184,6 +184,9 @@ std::optional<RunJob::Failed> RunJob::interruption(Requests& requests, const Poo
 // few slots is waited for while nothing is held.
 std::optional<RunJob::Failed> RunJob::await_pools(Moment deadline, Requests& requests) const {
     if (pools_.size() == 1) return std::nullopt;
+    // Nothing is held yet while that is waited for, and so it is no trial.
+    const auto first = std::min_element(pools_.begin(), pools_.end(),
+                                        [](const PoolRef& a, const PoolRef& b) { return a.id < b.id; });
     std::vector<const PoolRef*> small;
     for (const PoolRef& pool : pools_) {
         const auto answer = session_.client.inspect(pool.id, look_limit);
@@ -192,7 +195,7 @@ std::optional<RunJob::Failed> RunJob::await_pools(Moment deadline, Requests& req
         const auto* state = std::get_if<wire::PoolState>(&answer);
         // Whatever the trouble is, a borrow tries again.
         if (state == nullptr) return std::nullopt;
-        if (state->count < options_.slots.value_or(1)) small.push_back(&pool);
+        if (state->count < options_.slots.value_or(1) && &pool != &*first) small.push_back(&pool);
     }
     for (const PoolRef* pool : small) {
         Acquired acquired = borrow(*pool, deadline, nullptr, requests);
@@ -265,8 +268,9 @@ int RunJob::explain_failure(const Failed& failed) const {
 // The same under a lease that somebody else borrowed.
 int RunJob::run_under_lease(Signals& signals) const {
     const PoolRef& pool = pools_.front();
-    TakenOver taken = take_over(session_.client, session_.console, pool,
-                                {.lease = *lease_, .ttl = ttl_of(pool), .patience = default_wait}, signals);
+    TakenOver taken = take_over(
+        session_.client, session_.console, pool,
+        {.lease = *lease_, .fence = options_.fence, .ttl = ttl_of(pool), .patience = default_wait}, signals);
     return std::visit(
         Overloaded{
             [&](HeldLease& lease) {
@@ -419,7 +423,8 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
     if (done.exec_failure) return explain_exec(line, *done.exec_failure);
     if (!done.slot_is_free) keeper.disown();
     if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
-    if (done.exit_status != 0)
+    // Where its lease was lost it was stopped, which is said.
+    if (done.exit_status != 0 && !done.lease_was_lost)
         session_.console.note(names_ + ": the teardown ended with status " +
                               std::to_string(exit_status::in_shell(done.exit_status)));
 }

@@ -21,6 +21,8 @@ struct RunOptions {
     std::vector<std::string> pools;
     /// What names the lease to take over, where none is to be borrowed.
     std::string lease;
+    /// That of the only lease with that id that is to be taken over.
+    std::optional<std::uint64_t> fence;
     std::optional<Duration> ttl;
     std::optional<Duration> wait;
     std::optional<Duration> kill_after;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace sema {
@@ -25,6 +26,8 @@ constexpr Duration holders_limit = 500ms;
 // The longest time between two looks at what else there is to do, and the same while a renewal is under way.
 constexpr Duration longest_unwatched = 500ms;
 constexpr Duration while_asking = 20ms;
+// The last try to leave the queue, once semactl was asked to end.
+constexpr Duration last_try = 200ms;
 
 // Why there is no such answer.
 template <class Done>
@@ -42,7 +45,7 @@ class Borrower : public WaitControl {
           console_(console),
           pool_(pool),
           earlier_(wanted.earlier),
-          rules_(wanted.request, wanted.stale, polls(client, wanted), BootClock::now()),
+          rules_(wanted.request, wanted.stale, polls(wanted), BootClock::now()),
           requests_(requests),
           line_(console, pool.name, wanted.request.wait, rules_.begin()) {
         if (wanted.is_held_above)
@@ -244,43 +247,75 @@ class Borrower : public WaitControl {
         if (!none.details || !line_.wants_holders(now)) return;
         if (none.details->queue <= short_queue && now < rules_.deadline()) {
             const auto holders = client_.holders(pool_.id, holders_limit);
-            if (const auto* view = std::get_if<wire::PoolDetails>(&holders)) line_.holders(now, *view);
+            const auto* view = std::get_if<wire::PoolDetails>(&holders);
+            view != nullptr ? line_.holders(now, *view) : line_.forget_holders();
         }
         line_.say_place(now);
     }
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.
     Acquired leave() {
-        if (rules_.request().lease) cancel(Borrowing::cancel_limit);
+        if (rules_.request().lease) {
+            auto trouble = cancel(Borrowing::cancel_limit);
+            if (trouble && requests_.end()) trouble = insist_on_leaving(*std::move(trouble));
+            if (trouble) say_still_queued(*trouble);
+        }
         if (requests_.end()) return Stopped{requests_.end()->signal};
         if (requests_.suspension()) return Suspended{};
         return EarlierLost{};
     }
 
     // Whatever was granted in the same moment is returned, but for a lease that the user named: see held().
-    void cancel(Duration limit) {
-        const auto answer = client_.cancel(pool_.id, *rules_.request().lease, limit);
+    // Why a slot may be lent that nobody uses, where that is so.
+    std::optional<std::string> cancel(Duration limit) {
+        const auto answer = client_.cancel(pool_.id, *rules_.request().lease, limit / 2);
         const auto* done = std::get_if<wire::Cancelled>(&answer);
-        if (done && done->cancelled) return;
+        if (done && done->cancelled) return std::nullopt;
         if (rules_.is_users_id()) {
             if (done || rules_.may_be_older()) say_named_lease_stays();
-            return;
+            return std::nullopt;
         }
-        const auto returned = client_.give_back(pool_.id, *rules_.request().lease, limit);
+        const auto returned = client_.give_back(pool_.id, *rules_.request().lease, limit / 2);
         const auto* back = std::get_if<wire::Returned>(&returned);
         // A borrow that is read after the return is undone by the cancel alone.
         const bool is_sure = back && (done || back->returned);
-        if (!rules_.may_be_older() || is_sure) return;
-        console_.note(pool_.name + ": cannot leave the queue: " + client_.server().name + " " +
-                      (done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer)) +
+        if (!rules_.may_be_older() || is_sure) return std::nullopt;
+        return done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer);
+    }
+
+    // Once semactl was asked to end: for what is left of the time for that, of which slots that it has get a
+    // part.
+    std::optional<std::string> insist_on_leaving(std::string trouble) {
+        const bool has_slots = earlier_ != nullptr && !earlier_->leases().empty();
+        ReturnDeadline deadline(requests_);
+        Backoff backoff;
+        for (;;) {
+            const Moment end = deadline() - (has_slots ? Returning::short_patience : last_try);
+            const auto left = [end] { return end - BootClock::now(); };
+            if (left() <= 0s) return trouble;
+            const Duration pause = std::min<Duration>(backoff.next(), left());
+            poll(nullptr, 0, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(pause).count()));
+            auto again = cancel(std::clamp<Duration>(left(), last_try, Borrowing::cancel_limit));
+            if (!again) return std::nullopt;
+            trouble = *std::move(again);
+        }
+    }
+
+    void say_still_queued(const std::string& trouble) {
+        console_.note(pool_.name + ": cannot leave the queue: " + client_.server().name + " " + trouble +
                       " (unless it got there all the same, a slot that it lends frees itself when its ttl "
                       "ends)");
     }
 
     Acquired give_up(BorrowAnswer answer) {
         // No later call takes up the place, or a lease whose answer was lost.
-        if (const auto limit = rules_.leave_limit(answer)) cancel(*limit);
-        if (auto* trouble = std::get_if<Unreachable>(&answer)) return std::move(*trouble);
+        if (const auto limit = rules_.leave_limit(answer)) {
+            if (const auto trouble = cancel(*limit)) say_still_queued(*trouble);
+        }
+        if (auto* trouble = std::get_if<Unreachable>(&answer)) {
+            if (was_answered_) trouble->advice.clear();
+            return std::move(*trouble);
+        }
         if (auto* busy = std::get_if<Busy>(&answer)) return std::move(*busy);
         auto* stranger = std::get_if<Rejected>(&answer);
         if (stranger && !stranger->is_taken_over) return std::move(*stranger);
@@ -288,9 +323,8 @@ class Borrower : public WaitControl {
         return NoSlot{};
     }
 
-    static Borrowing::Polls polls(const Client& client, const Acquisition& wanted) {
+    static Borrowing::Polls polls(const Acquisition& wanted) {
         Borrowing::Polls polls;
-        if (client.has_several()) polls.longest = Borrowing::longest_poll_among_several;
         if (wanted.is_watched) polls.longest = longest_watched_poll;
         return polls;
     }

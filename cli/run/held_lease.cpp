@@ -75,7 +75,7 @@ HeldLease::Tried HeldLease::try_to_return(Duration limit) {
                                      abandon();
                                      return Tried::done;
                                  }},
-                      client_->give_back(pool_.id, grant_.lease.lease, limit));
+                      client_->give_back(pool_.id, grant_.lease.lease, limit, grant_.lease.fence()));
 }
 
 void HeldLease::say_end(bool is_returned) {

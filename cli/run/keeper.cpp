@@ -38,7 +38,8 @@ void Keeper::ask(Kept& kept, Moment now) {
         kept.client->expect_semad();
     }
     const Duration limit = kept.upkeep.begin_keepalive(now);
-    kept.client->begin_keepalive(kept.lease.pool().id, kept.lease.grant().lease.lease, kept.ttl, limit);
+    const wire::LeaseGrant& lease = kept.lease.grant().lease;
+    kept.client->begin_keepalive(kept.lease.pool().id, lease.lease, kept.ttl, limit, lease.fence());
     kept.is_asking = true;
 }
 

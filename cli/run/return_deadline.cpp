@@ -12,8 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// From the first request to end on, the return included; and the time that this gets in any case.
-constexpr Duration all_ending = 4800ms;
+// The time that the return gets in any case.
 constexpr Duration least_return = 500ms;
 // For each run around this one, but no more than that.
 constexpr Duration sooner_inside = 400ms;

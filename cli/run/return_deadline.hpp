@@ -7,6 +7,9 @@
 
 namespace sema {
 
+/// From the first request to end on, the return included.
+inline constexpr Duration all_ending = std::chrono::milliseconds(4800);
+
 /// By how much a run is to end sooner than one that no other is around, since the one around it kills what is
 /// left then: the slot of one in the middle would be returned by nobody.
 Duration sooner_inside_others();

@@ -1,5 +1,6 @@
 #include "cli/run/take_over.hpp"
 
+#include "cli/run/return_deadline.hpp"
 #include "client/backoff.hpp"
 #include "common/overloaded.hpp"
 
@@ -55,6 +56,7 @@ class Successor : public WaitControl {
         while (const auto signal = signals_.next()) {
             if (ends_waiting(signal->number)) {
                 signal_ = signal->number;
+                give_up_ = BootClock::now() + all_ending - sooner_inside_others();
                 if (signal->parent_is_gone)
                     console_.note(pool_.name +
                                   ": the process that started semactl is gone, returning the lease");
@@ -85,7 +87,7 @@ class Successor : public WaitControl {
     // Nothing after a signal.
     std::optional<KeepaliveAnswer> renew() {
         client_.begin_keepalive(pool_.id, wanted_.lease, std::max(wanted_.ttl, shortest_renewal),
-                                longest_call);
+                                longest_call, wanted_.fence);
         for (;;) {
             if (auto answer = client_.keepalive_answer()) return answer;
             client_.wait({signals_.fd()}, longest_round());
@@ -113,6 +115,8 @@ class Successor : public WaitControl {
 
     TakenOver accept(Grant grant, Moment asked, const wire::LeaseGrant* renewed) {
         if (grant.lease.expires_in <= 0) return LeaseOver{};
+        const auto fence = grant.lease.fence();
+        if (wanted_.fence && fence && *fence != *wanted_.fence) return LeaseOver{};
         grant.ttl = std::chrono::seconds(grant.lease.expires_in);
         if (renewed != nullptr) {
             grant.asked = asked;
@@ -133,18 +137,39 @@ class Successor : public WaitControl {
     // The lease was handed over to this semactl, and nobody else will return it.
     TakenOver leave(TakenOver result) {
         if (auto* lease = std::get_if<HeldLease>(&result)) {
-            lease->give_back();
+            lease->give_back([this] { return give_up_; });
             return Stopped{*signal_};
         }
-        const auto answer = client_.give_back(pool_.id, wanted_.lease, last_call);
-        std::visit(Overloaded{[](const wire::Returned&) {},
-                              [&](const auto& why) {
-                                  console_.note(pool_.name +
-                                                ": cannot return the lease: " + client_.server().name + " " +
-                                                predicate(why) + " (it ends when its ttl does)");
-                              }},
-                   answer);
-        return Stopped{*signal_};
+        Backoff backoff;
+        for (;;) {
+            const Duration left = give_up_ - BootClock::now();
+            const auto answer =
+                client_.give_back(pool_.id, wanted_.lease,
+                                  std::clamp<Duration>(left / 2, shortest_pause, last_call), wanted_.fence);
+            if (std::holds_alternative<wire::Returned>(answer)) return Stopped{*signal_};
+            if (BootClock::now() + shortest_pause < give_up_) {
+                wait_for(std::min<Duration>(backoff.next(), last_call));
+                continue;
+            }
+            std::visit(Overloaded{[](const wire::Returned&) {},
+                                  [&](const auto& why) {
+                                      console_.note(pool_.name +
+                                                    ": cannot return the lease: " + client_.server().name +
+                                                    " " + predicate(why) + " (it ends when its ttl does)");
+                                  }},
+                       answer);
+            return Stopped{*signal_};
+        }
+    }
+
+    // A second signal ends that soon.
+    void wait_for(Duration time) {
+        pollfd wake{signals_.fd(), POLLIN, 0};
+        poll(&wake, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count()));
+        while (const auto signal = signals_.next()) {
+            if (ends_waiting(signal->number))
+                give_up_ = std::min(give_up_, BootClock::now() + Returning::short_patience);
+        }
     }
 
     struct Trouble {
@@ -183,6 +208,8 @@ class Successor : public WaitControl {
     const Moment begin_ = BootClock::now();
     /// The one that ends it.
     std::optional<int> signal_;
+    /// After that, until when the lease is returned.
+    Moment give_up_{};
 };
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include "cli/run/signals.hpp"
 #include "client/client.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <variant>
 
 namespace sema {
@@ -16,6 +18,8 @@ using TakenOver = std::variant<HeldLease, Stopped, LeaseOver, NoSuchPool, Busy, 
 
 struct Handover {
     LeaseId lease;
+    /// Only the lease that has this fence is meant.
+    std::optional<std::uint64_t> fence{};
     /// What the lease is renewed for, at once.
     Duration ttl{};
     /// How long a server in trouble is tried again.
@@ -25,7 +29,8 @@ struct Handover {
 /// Takes over a lease that somebody else borrowed, as the body of a callback names one: it is ours to keep
 /// alive and to return from then on. It is renewed first, which shows that it is held; one of a pool whose
 /// leases cannot be renewed stays as it is. No other lease is borrowed in its place, be it over when we come,
-/// or end while we ask. After a signal that ends a wait, the lease is returned.
+/// or end while we ask. After a signal that ends a wait, the lease is returned, which is tried for what is
+/// left of the time that a semactl has which was asked to end.
 TakenOver take_over(Client& client, Console& console, const PoolRef& pool, const Handover& wanted,
                     Signals& signals);
 

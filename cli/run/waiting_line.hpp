@@ -28,6 +28,7 @@ class WaitingLine {
     /// What the server answered about the borrower's place, and about the holders.
     void place(const NoSlot& none);
     void holders(Moment now, const wire::PoolDetails& view);
+    void forget_holders() { longest_held_.reset(); }
     /// Whether any of that would be shown: on the line, or as a line of its own where the rank has changed,
     /// at most each half minute. That one is written by say_place().
     bool has_news(Moment now) const;

@@ -46,9 +46,9 @@ TEST_CASE("a wait is made of calls that grow up to what proxies let pass, and ne
     Borrowing rules = borrowing();
     CHECK(rules.next_call(start).wait == 1s);
     CHECK(rules.next_call(start + 1s).wait == 5s);
-    CHECK(rules.next_call(start + 6s).wait == 25s);
-    CHECK(rules.next_call(start + 31s).wait == 25s);
-    CHECK(rules.next_call(start + 90s).wait == 10s);
+    CHECK(rules.next_call(start + 6s).wait == 10s);
+    CHECK(rules.next_call(start + 16s).wait == 10s);
+    CHECK(rules.next_call(start + 92s).wait == 8s);
     CHECK(rules.next_call(start + 200s).wait == 0s);
 }
 

@@ -81,6 +81,10 @@ TEST_CASE("any failure of a proxy passes, and makes no semad heard") {
         const std::string answer = http(status + std::string(" Trouble"), "<html>");
         CHECK(std::holds_alternative<Unreachable>(borrow_after({}, answer)));
         CHECK(std::holds_alternative<Rejected>(borrow_after({answer}, foreign.front())));
+        const std::string words =
+            http(status + std::string(" Trouble"), R"({"error":"no healthy upstream"})");
+        CHECK(std::holds_alternative<Unreachable>(borrow_after({}, words)));
+        CHECK(std::holds_alternative<Rejected>(borrow_after({words}, foreign.front())));
     }
     CHECK(std::holds_alternative<Rejected>(borrow_after({""}, foreign.front())));
 }

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 using namespace sema::test;
 
@@ -228,6 +229,41 @@ TEST_CASE("a server that is away is waited for while a lease is taken over") {
     CHECK(run.wait() == 0);
     CHECK(run.out() == "done\n");
     CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a lease with another fence than the one that is named is not taken over") {
+    const World world;
+    const Json lease = world.borrow("10m");
+    const auto run = [&](std::int64_t fence) {
+        return world.semactl(world.run({"--fence", std::to_string(fence), "--", "echo", "done"}),
+                             world.with(lease.at("lease")));
+    };
+    const std::int64_t fence = lease.at("fence");
+    for (const std::int64_t other : {fence - 1, fence + 1}) {
+        const Finished refused = run(other);
+        CHECK(refused.status == 79);
+        CHECK(refused.out.empty());
+        CHECK(world.semactl.in_use() == 1);
+    }
+    const Finished done = run(fence);
+    CHECK(done.status == 0);
+    CHECK(done.out == "done\n");
+    CHECK(world.semactl.in_use() == 0);
+}
+
+TEST_CASE("a lease is returned after a signal also where the server is away for a moment") {
+    World world;
+    const std::string lease = world.borrow("10m").at("lease");
+    world.server.terminate();
+    Program run(Semactl::command(world.run({"--", "echo", "never"})),
+                world.semactl.options(world.with(lease)));
+    REQUIRE(run.warns("cannot take the lease over yet"));
+    run.signal(SIGTERM);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    world.server.start();
+    CHECK(run.wait() == 128 + SIGTERM);
+    CHECK(run.out().empty());
+    CHECK(eventually([&] { return world.semactl.in_use() == 0; }, std::chrono::seconds(10)));
 }
 
 TEST_CASE("a signal ends the wait for a server that is away") {

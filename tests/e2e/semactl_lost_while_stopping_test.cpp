@@ -161,7 +161,8 @@ TEST_CASE("a teardown is stopped when the lease is lost meanwhile, whatever the 
     world.revoke();
     CHECK(run->wait() == 7);
     CHECK(world.is_free());
-    CHECK_THAT(run->err(), has_text("the teardown ended with status 79"));
+    // It is no status of its own that it ended with.
+    CHECK_THAT(run->err(), !has_text("the teardown ended with status"));
 }
 
 TEST_CASE("a command that is stopped past its lease's end and ends by itself has no teardown") {

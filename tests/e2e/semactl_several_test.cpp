@@ -200,6 +200,31 @@ TEST_CASE(
     CHECK_THAT(absent.err, has_text(second + ": no such pool"));
 }
 
+TEST_CASE("who waits for slots of the pool that is borrowed first keeps its place until it has them") {
+    const World world;
+    const Words pools = world.in_order({"a", "b"});
+    REQUIRE(world({"resize", pools[1], "+1"}).status == 0);
+    const std::string lease = world.take(pools[0]);
+    const std::string order = world.semactl.folder() / "order";
+    const auto run = [&](Words words, const std::string& name) {
+        const std::size_t before = world.queue(pools[0]);
+        words.insert(words.end(), {"--wait", "60", "--", "sh", "-c", "echo " + name + " >> " + order});
+        auto program = world.start(words);
+        REQUIRE(eventually([&] { return world.queue(pools[0]) == before + 1; }));
+        return program;
+    };
+    const auto wide = run({"run", "a", "b", "--slots", "2"}, "wide");
+    REQUIRE(world({"resize", pools[0], "+1"}).status == 0);
+    const auto later = run({"run", pools[0]}, "later");
+    REQUIRE(world({"return", pools[0], lease}).status == 0);
+    CHECK(wide->wait() == 0);
+    CHECK(later->wait() == 0);
+    std::ifstream file(order);
+    std::string first;
+    std::getline(file, first);
+    CHECK(first == "wide");
+}
+
 TEST_CASE("an interrupt while a later pool is waited for returns the earlier ones") {
     const World world;
     const std::string taken = GENERATE(as<std::string>{}, "a", "b");

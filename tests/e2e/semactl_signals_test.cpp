@@ -144,7 +144,8 @@ TEST_CASE("leaving does not depend on a server that answers") {
     Program queued(Semactl::command({"run", "vsim", "--wait", "60", "--", "true"}), semactl.options());
     REQUIRE(queued.warns("waiting for vsim"));
     queued.signal(SIGINT);
-    CHECK(queued.wait(5s) == 128 + SIGINT);
+    // 5 s, on a machine that is busy with other tests.
+    CHECK(queued.wait(8s) == 128 + SIGINT);
 }
 
 // A sanitizer's library wants to be loaded before any other.
@@ -160,7 +161,7 @@ TEST_CASE("a name server that does not answer holds back neither a TERM nor the 
     Program left(command("60"), semactl.options(options));
     REQUIRE(left.warns("waiting for vsim"));
     left.signal(SIGTERM);
-    CHECK(left.wait(5s) == 128 + SIGTERM);
+    CHECK(left.wait(8s) == 128 + SIGTERM);
 
     Program impatient(command("1"), semactl.options(options));
     CHECK(impatient.wait(8s) == 69);

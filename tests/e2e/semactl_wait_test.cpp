@@ -161,7 +161,7 @@ TEST_CASE("a wait is split into calls that no proxy cuts") {
         CHECK(body.at("lease") == borrows().front().at("lease"));
     }
     waits.resize(4);
-    CHECK(waits == std::vector<double>{1, 5, 25, 25});
+    CHECK(waits == std::vector<double>{1, 5, 10, 10});
 }
 
 TEST_CASE("a run that gives up takes its place out of the queue") {

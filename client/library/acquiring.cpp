@@ -111,7 +111,7 @@ void Acquiring::accept(const Grant& grant) {
     if (!rules_->may_renew()) return ask_again();
     call_ = core_->engine().start<KeepaliveAnswer>(
         keepalive_call(core_->servers(), wish_.pool, offer_->grant.lease.lease, wish_.request.ttl,
-                       rest_limit()),
+                       rest_limit(), offer_->grant.lease.fence()),
         Engine::Urgency::urgent,
         [self = shared_from_this(), now](const std::optional<KeepaliveAnswer>& answer) {
             self->call_ = 0;

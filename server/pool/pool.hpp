@@ -388,6 +388,8 @@ class Pool {
     bool is_over(const HeldSlot& row, TimePoint now) const;
     void take_callback(const KeptPlace& row, const Waiter* here, TimePoint now, Effects& effects);
     void take_slot(const HeldSlot& row, TimePoint now);
+    void supersede(Leases::iterator earlier, TimePoint now);
+    void take_unheld(Position position, TimePoint end, TimePoint now);
     void record_expired(const PoolRecord& record, TimePoint now, Effects& effects) const;
     void give_up(TimePoint now, Effects& effects);
     void serve(TimePoint now, Effects& effects);

@@ -237,7 +237,13 @@ bool Pool::is_over(const HeldSlot& row, TimePoint now) const {
 
 void Pool::take_slot(const HeldSlot& row, TimePoint now) {
     const TimePoint end = end_of_slot(row, now);
-    if (!is_over(row, now)) {
+    // A lease that ended unnoticed leaves its row until the slot is lent again. By the time here, which may
+    // be behind, it may last beside a later one of its id.
+    const auto known = leases_.find(row.lease);
+    const bool is_another = known != leases_.end() && known->second.lease.fence != row.fence;
+    const bool is_earlier = is_another && row.fence < known->second.lease.fence;
+    if (!is_over(row, now) && !is_earlier) {
+        if (is_another) supersede(known, now);
         const auto [live, is_first] =
             leases_.try_emplace(row.lease, Live{.lease = {.id = row.lease,
                                                           .granted_at = row.granted_at,
@@ -256,13 +262,27 @@ void Pool::take_slot(const HeldSlot& row, TimePoint now) {
         if (is_first && row.delivery) ++callbacks_;
         live->second.lease.positions.push_back(row.position);
         ++in_use_;
-    } else if (rested_at(end) > now) {
-        resting_.emplace(end, row.position);
+        mark(row.position, true);
     } else {
-        // There is a row all the same.
-        return set_free(row.position, end);
+        take_unheld(row.position, end, now);
     }
-    mark(row.position, true);
+}
+
+void Pool::supersede(Leases::iterator earlier, TimePoint now) {
+    const Lease lease = std::move(earlier->second.lease);
+    ends_.erase({lease.expires_at, lease.id});
+    leases_.erase(earlier);
+    if (lease.delivery) --callbacks_;
+    in_use_ -= static_cast<unsigned>(lease.positions.size());
+    for (const Position position : lease.positions)
+        take_unheld(position, lease.expires_at, now);
+}
+
+/// The slot of a row whose lease ended then.
+void Pool::take_unheld(Position position, TimePoint end, TimePoint now) {
+    if (rested_at(end) <= now) return set_free(position, end);
+    resting_.emplace(end, position);
+    mark(position, true);
 }
 
 /// Nobody may have seen those leases end. Their rows stay until their slots are lent again.

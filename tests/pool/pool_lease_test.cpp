@@ -90,6 +90,24 @@ TEST_CASE("a restored lease has all its slots again, and its holder") {
     CHECK(bench.pool.in_use() == 2);
 }
 
+TEST_CASE("of two leases of one id that a store has, the later one lives") {
+    // The earlier one ended without anybody who wrote that down, and the clock is behind what it was then.
+    const LeaseId id = LeaseId::random();
+    const Position earlier = GENERATE(0U, 1U);
+    const Position later = 1 - earlier;
+    std::vector<HeldSlot> rows{{id, earlier, start - 60s, start + 5s, 65s, 5, true, nullptr},
+                               {id, later, start, start + 60s, 60s, 6, true, nullptr}};
+    if (earlier > later) std::swap(rows[0], rows[1]);
+    Bench bench(PoolRecord{1, 2, 10, {}, rows});
+    const PoolView view = bench.pool.view(start);
+    REQUIRE(view.leases.size() == 1);
+    CHECK(view.leases[0].positions == Positions{later});
+    CHECK(view.leases[0].fence == 6);
+    CHECK(bench.pool.in_use() == 1);
+    CHECK(bench.granted(start).position() == earlier);
+    CHECK(bench.give_back(start, id, 6));
+}
+
 TEST_CASE("each fence is greater than those before it") {
     Changes changes;
     Effects effects(changes);

@@ -60,6 +60,8 @@ std::optional<RunningCommands::End> RunningCommands::end(std::uint64_t fence, Du
     if (!ended_.wait_for(lock, patience, has_ended)) {
         entry.was_asked = true;
         kill(entry.pid, SIGTERM);
+        // One that is stopped would not even notice.
+        kill(entry.pid, SIGCONT);
         if (!ended_.wait_for(lock, end_patience, has_ended)) {
             kill(entry.pid, SIGKILL);
             ended_.wait(lock, has_ended);

@@ -30,7 +30,7 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
     is_over_ = true;
-    over_.ring();
+    news_.ring();
     thread_.join();
     close(fd_);
 }
@@ -41,6 +41,7 @@ void StopSignals::set_reaction(std::function<void()> react, std::optional<Durati
     patience_ = patience;
     // To what came before.
     if (react_ && stops_ > 0) react_();
+    news_.ring();
 }
 
 std::shared_ptr<const Wake> StopSignals::hurry() const {
@@ -56,13 +57,14 @@ void StopSignals::ring_hurry() {
 
 void StopSignals::run() {
     while (!is_over_) {
-        std::array<pollfd, 2> entries{{{fd_, POLLIN, 0}, {over_.fd(), POLLIN, 0}}};
+        std::array<pollfd, 2> entries{{{fd_, POLLIN, 0}, {news_.fd(), POLLIN, 0}}};
         const int limit =
             patience_ends_ == BootClock::never
                 ? -1
                 : static_cast<int>(std::clamp<Duration>(patience_ends_ - BootClock::now(), 0ms, 1h) / 1ms) +
                       1;
         poll(entries.data(), entries.size(), limit);
+        news_.clear();
         signalfd_siginfo info{};
         while (read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
             if (info.ssi_signo == SIGHUP)

@@ -22,8 +22,8 @@ class StopSignals {
     StopSignals(const StopSignals&) = delete;
     StopSignals& operator=(const StopSignals&) = delete;
 
-    /// Called from now on when one comes, and once `patience` is over since the first TERM or INT, by a thread
-    /// of its own. With a null function, nothing is any more.
+    /// Called from now on when one comes, and once `patience` is over since the first TERM or INT. A thread
+    /// of its own does that. With a null function, nothing is called any more.
     void set_reaction(std::function<void()> react, std::optional<Duration> patience = std::nullopt);
 
     /// How often TERM or INT came.
@@ -39,7 +39,8 @@ class StopSignals {
     void ring_hurry();
 
     int fd_ = -1;
-    const Wake over_;
+    /// Rung by the destructor, and where there is another patience.
+    const Wake news_;
     mutable std::mutex mutex_;
     std::function<void()> react_;
     std::optional<Duration> patience_;

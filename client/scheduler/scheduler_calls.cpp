@@ -169,7 +169,7 @@ std::shared_ptr<bool> SchedulerCore::begin_end(const Record& record, Ending why)
             end(record, *from, why);
         } else {
             // There is no backend of that name any more.
-            if (why != Ending::gone) give_back(record);
+            if (is_to_return(record, why)) give_back(record);
             forget(record);
         }
         bell_.ring();
@@ -268,6 +268,14 @@ void SchedulerCore::start(const Record& record, backend& from) {
     const Duration limit = options().limit;
     const Moment begin = BootClock::now();
     if (!claim(record, limit)) return forget(record);
+    const bool is_open = [&] {
+        const std::lock_guard lock(mutex_);
+        return is_open_;
+    }();
+    if (!is_open) {
+        give_back(record);
+        return forget(record);
+    }
     const bool has_failed = call(record, from, backend_call::start) != Called::done;
     note_start(record, has_failed);
     if (has_failed) {
@@ -356,6 +364,12 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
     table_.set_running(record, deadline, (*renewed)->expires_at_unix);
 }
 
+// What was handed the lease returns it, once nothing of the task is left that could use the slot: only that
+// knows. It may be halted, or another scheduler's, or have left the slot to its ttl.
+bool SchedulerCore::is_to_return(const Record& record, Ending why) {
+    return record.mark.is_handed_on ? why == Ending::over : why != Ending::gone;
+}
+
 void SchedulerCore::end(const Record& record, backend& from, Ending why) {
     const Duration limit = options().limit;
     const Duration time = 3 * limit + end_slack;
@@ -374,7 +388,7 @@ void SchedulerCore::end(const Record& record, backend& from, Ending why) {
     const bool is_held = why == Ending::timed_out && !record.mark.is_handed_on;
     if (stopped == Called::failed_and_keeps && is_held)
         return keep_running(record, from, BootClock::now() + limit);
-    if (why != Ending::gone) give_back(record);
+    if (is_to_return(record, why)) give_back(record);
     say_detail(record.mark.backend + ": " + record.mark.id +
                (why == Ending::timed_out ? " timed out" : " has ended"));
     forget(record);

@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long a task waits in the queue behind others in one pass: until something changes, mostly.
-constexpr auto longest_place = 25s;
+constexpr auto longest_place = 10s;
 constexpr auto shortest_place = 1s;
 // How long a backend's answer counts at least: one that comes late is taken up once the place of another
 // one's task is left.
@@ -26,8 +26,8 @@ constexpr auto soon = 200ms;
 // How long no backend is asked, and no task started, once there was no thread for that. To borrow a slot and
 // to return it are changes of the pool, which everybody sees.
 constexpr auto thread_pause = 1s;
-// Of so many tasks whose slots are free already the ends may be under way. While there are more, none is
-// started: what is called at the end of each hangs.
+// Of so many tasks whose slots are free already the ends may be under way, or of as many as there are slots.
+// While there are more, none is started: what is called at the end of each hangs.
 constexpr std::size_t most_ending = 64;
 // A pass starts a task for each slot that was free when it began, or that many. The rest is for the next one,
 // where tasks end as soon as they were started: there is more to do than that.
@@ -160,8 +160,8 @@ LeaseOutcome<void> SchedulerCore::look() {
             const std::lock_guard lock(mutex_);
             if (!is_open_) table_.take_ended(ended_, due);
         }
-        for (const Record& record : due.to_end)
-            begin_end(record, Ending::asked);
+        for (const Record& record : due.over)
+            begin_end(record, Ending::over);
         return tl::unexpected(details.error());
     }
     const Moment now = BootClock::now();
@@ -183,6 +183,8 @@ LeaseOutcome<void> SchedulerCore::look() {
         begun_.push_back(begin_end(record, Ending::gone));
     for (const Record& record : due.timed_out)
         begun_.push_back(begin_end(record, Ending::timed_out));
+    for (const Record& record : due.over)
+        begun_.push_back(begin_end(record, Ending::over));
     for (const Record& record : due.to_end)
         begun_.push_back(begin_end(record, Ending::asked));
     for (const TaskAsk& ask : due.asks) {
@@ -209,7 +211,8 @@ void SchedulerCore::leave_queue(const TaskView& view) {
 // How many more tasks could have a slot now, or ask for one.
 std::size_t SchedulerCore::room() const {
     const std::size_t tasks = table_.holders();
-    const bool too_many_end = table_.records().size() - tasks >= most_ending;
+    const bool too_many_end =
+        table_.records().size() - tasks >= std::max<std::size_t>(most_ending, view_.count);
     if (!is_open_ || tasks >= options_.slots || too_many_end) return 0;
     // Behind others one task takes a place in the queue; where nobody waits, there is no slot to ask for.
     const std::size_t available = view_.available > 0 ? view_.available : view_.others_wait ? 1 : 0;
@@ -264,6 +267,7 @@ LeaseOutcome<void> SchedulerCore::fill() {
             if (room() == 0) break;
             if (starts == most) {
                 ask_again_at(BootClock::now());
+                expects_more_ = true;
                 break;
             }
         }
@@ -391,7 +395,11 @@ Moment SchedulerCore::counts_until(const Source& source) const {
 }
 
 bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
-    const auto is_it = [&](const SeenTask& seen) { return seen.mark.id == id; };
+    // Not where the answer to the borrow was lost that was granted it: that is made again.
+    const auto is_it = [&](const SeenTask& seen) {
+        const bool is_unheard = is_own(seen.mark) && table_.find(id) == nullptr && places_.count(id) != 0;
+        return seen.mark.id == id && !is_unheard;
+    };
     const auto waits_elsewhere = [&](const QueuedTask& task) {
         // One that is away is passed over. Its scheduler may come back to it, unless that has ended; but no
         // free slot waits for that.

@@ -124,7 +124,8 @@ class SchedulerCore {
         std::thread thread;
         std::shared_ptr<bool> is_done;
     };
-    enum class Ending { timed_out, asked, gone };
+    /// `over`: what its lease was handed on to has ended by itself.
+    enum class Ending { timed_out, asked, over, gone };
     enum class Turn { started, nothing, full };
 
     using Work = std::function<void()>;
@@ -179,6 +180,8 @@ class SchedulerCore {
     /// Tries it once. Whether it was held.
     LeaseOutcome<bool> return_now(const Record& record);
     void give_back(const Record& record);
+    /// Whether the slot is returned here once the task was ended.
+    static bool is_to_return(const Record& record, Ending why);
     void forget(const Record& record);
     /// The task as it is known here; none where its slot was granted to another scheduler.
     std::optional<Record> own_record(const std::string& id, std::uint64_t fence) const;

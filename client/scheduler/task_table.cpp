@@ -74,7 +74,7 @@ bool TaskTable::take_in(const SeenTask& task, Moment now, Due& due) {
 
 void TaskTable::note_keepalive(Record& record, Due& due) {
     if (record.phase == Phase::busy) {
-        ++record.unanswered;
+        record.is_to_call_again = true;
         return;
     }
     record.phase = Phase::busy;
@@ -103,7 +103,7 @@ void TaskTable::take_in(const TaskAsk& ask, Moment now, Due& due) {
 void TaskTable::end_unseen(const std::set<std::string_view>& seen, Due& due) {
     for (auto& [id, record] : records_) {
         if (seen.count(id) != 0) continue;
-        record.is_over = record.phase == Phase::running || record.phase == Phase::ending;
+        record.is_over = record.phase != Phase::starting;
         if (record.phase != Phase::running) continue;
         record.phase = Phase::ending;
         due.ended.push_back(record);
@@ -118,7 +118,7 @@ void TaskTable::take_ended(std::set<std::uint64_t>& fences, Due& due) {
         const bool runs = !is_over && found->second.phase == Phase::running;
         if (runs) {
             found->second.phase = Phase::ending;
-            due.to_end.push_back(found->second);
+            due.over.push_back(found->second);
         }
         fence = is_over || runs ? fences.erase(fence) : std::next(fence);
     }
@@ -160,7 +160,7 @@ bool TaskTable::begin_keepalive(const Record& record) {
     Record* const own = find(record.mark.id, record.fence);
     if (own == nullptr || own->phase == Phase::starting || own->phase == Phase::ending) return false;
     if (own->phase == Phase::busy) {
-        ++own->unanswered;
+        own->is_to_call_again = true;
         return false;
     }
     own->phase = Phase::busy;
@@ -170,10 +170,7 @@ bool TaskTable::begin_keepalive(const Record& record) {
 bool TaskTable::end_keepalive(const Record& record) {
     Record* const own = find(record.mark.id, record.fence);
     if (own == nullptr || own->phase != Phase::busy) return false;
-    if (own->unanswered > 0) {
-        --own->unanswered;
-        return true;
-    }
+    if (std::exchange(own->is_to_call_again, false) && !own->is_over) return true;
     own->phase = Phase::running;
     return false;
 }

@@ -36,8 +36,8 @@ class TaskTable {
         Moment deadline = BootClock::never;
         /// The end of its lease as last seen. A later one shows that a keepalive came.
         std::int64_t expires_at_unix = 0;
-        /// Keepalives that came while it was busy.
-        unsigned unanswered = 0;
+        /// A keepalive came while it was busy.
+        bool is_to_call_again = false;
         /// Renewals by this program that are under way: a later end of the lease is not news then.
         unsigned renewals = 0;
         /// Asks that have been taken up, by their keys.
@@ -52,6 +52,8 @@ class TaskTable {
         std::vector<Record> ended;
         std::vector<Record> kept_alive;
         std::vector<Record> timed_out;
+        /// They have ended by themselves, though their lease may be held.
+        std::vector<Record> over;
         /// Somebody asked for their end, and the lease is held.
         std::vector<Record> to_end;
         /// To be answered.
@@ -95,7 +97,9 @@ class TaskTable {
             idle_.erase(task.mark.by);
             held.insert(task.mark.id);
             if (names_.count(task.mark.by) == 0) others.push_back(task);
-            const bool is_own = names_.count(task.mark.by) != 0 && knows(task.mark.backend);
+            // A task here goes on also where its backend is not named any more.
+            const bool is_own = names_.count(task.mark.by) != 0 &&
+                                (knows(task.mark.backend) || find(task.mark.id, task.fence) != nullptr);
             if (gone_.count(task.fence) != 0)
                 shown.insert(task.fence);
             else if (is_own && take_in(task, now, due))
@@ -116,8 +120,7 @@ class TaskTable {
         return due;
     }
 
-    /// Those of `fences` that run: they have ended by themselves, though their lease may be held. They are
-    /// taken out of `fences`; so are those that are gone.
+    /// Those of `fences` that run are over. They are taken out of `fences`; so are those that are gone.
     void take_ended(std::set<std::uint64_t>& fences, Due& due);
 
     /// Those that have timed out by now. Their end begins.

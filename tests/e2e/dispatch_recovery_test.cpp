@@ -372,11 +372,14 @@ TEST_CASE("commands are stopped while the server does not answer, too") {
                                                          : std::vector<std::string>{"--patience", "1s"});
     REQUIRE(farm.logs("run 1\n"));
     kill(farm.server.pid(), SIGSTOP);
+    const auto begin = std::chrono::steady_clock::now();
     dispatcher->signal(SIGTERM);
     // The one is read before the other comes.
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
     if (is_asked_twice) dispatcher->signal(SIGTERM);
     CHECK(farm.has_logged("stop 1"));
+    // No call on the server is waited for, which would take 5 s each, and the return of the slot as long.
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(13));
     kill(farm.server.pid(), SIGCONT);
     CHECK(dispatcher->wait() == 0);
 }

@@ -464,7 +464,8 @@ TEST_CASE("an ask ends a task whose lease is handed on, and is answered") {
     REQUIRE(scheduler->schedule());
     CHECK(farm.leases.is_answered(stop));
     CHECK(farm.first->calls() == Calls{"start 1", "keepalive 1", "stop 1"});
-    CHECK(farm.leases.in_use() == 0);
+    // It is for what has the lease to return it, once nothing of the task is left.
+    CHECK(farm.leases.in_use() == 1);
 }
 
 TEST_CASE("a task whose lease is handed on is waited for, and ended when asked to") {
@@ -476,17 +477,71 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     REQUIRE(scheduler->schedule());
     scheduler->close();
     CHECK(scheduler->unsettled() == 1);
+    std::size_t held = 1;
     SECTION("it ends by itself, though its lease is not returned") {
         scheduler->note_end(farm.first->last.fence);
         REQUIRE(scheduler->schedule());
     }
-    SECTION("it is ended") {
+    SECTION("it is ended, and what has its lease returns that") {
         scheduler->end_handed_on();
+        held = 2;
     }
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
     CHECK(farm.second->calls() == Calls{"start 2"});
+    CHECK(farm.leases.in_use() == held);
+}
+
+TEST_CASE("what another scheduler handed a lease on to returns it, and no one else") {
+    Farm farm(1);
+    farm.first->hands_on_ = true;
+    TaskMark mark = mark_of("me");
+    mark.is_handed_on = true;
+    REQUIRE(farm.leases.borrow(lease_of_task(farm.pool, "1"), holder_of(mark), 100s));
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    CHECK(scheduler->stop("1") == true);
+    CHECK(farm.first->calls() == Calls{"stop 1"});
     CHECK(farm.leases.in_use() == 1);
+}
+
+TEST_CASE("a task goes on with the backend that it has, also where that is not named any more") {
+    Farm farm(1);
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    scheduler->replace({farm.second}, farm.options());
+    REQUIRE(scheduler->schedule());
+    REQUIRE(scheduler->schedule());
+    CHECK(farm.first->calls() == Calls{"start 1"});
+    CHECK(scheduler->stop("1") == true);
+    CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
+}
+
+TEST_CASE("a task whose slot was granted is not started once the scheduler is closed") {
+    Farm farm(1);
+    farm.patience = 50ms;
+    farm.leases.on_borrow = [&] { farm.is_halted = true; };
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    scheduler->close();
+    farm.is_halted = false;
+    CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
+    CHECK(farm.first->calls() == Calls{});
+    CHECK(farm.leases.in_use() == 0);
+}
+
+TEST_CASE("a borrow whose answer was lost is made again, and keeps no other slot idle") {
+    Farm farm(2);
+    farm.first->keeps_naming_ = true;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    farm.leases.set_losing(true);
+    CHECK_FALSE(scheduler->schedule());
+    REQUIRE(farm.leases.in_use() == 1);
+    farm.leases.set_losing(false);
+    CHECK(eventually([&] { return scheduler->schedule() && farm.first->calls() == Calls{"start 1"}; }));
 }
 
 TEST_CASE("a start that is over late leaves the slot of a later start of its task alone") {
@@ -516,7 +571,7 @@ TEST_CASE("a start that is over late leaves the slot of a later start of its tas
 
 TEST_CASE("a task is not started by a scheduler that was halted until another one has") {
     Farm farm(1);
-    farm.patience = farm.poll_patience = 50ms;
+    farm.patience = 50ms;
     farm.leases.on_borrow = [&] { farm.is_halted = true; };
     farm.first->give("1");
     auto scheduler = farm.scheduler();
@@ -538,12 +593,12 @@ TEST_CASE("a task that has ended keeps its slot from no other one, however long 
     farm.first->give("1");
     const auto scheduler = farm.scheduler();
     REQUIRE(scheduler->schedule());
+    REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
     REQUIRE(farm.first->calls() == Calls{"start 1"});
     farm.first->hangs_ = true;
     farm.second->give("2");
     REQUIRE(farm.leases.give_back(lease_of_task(farm.pool, "1")));
-    REQUIRE(scheduler->schedule());
-    CHECK(eventually([&] { return farm.second->calls() == Calls{"start 2"}; }));
+    CHECK(eventually([&] { return scheduler->schedule() && farm.second->calls() == Calls{"start 2"}; }));
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
     farm.first->hangs_ = false;
 }

@@ -289,10 +289,10 @@ TEST_CASE("one that has ended by itself is ended once it runs") {
     std::set<std::uint64_t> ended{record.fence, record.fence + 1};
     TaskTable::Due due;
     t.table.take_ended(ended, due);
-    CHECK(due.to_end.empty());
+    CHECK(due.over.empty());
     CHECK(ended == std::set<std::uint64_t>{record.fence});
     t.table.set_running(record, t.now + 100s, 0);
     t.table.take_ended(ended, due);
-    CHECK(due.to_end.size() == 1);
+    CHECK(due.over.size() == 1);
     CHECK(ended.empty());
 }

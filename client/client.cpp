@@ -167,6 +167,9 @@ BackupAnswer Client::backup(const std::string& admin_token,
     const auto understand = [](const HttpAnswer& answer) -> BackupAnswer {
         if (const auto why = not_admin(answer)) return *why;
         if (answer.status == 200) return BackedUp{};
+        // Why the store could not be copied.
+        if (const auto why = error_reason(answer); why && answer.status == 502)
+            return busy(answer, *why, " (status 502)");
         return unexpected<BackupAnswer>(answer);
     };
     // Part of a copy may have come.

@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -150,7 +151,10 @@ class Borrower : public WaitControl {
         keep_waiting();
         const auto& end = requests_.end();
         if (end && rules_.is_users_id()) say_named_lease_stays();
-        if (end) return Stopped{end->signal};
+        if (end) {
+            lease.give_back(time_to_leave());
+            return Stopped{end->signal};
+        }
         if (!earlier_lost_ && (!earlier_ || earlier_->due(BootClock::now()) == Upkeep::Step::none))
             return std::nullopt;
         // It is to be borrowed anew.
@@ -163,7 +167,7 @@ class Borrower : public WaitControl {
     Borrowing::Rest ask_what_is_left(Borrowing::Offer& offer) {
         if (rules_.may_renew()) {
             const Moment asked = BootClock::now();
-            const auto answer = renew(offer.grant.lease.lease);
+            const auto answer = renew(offer.grant.lease);
             if (!answer) return Borrowing::Rest::unknown;
             if (const auto rest = rules_.renewed(offer, asked, *answer)) return *rest;
         }
@@ -172,8 +176,9 @@ class Borrower : public WaitControl {
     }
 
     // Nothing where the wait ends meanwhile.
-    std::optional<KeepaliveAnswer> renew(const LeaseId& lease) {
-        client_.begin_keepalive(pool_.id, lease, rules_.request().ttl, rules_.renewal_limit());
+    std::optional<KeepaliveAnswer> renew(const wire::LeaseGrant& lease) {
+        client_.begin_keepalive(pool_.id, lease.lease, rules_.request().ttl, rules_.renewal_limit(),
+                                lease.fence());
         for (;;) {
             if (auto answer = client_.keepalive_answer()) return answer;
             client_.wait({requests_.fd()}, longest_round());
@@ -257,7 +262,8 @@ class Borrower : public WaitControl {
     Acquired leave() {
         if (rules_.request().lease) {
             auto trouble = cancel(Borrowing::cancel_limit);
-            if (trouble && requests_.end()) trouble = insist_on_leaving(*std::move(trouble));
+            const bool is_asked = requests_.end() || requests_.suspension();
+            if (trouble && is_asked) trouble = insist_on_leaving(*std::move(trouble));
             if (trouble) say_still_queued(*trouble);
         }
         if (requests_.end()) return Stopped{requests_.end()->signal};
@@ -268,14 +274,14 @@ class Borrower : public WaitControl {
     // Whatever was granted in the same moment is returned, but for a lease that the user named: see held().
     // Why a slot may be lent that nobody uses, where that is so.
     std::optional<std::string> cancel(Duration limit) {
-        const auto answer = client_.cancel(pool_.id, *rules_.request().lease, limit / 2);
+        const auto answer = client_.cancel(pool_.id, *rules_.request().lease, limit);
         const auto* done = std::get_if<wire::Cancelled>(&answer);
         if (done && done->cancelled) return std::nullopt;
         if (rules_.is_users_id()) {
             if (done || rules_.may_be_older()) say_named_lease_stays();
             return std::nullopt;
         }
-        const auto returned = client_.give_back(pool_.id, *rules_.request().lease, limit / 2);
+        const auto returned = client_.give_back(pool_.id, *rules_.request().lease, limit);
         const auto* back = std::get_if<wire::Returned>(&returned);
         // A borrow that is read after the return is undone by the cancel alone.
         const bool is_sure = back && (done || back->returned);
@@ -283,19 +289,24 @@ class Borrower : public WaitControl {
         return done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer);
     }
 
-    // Once semactl was asked to end: for what is left of the time for that, of which slots that it has get a
-    // part.
-    std::optional<std::string> insist_on_leaving(std::string trouble) {
+    // Until when that is tried once semactl was asked to end, or to stop. Slots of other pools that it has
+    // get a part of the time.
+    std::function<Moment()> time_to_leave() {
         const bool has_slots = earlier_ != nullptr && !earlier_->leases().empty();
-        ReturnDeadline deadline(requests_);
+        return [deadline = ReturnDeadline(requests_), has_slots]() mutable {
+            return deadline() - (has_slots ? Returning::short_patience : 2 * last_try);
+        };
+    }
+
+    std::optional<std::string> insist_on_leaving(std::string trouble) {
+        const auto time = time_to_leave();
         Backoff backoff;
         for (;;) {
-            const Moment end = deadline() - (has_slots ? Returning::short_patience : last_try);
-            const auto left = [end] { return end - BootClock::now(); };
+            const auto left = [end = time()] { return end - BootClock::now(); };
             if (left() <= 0s) return trouble;
             const Duration pause = std::min<Duration>(backoff.next(), left());
             poll(nullptr, 0, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(pause).count()));
-            auto again = cancel(std::clamp<Duration>(left(), last_try, Borrowing::cancel_limit));
+            auto again = cancel(std::clamp<Duration>(left() / 2, last_try, Borrowing::cancel_limit));
             if (!again) return std::nullopt;
             trouble = *std::move(again);
         }

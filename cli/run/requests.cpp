@@ -20,8 +20,10 @@ bool Requests::take_in() {
     while (const auto signal = signals_.next()) {
         const Request request{signal->number, BootClock::now(), since, signal->parent_is_gone};
         if (ends_waiting(signal->number)) {
-            any_ends = true;
+            any_ends = !is_echo(request) || any_ends;
             if (!end_) end_ = request;
+            last_ = request;
+            if (!request.parent_is_gone) signals_.forget_parent();
         }
         switch (signal->number) {
             case SIGTSTP:
@@ -38,6 +40,17 @@ bool Requests::take_in() {
         }
     }
     return any_ends;
+}
+
+// Often the whole job is asked to end, and semactl's parent ends sooner, or later: that and the first signal
+// are one request, as is a signal to semactl and right after that to its group.
+bool Requests::is_echo(const Request& request) {
+    if (!end_) {
+        parent_asked_ = request.parent_is_gone;
+        return false;
+    }
+    if (request.parent_is_gone || std::exchange(parent_asked_, false)) return true;
+    return request.signal == last_->signal && request.since - last_->at < same_request;
 }
 
 void Requests::suspend() {

@@ -26,7 +26,7 @@ class Requests {
     /// Readable when take_in() has something.
     int fd() const { return signals_.fd(); }
 
-    /// Takes in the signals that came. Whether one of them asks to end.
+    /// Takes in the signals that came. Whether one of them asks to end, and is no echo of an earlier one.
     bool take_in();
 
     /// The first request to end: see ends_waiting().
@@ -37,10 +37,15 @@ class Requests {
     void suspend();
 
   private:
+    bool is_echo(const Request& request);
+
     Signals& signals_;
     /// When signals were last looked for.
     Moment looked_ = BootClock::now();
     std::optional<Request> end_;
+    /// The last one, and whether all so far was the end of semactl's parent.
+    std::optional<Request> last_;
+    bool parent_asked_ = false;
     std::optional<Request> suspension_;
 };
 

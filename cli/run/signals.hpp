@@ -1,10 +1,12 @@
 #pragma once
 
 #include "cli/run/parent_watch.hpp"
+#include "common/durations.hpp"
 
 #include <signal.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -41,6 +43,10 @@ struct Signal {
     /// It was not sent: the process that started semactl has ended.
     bool parent_is_gone = false;
 };
+
+/// timeout(1) and others signal a process, and right after that its whole group: one request that comes
+/// twice. No user asks again this fast.
+inline constexpr Duration same_request = std::chrono::milliseconds(30);
 
 /// Takes the process's signals out of their usual way, so that they are read in an event loop, one by one
 /// and with their sender. One object at a time; while it lives no other thread may be started.

@@ -22,9 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// timeout(1) and others signal a process, and right after that its whole group: one request that comes
-// twice. No user asks again this fast.
-constexpr Duration same_request = 30ms;
 // How often a tree that is being killed is looked at: one that forks needs several rounds.
 constexpr Duration kill_round = 10ms;
 // A look takes a time with all of the machine's processes, and many commands may be killed at once there:
@@ -581,10 +578,9 @@ void Supervisor::enforce_limit(Moment now) {
     if (!killing_since_) spare_until_ = spares_until(now);
     const Duration before = processor_time();
     tree_.kill(spare_until_, !killing_since_);
-    const Duration took = processor_time() - before;
     // The first round is enough for nearly all that there is.
     if (killing_since_) chase();
-    next_round_ = now + std::max(kill_round, look_pause * took);
+    next_round_ = now + std::max(kill_round, look_pause * (processor_time() - before));
     if (killing_since_) return;
     killing_since_ = now;
     console_.detail(pool_ + ": killing what still runs");

@@ -56,6 +56,9 @@ class Successor : public WaitControl {
         while (const auto signal = signals_.next()) {
             if (ends_waiting(signal->number)) {
                 signal_ = signal->number;
+                asked_at_ = looked_at_ = BootClock::now();
+                parent_asked_ = signal->parent_is_gone;
+                if (!parent_asked_) signals_.forget_parent();
                 give_up_ = BootClock::now() + all_ending - sooner_inside_others();
                 if (signal->parent_is_gone)
                     console_.note(pool_.name +
@@ -137,7 +140,10 @@ class Successor : public WaitControl {
     // The lease was handed over to this semactl, and nobody else will return it.
     TakenOver leave(TakenOver result) {
         if (auto* lease = std::get_if<HeldLease>(&result)) {
-            lease->give_back([this] { return give_up_; });
+            lease->give_back([this] {
+                wait_for(0s);
+                return give_up_;
+            });
             return Stopped{*signal_};
         }
         Backoff backoff;
@@ -147,8 +153,8 @@ class Successor : public WaitControl {
                 client_.give_back(pool_.id, wanted_.lease,
                                   std::clamp<Duration>(left / 2, shortest_pause, last_call), wanted_.fence);
             if (std::holds_alternative<wire::Returned>(answer)) return Stopped{*signal_};
-            if (BootClock::now() + shortest_pause < give_up_) {
-                wait_for(std::min<Duration>(backoff.next(), last_call));
+            if (!std::holds_alternative<Rejected>(answer) && BootClock::now() + shortest_pause < give_up_) {
+                wait_for(std::clamp<Duration>(give_up_ - BootClock::now(), 0s, backoff.next()));
                 continue;
             }
             std::visit(Overloaded{[](const wire::Returned&) {},
@@ -166,9 +172,13 @@ class Successor : public WaitControl {
     void wait_for(Duration time) {
         pollfd wake{signals_.fd(), POLLIN, 0};
         poll(&wake, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count()));
+        const Moment since = std::exchange(looked_at_, BootClock::now());
         while (const auto signal = signals_.next()) {
-            if (ends_waiting(signal->number))
-                give_up_ = std::min(give_up_, BootClock::now() + Returning::short_patience);
+            if (!ends_waiting(signal->number) || signal->parent_is_gone) continue;
+            // See Requests.
+            if (std::exchange(parent_asked_, false)) continue;
+            if (signal->number == *signal_ && since - asked_at_ < same_request) continue;
+            give_up_ = std::min(give_up_, BootClock::now() + Returning::short_patience);
         }
     }
 
@@ -208,6 +218,11 @@ class Successor : public WaitControl {
     const Moment begin_ = BootClock::now();
     /// The one that ends it.
     std::optional<int> signal_;
+    Moment asked_at_{};
+    /// It was the end of semactl's parent.
+    bool parent_asked_ = false;
+    /// When signals were last looked for.
+    Moment looked_at_{};
     /// After that, until when the lease is returned.
     Moment give_up_{};
 };

@@ -258,8 +258,10 @@ TEST_CASE("a lease is returned after a signal also where the server is away for 
     Program run(Semactl::command(world.run({"--", "echo", "never"})),
                 world.semactl.options(world.with(lease)));
     REQUIRE(run.warns("cannot take the lease over yet"));
+    // As timeout(1) does, to the process and to its group.
     run.signal(SIGTERM);
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    run.signal(SIGTERM);
+    std::this_thread::sleep_for(std::chrono::seconds(2));
     world.server.start();
     CHECK(run.wait() == 128 + SIGTERM);
     CHECK(run.out().empty());

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 #include <thread>
 
 using namespace sema::test;
@@ -75,9 +76,13 @@ struct Play {
     Play(int pools, std::vector<Scene> scenes) : server(std::move(scenes)) {
         std::ofstream file(semactl.folder() / "pools.toml");
         file << "[pools]\n";
-        for (int number = 1; number <= pools; ++number) {
-            names.push_back("p" + std::to_string(number));
-            file << names.back() << " = \"" << sema::PoolId::random().str() << "\"\n";
+        // In the order in which they are borrowed.
+        std::set<std::string> ids;
+        while (ids.size() < static_cast<std::size_t>(pools))
+            ids.insert(sema::PoolId::random().str());
+        for (const std::string& id : ids) {
+            names.push_back("p" + std::to_string(names.size() + 1));
+            file << names.back() << " = \"" << id << "\"\n";
         }
     }
     std::unique_ptr<Program> run(const Words& more) const {
@@ -350,7 +355,7 @@ TEST_CASE("the slot of a pool that was too small is returned though the server f
         R"(","position":0,"expires_at_unix":2000000000,"expires_in":60,"positions":[0,1],"fence":1,)"
         R"("slots":[null,null],"granted_at_unix":1})";
     const int failures = 12;
-    std::vector<Scene> scenes = {pool_of(1), pool_of(2), {Scene::Wait::for_request, http("200 OK", grant)}};
+    std::vector<Scene> scenes = {pool_of(2), pool_of(1), {Scene::Wait::for_request, http("200 OK", grant)}};
     scenes.resize(
         scenes.size() + failures,
         {Scene::Wait::for_request, http("502 Bad Gateway", R"({"error":"database command failed"})")});

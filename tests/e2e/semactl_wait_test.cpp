@@ -181,7 +181,8 @@ TEST_CASE("a run that is interrupted takes its place out of the queue, also whil
     world.server.kill9();
     REQUIRE(other->warns("is not available"));
     other->signal(SIGTERM);
-    CHECK(other->wait(5s) == 128 + SIGTERM);
+    // 5 s, on a machine that is busy with other tests.
+    CHECK(other->wait(8s) == 128 + SIGTERM);
     world.server.start();
     world.give_back();
     // Its place is held for somebody who may come back, and is passed over.

@@ -20,9 +20,11 @@ bool Requests::take_in() {
     while (const auto signal = signals_.next()) {
         const Request request{signal->number, BootClock::now(), since, signal->parent_is_gone};
         if (ends_waiting(signal->number)) {
-            any_ends = !is_echo(request) || any_ends;
+            if (!is_echo(request)) {
+                any_ends = true;
+                last_ = request;
+            }
             if (!end_) end_ = request;
-            last_ = request;
             if (!request.parent_is_gone) signals_.forget_parent();
         }
         switch (signal->number) {

@@ -153,8 +153,12 @@ class Successor : public WaitControl {
                 client_.give_back(pool_.id, wanted_.lease,
                                   std::clamp<Duration>(left / 2, shortest_pause, last_call), wanted_.fence);
             if (std::holds_alternative<wire::Returned>(answer)) return Stopped{*signal_};
-            if (!std::holds_alternative<Rejected>(answer) && BootClock::now() + shortest_pause < give_up_) {
-                wait_for(std::clamp<Duration>(give_up_ - BootClock::now(), 0s, backoff.next()));
+            const auto* refused = std::get_if<Rejected>(&answer);
+            const bool may_pass = refused == nullptr || (refused->is_foreign && !refused->is_handshake);
+            if (may_pass && BootClock::now() + shortest_pause < give_up_) {
+                // The last try has its time.
+                const Duration rest = give_up_ - BootClock::now() - 2 * shortest_pause;
+                wait_for(std::clamp<Duration>(rest, 0s, std::min<Duration>(backoff.next(), last_call)));
                 continue;
             }
             std::visit(Overloaded{[](const wire::Returned&) {},

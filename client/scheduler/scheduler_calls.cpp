@@ -20,6 +20,8 @@ constexpr Duration shortest_bound = 1min;
 constexpr auto return_patience = 30s;
 // Of a scheduler that starts nothing more, and is waited for.
 constexpr auto last_return_patience = 5s;
+// A process that gets the lease has so long to take it over.
+constexpr Duration handed_on_ttl = 30s;
 // How long a backend is left alone at most whose starts fail.
 constexpr Duration longest_rest = 1s;
 // When what there was no thread for is tried again, if there is no pass before.
@@ -314,7 +316,10 @@ bool SchedulerCore::claim(const Record& record, Duration limit) {
         const std::lock_guard lock(mutex_);
         is_ttl_checked_ = lent && *lent;
     }
-    const auto claimed = renew(record, start_ttl(limit), until);
+    // What has the lease handed on renews it within this time. Where that dies before, nobody returns it.
+    const Duration least = start_ttl(limit);
+    const auto claimed =
+        renew(record, record.mark.is_handed_on ? std::min<Duration>(least, handed_on_ttl) : least, until);
     if (claimed && *claimed) return true;
     say(record.mark.id +
         " is not started: " + (claimed ? "its lease is not held any more" : claimed.error().reason));

@@ -64,7 +64,7 @@ bool is_written_alike(const TaskMark& one, const TaskMark& other) {
 
 SchedulerCore::SchedulerCore(std::unique_ptr<LeaseSource> leases, const PoolId& pool, std::string name,
                              Backends backends, Options options)
-    : leases_(std::move(leases)), pool_(pool), name_(name), table_(pool, std::move(name)) {
+    : leases_(std::move(leases)), pool_(pool), name_(name), table_(pool, std::move(name), instance_) {
     replace(std::move(backends), std::move(options));
 }
 

@@ -50,6 +50,7 @@ bool TaskTable::take_in(const SeenTask& task, Moment now, Due& due) {
     if (record == nullptr) {
         // One of that id and of an earlier lease ends first.
         if (records_.count(task.mark.id) != 0 || !task.is_started()) return false;
+        if (!instance_.empty() && task.mark.instance == instance_) return false;
         // Of one that is handed on nobody knows when it was kept alive last.
         add({.mark = task.mark,
              .lease = lease_of_task(pool_, task.mark.id),

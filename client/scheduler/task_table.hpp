@@ -60,8 +60,10 @@ class TaskTable {
         std::vector<TaskAsk> asks;
     };
 
-    /// `name` is the scheduler's.
-    TaskTable(PoolId pool, std::string name) : pool_(pool), names_{std::move(name)} {}
+    /// `name` is the scheduler's, and `instance` as in its marks. What it started itself was added: a lease of
+    /// its own that is not here was granted to a call of which no answer came.
+    TaskTable(PoolId pool, std::string name, std::string instance = "")
+        : pool_(pool), instance_(std::move(instance)), names_{std::move(name)} {}
 
     /// What a scheduler left when it exited.
     using Left = std::vector<SeenTask>;
@@ -164,6 +166,7 @@ class TaskTable {
     Record* find(const std::string& id, std::uint64_t fence);
 
     PoolId pool_;
+    std::string instance_;
     std::set<std::string> names_;
     /// Those of which the server shows neither a task nor a place.
     std::set<std::string> idle_;

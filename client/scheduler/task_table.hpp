@@ -60,8 +60,8 @@ class TaskTable {
         std::vector<TaskAsk> asks;
     };
 
-    /// `name` is the scheduler's, and `instance` as in its marks. What it started itself was added: a lease of
-    /// its own that is not here was granted to a call of which no answer came.
+    /// `name` is the scheduler's, and `instance` as in its marks. What it started itself was added: a lease
+    /// of its own that is not here was granted to a call of which no answer came.
     TaskTable(PoolId pool, std::string name, std::string instance = "")
         : pool_(pool), instance_(std::move(instance)), names_{std::move(name)} {}
 

@@ -4,6 +4,7 @@
 #include "tests/cli/captured_stderr.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/eventually.hpp"
+#include "tests/support/program.hpp"
 #include "tests/support/temp_dir.hpp"
 
 #include <fcntl.h>
@@ -79,7 +80,7 @@ TEST_CASE("a file that takes nothing holds up nobody for long, and gets all once
         ApartWriter writer(file.fd);
         REQUIRE(writer.write(all) == all.size());
         REQUIRE(eventually([&] { return file.text() == all; }));
-        REQUIRE(kill(writer.pid(), SIGSTOP) == 0);
+        halt(writer.pid());
         const auto begin = std::chrono::steady_clock::now();
         std::size_t taken = 0;
         const std::string line(100, 'x');
@@ -106,7 +107,7 @@ TEST_CASE("what a file has not taken by the end is written later") {
         REQUIRE(writer.write("first\n") == 6);
         process = writer.pid();
         REQUIRE(eventually([&] { return file.text() == "first\n"; }));
-        REQUIRE(kill(process, SIGSTOP) == 0);
+        halt(process);
         REQUIRE(writer.write(std::string(5000, 'x') + "\n") == 5001);
         REQUIRE(writer.write("last\n") == 5);
     }
@@ -124,7 +125,7 @@ TEST_CASE("a file that takes nothing is waited for at the end no longer than the
         ApartWriter writer(file.fd);
         REQUIRE(writer.write("first\n") == 6);
         process = writer.pid();
-        REQUIRE(kill(process, SIGSTOP) == 0);
+        halt(process);
         REQUIRE(writer.write("last\n") == 5);
         writer.wait_at_end(100ms);
     }

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import http from "node:http";
 import { createRequire } from "node:module";
 import net from "node:net";
@@ -80,6 +80,18 @@ export class Server {
     this.process.kill("SIGKILL");
     await this.ended;
   }
+
+  /// No thread of it runs once this is done: the signal alone takes effect a little later.
+  async halt() {
+    this.process.kill("SIGSTOP");
+    const threads = `/proc/${this.process.pid}/task`;
+    await eventually(async () => {
+      const all = await Promise.all((await readdir(threads)).map((each) => readFile(path.join(threads, each, "stat"), "utf8")));
+      return all.every((stat) => stat.slice(stat.lastIndexOf(")")).startsWith(") T"));
+    }, "the halt");
+  }
+
+  goOn() { this.process.kill("SIGCONT"); }
 
   async stop() {
     this.waits?.abort();

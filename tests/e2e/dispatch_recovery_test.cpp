@@ -371,7 +371,7 @@ TEST_CASE("commands are stopped while the server does not answer, too") {
     const auto dispatcher = farm.dispatch(is_asked_twice ? std::vector<std::string>{}
                                                          : std::vector<std::string>{"--patience", "1s"});
     REQUIRE(farm.logs("run 1\n"));
-    kill(farm.server.pid(), SIGSTOP);
+    halt(farm.server.pid());
     const auto begin = std::chrono::steady_clock::now();
     dispatcher->signal(SIGTERM);
     // The one is read before the other comes.

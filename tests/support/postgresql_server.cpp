@@ -164,7 +164,7 @@ void PostgresqlServer::signal_all(int number) const {
     std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
     server_->signal(number);
     for (pid_t child = 0; children >> child;)
-        ::kill(child, number);
+        number == SIGSTOP ? halt(child) : static_cast<void>(::kill(child, number));
 }
 
 // A process of it that was just begun, or is not quite dead, would keep it from being started again.

@@ -158,8 +158,10 @@ bool Program::shows(const std::string& text, std::string (Program::*stream)() co
 void halt(pid_t process) {
     ::kill(process, SIGSTOP);
     const auto is_halted = [&] {
-        for (const auto& thread :
-             std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+        // Of one that has ended there are none.
+        std::error_code error;
+        for (const auto& thread : std::filesystem::directory_iterator(
+                 "/proc/" + std::to_string(process) + "/task", error)) {
             std::ifstream stat(thread.path() / "stat");
             std::string text;
             std::getline(stat, text);

@@ -251,7 +251,7 @@ TEST_CASE("a server that did not run for a while is told that it may have missed
     RecordingListener listener;
     const Listening listening(*store, listener);
     CHECK_FALSE(store->is_lost(id));
-    kill(process, SIGSTOP);
+    halt(process);
     CHECK(listener.loses(id));
     kill(process, SIGCONT);
     CHECK(child.next_line() == "reached");
@@ -271,7 +271,7 @@ TEST_CASE("a server that was lost and is back is not lost any more") {
     const auto store = open_patiently(redis.url());
     CHECK_FALSE(store->is_lost(id));
     for (int round = 0; round < 2; ++round) {
-        kill(process, SIGSTOP);
+        halt(process);
         REQUIRE(eventually([&] { return store->is_lost(id); }));
         kill(process, SIGCONT);
         REQUIRE(eventually([&] { return !store->is_lost(id); }));

@@ -156,12 +156,16 @@ bool Borrowing::is_enough(const Offer& offer, Rest rest, Moment now) const {
 }
 
 void Borrowing::gave_back(const Grant& grant) {
-    may_be_older_ = false;
     // A server without extensions says nothing of a lease but that it is granted: a shorter call leaves more.
     if (!grant.lease.details)
         polls_.longest = std::clamp<Duration>(request_.ttl / 4, shortest_poll, polls_.longest);
+    left_for_good();
+}
+
+void Borrowing::left_for_good() {
+    may_be_older_ = false;
     // A return whose answer was lost may yet arrive, and must not meet the next lease.
-    if (request_.lease && stale_ != Stale::accept) request_.lease = LeaseId::random();
+    if (request_.lease && !is_users_id()) request_.lease = LeaseId::random();
 }
 
 std::optional<Duration> Borrowing::leave_limit(const BorrowAnswer& answer) const {

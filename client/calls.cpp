@@ -193,7 +193,9 @@ class BorrowCall : public Call<BorrowAnswer> {
     Duration limit_of(Duration wait) {
         const Duration margin = std::min(limit_.value_or(answer_margin), answer_margin);
         if (wait > 0s) return wait + margin;
-        if (limit_) return asked_for_.wait > 0s ? margin : round().limit();
+        // The wait went by at the servers before.
+        if (asked_for_.wait > 0s) return margin;
+        if (limit_) return round().limit();
         return std::max<Duration>(try_limit / static_cast<Duration::rep>(servers().list.size()), margin);
     }
 

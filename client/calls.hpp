@@ -32,8 +32,8 @@ enum class Leaving {
     by_hanging_up,  ///< the control sees to it: no connection of earlier calls is used
     by_id,          ///< by cancel_call(), and a return. REQUIRES: the request names its lease
 };
-/// `limit` is what it takes in all where it does not wait. One that waits takes its wait, and for each server
-/// up to a second, or `limit` where that is less. Without it the call has limits of its own.
+/// `limit` is what it takes in all where it does not wait, 5 s without it. One that waits takes its wait, and
+/// for each server up to a second, or `limit` where that is less.
 CallPtr<BorrowAnswer> borrow_call(Servers& servers, const PoolId& pool, const wire::BorrowRequest& request,
                                   WaitControl* control, Leaving leaving,
                                   std::optional<Duration> limit = std::nullopt);

@@ -30,6 +30,8 @@ constexpr Duration default_ttl = 60s;
 constexpr Duration default_wait = 5min;
 // How long a pool is looked at. A signal is heard after that time.
 constexpr Duration look_limit = 1s;
+// What is left of a wait at least. Where there is none a borrow is a trial, which may take longer.
+constexpr Duration least_wait = 1ms;
 // A job that is asked to stop is often killed 5 s later (`timeout -k 5`); by then its slot must be returned.
 constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
@@ -159,7 +161,8 @@ RunJob::Borrowed RunJob::borrow_all(Requests& requests) const {
 }
 
 Acquired RunJob::borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Requests& requests) const {
-    const Duration left = std::max<Duration>(deadline - BootClock::now(), 0s);
+    const Duration least = wait() > 0s ? least_wait : 0s;
+    const Duration left = std::max<Duration>(deadline - BootClock::now(), least);
     return acquire(session_.client, session_.console, pool,
                    {.request = request(pool, left),
                     .stale = options_.no_keepalive ? Acquisition::Stale::replace : Acquisition::Stale::renew,
@@ -189,7 +192,9 @@ std::optional<RunJob::Failed> RunJob::await_pools(Moment deadline, Requests& req
                                         [](const PoolRef& a, const PoolRef& b) { return a.id < b.id; });
     std::vector<const PoolRef*> small;
     for (const PoolRef& pool : pools_) {
-        const auto answer = session_.client.inspect(pool.id, look_limit);
+        const Duration left = wait() > 0s ? deadline - BootClock::now() : look_limit;
+        if (left <= 0s) return std::nullopt;
+        const auto answer = session_.client.inspect(pool.id, std::min<Duration>(left, look_limit));
         if (auto why = interruption(requests, pool)) return why;
         if (std::holds_alternative<NoSuchPool>(answer)) return Failed{NoSuchPool{}, &pool};
         const auto* state = std::get_if<wire::PoolState>(&answer);

@@ -67,7 +67,8 @@ class Borrower : public WaitControl {
                 // What the shell writes next has the row for itself.
                 console_.live("");
                 if (earlier_ != nullptr && !earlier_->leases().empty()) return leave();
-                rules_.hung_up();
+                return_unheard();
+                if (requests_.end()) return leave();
                 // Asks at least once more, however long that takes.
                 requests_.suspend();
                 continue;
@@ -260,6 +261,7 @@ class Borrower : public WaitControl {
 
     // The server keeps the place of a borrower that named its lease, even if it hangs up.
     Acquired leave() {
+        const bool is_suspended = requests_.suspension().has_value();
         if (rules_.request().lease) {
             auto trouble = cancel(Borrowing::cancel_limit);
             const bool is_asked = requests_.end() || requests_.suspension();
@@ -267,7 +269,7 @@ class Borrower : public WaitControl {
             if (trouble) say_still_queued(*trouble);
         }
         if (requests_.end()) return Stopped{requests_.end()->signal};
-        if (requests_.suspension()) return Suspended{};
+        if (is_suspended || requests_.suspension()) return Suspended{};
         return EarlierLost{};
     }
 
@@ -287,6 +289,23 @@ class Borrower : public WaitControl {
         const bool is_sure = back && (done || back->returned);
         if (!rules_.may_be_older() || is_sure) return std::nullopt;
         return done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer);
+    }
+
+    // Before it stops. It has hung up, which a server that answers takes for leaving, but a call before may have
+    // been granted the lease, and its answer been lost: nobody could say for how long nobody uses that. Else
+    // the place in the queue stays.
+    void return_unheard() {
+        rules_.hung_up();
+        if (!rules_.request().lease || rules_.is_users_id()) return;
+        const auto answer =
+            client_.give_back(pool_.id, *rules_.request().lease, Borrowing::late_cancel_limit);
+        const auto* back = std::get_if<wire::Returned>(&answer);
+        if (back && !back->returned) return;
+        if (back == nullptr) {
+            const auto trouble = insist_on_leaving(trouble_of<wire::Returned>(answer));
+            if (trouble) say_still_queued(*trouble);
+        }
+        rules_.left_for_good();
     }
 
     // Until when that is tried once semactl was asked to end, or to stop. Slots of other pools that it has

@@ -30,6 +30,15 @@ tl::unexpected<LeaseTrouble> unanswered(const SeenTask& task) {
                      "the dispatcher that runs " + task.mark.id + " does not answer (is it still running?)"});
 }
 
+// As where what ran it was killed, which returns no slot.
+tl::unexpected<LeaseTrouble> not_free(const SeenTask& task) {
+    return tl::unexpected(
+        LeaseTrouble{LeaseTrouble::Kind::unavailable,
+                     "the dispatcher that runs " + task.mark.id +
+                         " has ended it, or is about to, but the slot is not free yet (it is once the ttl of "
+                         "its lease has ended)"});
+}
+
 // Whether the task's scheduler took it up.
 LeaseOutcome<bool> ask(LeaseSource& leases, const SeenTask& task, TaskAsk::What what) {
     const auto details = leases.view();
@@ -88,7 +97,7 @@ LeaseOutcome<bool> stop_task(LeaseSource& leases, const PoolId& pool, const Seen
     for (const Moment end = BootClock::now() + (*is_taken_up ? end_patience : 0s);;) {
         const auto gone = is_gone(leases, task);
         if (!gone || *gone) return gone;
-        if (BootClock::now() >= end) return unanswered(task);
+        if (BootClock::now() >= end) return *is_taken_up ? not_free(task) : unanswered(task);
         never.wait(between_looks);
     }
 }

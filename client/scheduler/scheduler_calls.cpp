@@ -275,6 +275,7 @@ void SchedulerCore::start(const Record& record, backend& from) {
         return is_open_;
     }();
     if (!is_open) {
+        say_detail(record.mark.backend + ": " + record.mark.id + " is not started any more");
         give_back(record);
         return forget(record);
     }

@@ -93,6 +93,10 @@ void SchedulerCore::replace(Backends backends, Options options) {
         sources.back()->from = std::move(from);
     }
     is_ttl_checked_ = false;
+    // Tasks that this scheduler did not start have been found a backend by its name.
+    for (const auto& [id, record] : table_.records()) {
+        if (auto from = backend_of(record)) backends_.try_emplace(id, std::move(from));
+    }
     // A poll() that is under way ends with the source that it was asked of.
     sources_ = std::move(sources);
 }
@@ -169,7 +173,7 @@ LeaseOutcome<void> SchedulerCore::look() {
     {
         const std::lock_guard lock(mutex_);
         is_open = is_open_;
-        view_ = view_tasks(*details);
+        see(*details);
         due = table_.take_in(view_, now, [&](const std::string& backend) {
             return std::any_of(sources_.begin(), sources_.end(),
                                [&](const auto& source) { return source->name == backend; });
@@ -194,6 +198,18 @@ LeaseOutcome<void> SchedulerCore::look() {
     std::erase_if(places_, [&](const std::string& id) { return !keeps_place(id); });
     if (!is_open) leave_queue(view_);
     return {};
+}
+
+// One that was granted to a borrow of which no answer came is there to be borrowed again.
+void SchedulerCore::see(const wire::PoolDetails& details) {
+    view_ = view_tasks(details);
+    view_.available += static_cast<unsigned>(std::count_if(
+        view_.tasks.begin(), view_.tasks.end(), [&](const SeenTask& task) { return is_unheard(task); }));
+}
+
+bool SchedulerCore::is_unheard(const SeenTask& task) const {
+    return is_own(task.mark) && places_.count(task.mark.id) != 0 &&
+           table_.find(task.mark.id) == nullptr;
 }
 
 // No pass comes back to its places, nor to a slot of whose grant no answer came.
@@ -396,10 +412,7 @@ Moment SchedulerCore::counts_until(const Source& source) const {
 
 bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
     // Not where the answer to the borrow was lost that was granted it: that is made again.
-    const auto is_it = [&](const SeenTask& seen) {
-        const bool is_unheard = is_own(seen.mark) && table_.find(id) == nullptr && places_.count(id) != 0;
-        return seen.mark.id == id && !is_unheard;
-    };
+    const auto is_it = [&](const SeenTask& seen) { return seen.mark.id == id && !is_unheard(seen); };
     const auto waits_elsewhere = [&](const QueuedTask& task) {
         // One that is away is passed over. Its scheduler may come back to it, unless that has ended; but no
         // free slot waits for that.
@@ -428,7 +441,8 @@ bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
 
 // Leaves a place that the task has in the queue under another mark, which would be that of what is granted to
 // it: another scheduler left it, or it was taken here for another backend, or before the file was read again.
-// And places of tasks that the backend named before this one, to which nobody comes back.
+// And places, and slots of whose grant no answer came, of tasks that the backend named before this one, to which
+// nobody comes back.
 void SchedulerCore::leave_old_places(const TaskMark& mark) {
     for (const QueuedTask& task : view_.queued) {
         const bool is_superseded =
@@ -436,6 +450,15 @@ void SchedulerCore::leave_old_places(const TaskMark& mark) {
         const bool is_marked_otherwise = task.mark.id == mark.id && !is_written_alike(task.mark, mark);
         if (is_superseded || is_marked_otherwise)
             static_cast<void>(leases_->cancel(lease_of_task(pool_, task.mark.id)));
+    }
+    for (const SeenTask& task : view_.tasks) {
+        if (task.mark.id == mark.id || task.mark.backend != mark.backend) continue;
+        const bool is_nobodys = [&] {
+            const std::lock_guard lock(mutex_);
+            return is_unheard(task);
+        }();
+        if (is_nobodys)
+            static_cast<void>(leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence));
     }
 }
 
@@ -468,7 +491,7 @@ LeaseOutcome<bool> SchedulerCore::look_for_place(const std::string& id) {
     if (!details) return tl::unexpected(details.error());
     looked_at_ = now;
     const std::lock_guard lock(mutex_);
-    view_ = view_tasks(*details);
+    see(*details);
     if (keeps_place(id)) return true;
     ask_again_at(now + soon);
     return false;
@@ -522,11 +545,11 @@ LeaseOutcome<SchedulerCore::Turn> SchedulerCore::try_task(Source& source, const 
         // It ends soon, and the task is named again.
         return tl::unexpected(details.error());
     }
+    places_.erase(id);
     {
         const std::lock_guard lock(mutex_);
-        view_ = view_tasks(*details);
+        see(*details);
     }
-    places_.erase(id);
     const auto seen = std::find_if(view_.tasks.begin(), view_.tasks.end(), [&](const SeenTask& task) {
         return task.fence == lease.details->fence && is_own(task.mark);
     });

@@ -140,6 +140,8 @@ class SchedulerCore {
     void await(const std::vector<std::shared_ptr<bool>>& calls, Duration limit);
 
     LeaseOutcome<void> look();
+    void see(const wire::PoolDetails& details);
+    bool is_unheard(const SeenTask& task) const;
     void leave_queue(const TaskView& view);
     LeaseOutcome<void> fill();
     LeaseOutcome<Turn> try_task(Source& source, const std::string& id);

@@ -1,8 +1,11 @@
+#include "client/calls.hpp"
 #include "client/client.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/patient.hpp"
 #include "tests/support/reserved_port.hpp"
 #include "tests/support/scripted_server.hpp"
+
+#include <thread>
 
 // Several servers over one store, of which one is away.
 
@@ -158,6 +161,17 @@ TEST_CASE("a borrow that named its lease goes on at the next server, for the res
     CHECK_THAT(servers.other.requests().at(0), has_text(lease.str()) && has_text(R"("wait":9)"));
     Two unheard({ingress}, {granted});
     CHECK_FALSE(as<Grant>(unheard.client.borrow(pool, request, patient)).may_be_older);
+}
+
+TEST_CASE("once the wait went by at one server, the next one has a second to answer") {
+    Servers servers{addresses({"http://127.0.0.1:1", "http://127.0.0.1:2"})};
+    wire::BorrowRequest request{60s, 1ms};
+    request.lease = lease;
+    const auto call = borrow_call(servers, pool, request, nullptr, Leaving::by_id);
+    CHECK(call->request().limit == 1001ms);
+    std::this_thread::sleep_for(2ms);
+    REQUIRE_FALSE(call->take(Unreachable{"no answer came in time"}));
+    CHECK(call->request().limit == 1s);
 }
 
 TEST_CASE("a return that the server before may have done counts as done") {

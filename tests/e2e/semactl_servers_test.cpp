@@ -247,3 +247,13 @@ TEST_CASE("servers are named by the option before the variable, and by that befo
     CHECK(empty.status == 2);
     CHECK_THAT(empty.err, has_text("--server: the server's address is not a URL"));
 }
+
+TEST_CASE("a wait for several pools is no longer for a server that says nothing") {
+    const World world;
+    const BlackHole accepting(BlackHole::Takes::connections);
+    const auto begin = std::chrono::steady_clock::now();
+    const Finished done = world.semactl({"--server", accepting.url(), "run", sema::PoolId::random().str(),
+                                         sema::PoolId::random().str(), "--wait", "1", "--", "true"});
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+    CHECK(done.status == 69);
+}

@@ -240,6 +240,29 @@ TEST_CASE("a lease whose answer was lost is not lent twice, and the command star
     CHECK(world.semactl.in_use() == 0);
 }
 
+TEST_CASE("a waiter that is stopped holds no lease whose answer was lost") {
+    const World world;
+    Proxy proxy(world.server.port());
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "echo", "served"}),
+                world.semactl.options(through_proxy));
+    REQUIRE(run.warns("waiting for vsim: 1st of 1"));
+    REQUIRE(eventually([&] { return world.connected() == 1; }));
+    proxy.become(Proxy::State::mute);
+    world.give_back();
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 1; }));
+    run.signal(SIGTSTP);
+    proxy.become(Proxy::State::open);
+    REQUIRE(eventually([&] { return sema::find_process(run.pid(), sema::ProcFolder())->state == 'T'; }));
+    CHECK(world.semactl.in_use() == 0);
+    CHECK(world.queue().empty());
+
+    run.signal(SIGCONT);
+    CHECK(run.wait() == 0);
+    CHECK(run.out() == "served\n");
+}
+
 TEST_CASE("who waits is told its place, without a terminal in lines") {
     const World world;
     const auto run = world.queue_up();

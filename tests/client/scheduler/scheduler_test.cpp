@@ -519,6 +519,19 @@ TEST_CASE("a task goes on with the backend that it has, also where that is not n
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
 }
 
+TEST_CASE("an earlier scheduler's task goes on with its backend, also where that is not named any more") {
+    Farm farm(1);
+    REQUIRE(farm.leases.borrow(lease_of_task(farm.pool, "1"), holder_of(mark_of("me")), 100s));
+    REQUIRE(farm.has("1"));
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    scheduler->replace({farm.second}, farm.options());
+    REQUIRE(scheduler->schedule());
+    REQUIRE(farm.leases.give_back(lease_of_task(farm.pool, "1")));
+    REQUIRE(scheduler->schedule());
+    CHECK(farm.first->calls() == Calls{"stop 1"});
+}
+
 TEST_CASE("a task whose slot was granted is not started once the scheduler is closed") {
     Farm farm(1);
     farm.patience = 50ms;
@@ -533,8 +546,8 @@ TEST_CASE("a task whose slot was granted is not started once the scheduler is cl
     CHECK(farm.leases.in_use() == 0);
 }
 
-TEST_CASE("a borrow whose answer was lost is made again, and keeps no other slot idle") {
-    Farm farm(2);
+TEST_CASE("a borrow whose answer was lost is made again, and keeps no slot idle") {
+    Farm farm(GENERATE(1, 2));
     farm.first->keeps_naming_ = true;
     farm.first->hands_on_ = GENERATE(false, true);
     farm.first->give("1");
@@ -544,6 +557,20 @@ TEST_CASE("a borrow whose answer was lost is made again, and keeps no other slot
     REQUIRE(farm.leases.in_use() == 1);
     farm.leases.set_losing(false);
     CHECK(eventually([&] { return scheduler->schedule() && farm.first->calls() == Calls{"start 1"}; }));
+}
+
+TEST_CASE("a slot that was granted to a lost borrow goes to the next task where the backend names that now") {
+    Farm farm(1);
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    farm.leases.set_losing(true);
+    CHECK_FALSE(scheduler->schedule());
+    REQUIRE(farm.leases.in_use() == 1);
+    farm.leases.set_losing(false);
+    // The file is read again.
+    farm.first->give("2");
+    scheduler->replace({farm.first}, farm.options());
+    CHECK(eventually([&] { return scheduler->schedule() && farm.first->calls() == Calls{"start 2"}; }));
 }
 
 TEST_CASE("a start that is over late leaves the slot of a later start of its task alone") {

@@ -208,8 +208,7 @@ void SchedulerCore::see(const wire::PoolDetails& details) {
 }
 
 bool SchedulerCore::is_unheard(const SeenTask& task) const {
-    return is_own(task.mark) && places_.count(task.mark.id) != 0 &&
-           table_.find(task.mark.id) == nullptr;
+    return is_own(task.mark) && places_.count(task.mark.id) != 0 && table_.find(task.mark.id) == nullptr;
 }
 
 // No pass comes back to its places, nor to a slot of whose grant no answer came.
@@ -457,8 +456,7 @@ void SchedulerCore::leave_old_places(const TaskMark& mark) {
             const std::lock_guard lock(mutex_);
             return is_unheard(task);
         }();
-        if (is_nobodys)
-            static_cast<void>(leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence));
+        if (is_nobodys) static_cast<void>(leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence));
     }
 }
 

@@ -160,8 +160,8 @@ void halt(pid_t process) {
     const auto is_halted = [&] {
         // Of one that has ended there are none.
         std::error_code error;
-        for (const auto& thread : std::filesystem::directory_iterator(
-                 "/proc/" + std::to_string(process) + "/task", error)) {
+        for (const auto& thread :
+             std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task", error)) {
             std::ifstream stat(thread.path() / "stat");
             std::string text;
             std::getline(stat, text);

@@ -87,8 +87,8 @@ class Borrowing {
 
     /// It was returned, as it came too late.
     void gave_back(const Grant& grant);
-    /// A lease that may have been granted was returned, or its place left, as far as that can be done. The next
-    /// call queues anew.
+    /// A lease that may have been granted was returned, or its place left, as far as that can be done. The
+    /// next call queues anew.
     void left_for_good();
 
     /// A call before this one may have been granted the lease, and its answer been lost.

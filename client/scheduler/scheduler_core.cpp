@@ -440,8 +440,8 @@ bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
 
 // Leaves a place that the task has in the queue under another mark, which would be that of what is granted to
 // it: another scheduler left it, or it was taken here for another backend, or before the file was read again.
-// And places, and slots of whose grant no answer came, of tasks that the backend named before this one, to which
-// nobody comes back.
+// And places, and slots of whose grant no answer came, of tasks that the backend named before this one, to
+// which nobody comes back.
 void SchedulerCore::leave_old_places(const TaskMark& mark) {
     for (const QueuedTask& task : view_.queued) {
         const bool is_superseded =

@@ -291,9 +291,9 @@ class Borrower : public WaitControl {
         return done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer);
     }
 
-    // Before it stops. It has hung up, which a server that answers takes for leaving, but a call before may have
-    // been granted the lease, and its answer been lost: nobody could say for how long nobody uses that. Else
-    // the place in the queue stays.
+    // Before it stops. It has hung up, which a server that answers takes for leaving, but a call before may
+    // have been granted the lease, and its answer been lost: nobody could say for how long nobody uses that.
+    // Else the place in the queue stays.
     void return_unheard() {
         rules_.hung_up();
         if (!rules_.request().lease || rules_.is_users_id()) return;

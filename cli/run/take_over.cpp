@@ -31,13 +31,13 @@ constexpr Duration no_time = 1ms;
 class Successor : public WaitControl {
   public:
     Successor(Client& client, Console& console, const PoolRef& pool, const Handover& wanted, Signals& signals)
-        : client_(client), console_(console), pool_(pool), wanted_(wanted), signals_(signals) {}
+        : client_(client), console_(console), pool_(pool), wanted_(wanted), requests_(signals) {}
 
     TakenOver run() {
         Backoff backoff;
         for (bool is_said = false;; is_said = true) {
             TakenOver result = attempt();
-            if (signal_) return leave(std::move(result));
+            if (requests_.end()) return leave(std::move(result));
             const auto trouble = passing_trouble(result);
             const Duration left = begin_ + wanted_.patience - BootClock::now();
             if (!trouble || left <= 0s) return result;
@@ -46,30 +46,21 @@ class Successor : public WaitControl {
                               " " + trouble->reason + " (trying again for up to " +
                               describe(wanted_.patience) + ")");
             pause(backoff.next(trouble->retry_after, left, shortest_pause));
-            if (signal_) return leave(std::move(result));
+            if (requests_.end()) return leave(std::move(result));
         }
     }
 
-    int wake_fd() const override { return signals_.fd(); }
+    int wake_fd() const override { return requests_.fd(); }
 
     bool keep_waiting() override {
-        while (const auto signal = signals_.next()) {
-            if (ends_waiting(signal->number)) {
-                signal_ = signal->number;
-                asked_at_ = looked_at_ = BootClock::now();
-                parent_asked_ = signal->parent_is_gone;
-                if (!parent_asked_) signals_.forget_parent();
-                give_up_ = BootClock::now() + all_ending - sooner_inside_others();
-                if (signal->parent_is_gone)
-                    console_.note(pool_.name +
-                                  ": the process that started semactl is gone, returning the lease");
-                return false;
-            }
-            const bool stops =
-                signal->number == SIGTSTP || signal->number == SIGTTIN || signal->number == SIGTTOU;
-            // The lease's time runs on meanwhile, which is noticed when its end is looked at.
-            if (stops) signals_.stop_self(signal->number);
+        requests_.take_in();
+        if (const auto& end = requests_.end()) {
+            if (end->parent_is_gone && !std::exchange(parent_said_, true))
+                console_.note(pool_.name + ": the process that started semactl is gone, returning the lease");
+            return false;
         }
+        // The lease's time runs on meanwhile, which is noticed when its end is looked at.
+        requests_.suspend();
         return true;
     }
 
@@ -93,7 +84,7 @@ class Successor : public WaitControl {
                                 longest_call, wanted_.fence);
         for (;;) {
             if (auto answer = client_.keepalive_answer()) return answer;
-            client_.wait({signals_.fd()}, longest_round());
+            client_.wait({requests_.fd()}, longest_round());
             if (!keep_waiting()) {
                 client_.drop_keepalive();
                 return std::nullopt;
@@ -139,25 +130,25 @@ class Successor : public WaitControl {
 
     // The lease was handed over to this semactl, and nobody else will return it.
     TakenOver leave(TakenOver result) {
+        const Stopped stopped{requests_.end()->signal};
+        ReturnDeadline deadline(requests_);
         if (auto* lease = std::get_if<HeldLease>(&result)) {
-            lease->give_back([this] {
-                wait_for(0s);
-                return give_up_;
-            });
-            return Stopped{*signal_};
+            lease->give_back(deadline);
+            return stopped;
         }
         Backoff backoff;
         for (;;) {
-            const Duration left = give_up_ - BootClock::now();
+            const Moment give_up = deadline();
+            const Duration left = give_up - BootClock::now();
             const auto answer =
                 client_.give_back(pool_.id, wanted_.lease,
                                   std::clamp<Duration>(left / 2, shortest_pause, last_call), wanted_.fence);
-            if (std::holds_alternative<wire::Returned>(answer)) return Stopped{*signal_};
+            if (std::holds_alternative<wire::Returned>(answer)) return stopped;
             const auto* refused = std::get_if<Rejected>(&answer);
             const bool may_pass = refused == nullptr || (refused->is_foreign && !refused->is_handshake);
-            if (may_pass && BootClock::now() + shortest_pause < give_up_) {
+            if (may_pass && BootClock::now() + shortest_pause < give_up) {
                 // The last try has its time.
-                const Duration rest = give_up_ - BootClock::now() - 2 * shortest_pause;
+                const Duration rest = give_up - BootClock::now() - 2 * shortest_pause;
                 wait_for(std::clamp<Duration>(rest, 0s, std::min<Duration>(backoff.next(), last_call)));
                 continue;
             }
@@ -168,22 +159,14 @@ class Successor : public WaitControl {
                                                     " " + predicate(why) + " (it ends when its ttl does)");
                                   }},
                        answer);
-            return Stopped{*signal_};
+            return stopped;
         }
     }
 
-    // A second signal ends that soon.
-    void wait_for(Duration time) {
-        pollfd wake{signals_.fd(), POLLIN, 0};
+    // Or until there is a signal.
+    void wait_for(Duration time) const {
+        pollfd wake{requests_.fd(), POLLIN, 0};
         poll(&wake, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count()));
-        const Moment since = std::exchange(looked_at_, BootClock::now());
-        while (const auto signal = signals_.next()) {
-            if (!ends_waiting(signal->number) || signal->parent_is_gone) continue;
-            // See Requests.
-            if (std::exchange(parent_asked_, false)) continue;
-            if (signal->number == *signal_ && since - asked_at_ < same_request) continue;
-            give_up_ = std::min(give_up_, BootClock::now() + Returning::short_patience);
-        }
     }
 
     struct Trouble {
@@ -207,9 +190,7 @@ class Successor : public WaitControl {
         for (;;) {
             const Duration left = end - BootClock::now();
             if (left <= 0s) return;
-            pollfd wake{signals_.fd(), POLLIN, 0};
-            const auto round = std::chrono::ceil<std::chrono::milliseconds>(std::min(left, longest_round()));
-            poll(&wake, 1, static_cast<int>(round.count()));
+            wait_for(std::min(left, longest_round()));
             if (!keep_waiting()) return;
         }
     }
@@ -218,17 +199,9 @@ class Successor : public WaitControl {
     Console& console_;
     const PoolRef& pool_;
     const Handover& wanted_;
-    Signals& signals_;
+    Requests requests_;
     const Moment begin_ = BootClock::now();
-    /// The one that ends it.
-    std::optional<int> signal_;
-    Moment asked_at_{};
-    /// It was the end of semactl's parent.
-    bool parent_asked_ = false;
-    /// When signals were last looked for.
-    Moment looked_at_{};
-    /// After that, until when the lease is returned.
-    Moment give_up_{};
+    bool parent_said_ = false;
 };
 
 }  // namespace

@@ -30,7 +30,8 @@ Borrowing::Borrowing(wire::BorrowRequest request, Stale stale, Polls polls, Mome
       poll_(polls.first) {}
 
 const wire::BorrowRequest& Borrowing::next_call(Moment now) {
-    request_.wait = std::clamp<Duration>(deadline_ - now, 0s, request_.lease ? poll_ : longest_call);
+    const Duration least = deadline_ > begin_ ? least_wait : 0s;
+    request_.wait = std::clamp<Duration>(deadline_ - now, least, request_.lease ? poll_ : longest_call);
     poll_ = std::min(poll_ * 5, polls_.longest);
     return request_;
 }

@@ -31,6 +31,8 @@ class Borrowing {
     static constexpr Duration longest_poll = std::chrono::seconds(10);
     /// An answer without a slot names the borrower's place: to show it soon, begin with a shorter call.
     static constexpr Duration first_poll = std::chrono::seconds(1);
+    /// What is left of a wait at least. Where there was none a borrow is a trial, which may take longer.
+    static constexpr Duration least_wait = std::chrono::milliseconds(1);
     /// How long leaving the queue may take, and how long where the server did not answer before.
     static constexpr Duration cancel_limit = std::chrono::seconds(1);
     static constexpr Duration late_cancel_limit = std::chrono::milliseconds(500);

@@ -30,8 +30,6 @@ constexpr Duration default_ttl = 60s;
 constexpr Duration default_wait = 5min;
 // How long a pool is looked at. A signal is heard after that time.
 constexpr Duration look_limit = 1s;
-// What is left of a wait at least. Where there is none a borrow is a trial, which may take longer.
-constexpr Duration least_wait = 1ms;
 // A job that is asked to stop is often killed 5 s later (`timeout -k 5`); by then its slot must be returned.
 constexpr Duration default_kill_after = 4s;
 constexpr Duration default_grace = 5s;
@@ -161,7 +159,7 @@ RunJob::Borrowed RunJob::borrow_all(Requests& requests) const {
 }
 
 Acquired RunJob::borrow(const PoolRef& pool, Moment deadline, Keeper* earlier, Requests& requests) const {
-    const Duration least = wait() > 0s ? least_wait : 0s;
+    const Duration least = wait() > 0s ? Borrowing::least_wait : 0s;
     const Duration left = std::max<Duration>(deadline - BootClock::now(), least);
     return acquire(session_.client, session_.console, pool,
                    {.request = request(pool, left),

@@ -68,6 +68,7 @@ class Borrower : public WaitControl {
                 console_.live("");
                 if (earlier_ != nullptr && !earlier_->leases().empty()) return leave();
                 return_unheard();
+                keep_waiting();
                 if (requests_.end()) return leave();
                 // Asks at least once more, however long that takes.
                 requests_.suspend();
@@ -291,18 +292,20 @@ class Borrower : public WaitControl {
         return done ? trouble_of<wire::Returned>(returned) : trouble_of<wire::Cancelled>(answer);
     }
 
-    // Before it stops. It has hung up, which a server that answers takes for leaving, but a call before may
-    // have been granted the lease, and its answer been lost: nobody could say for how long nobody uses that.
-    // Else the place in the queue stays.
+    // Before it stops. It has hung up, which a server that answers takes for leaving, but the lease may have
+    // been granted, and the answer been lost: nobody could say for how long nobody uses that. Else the place
+    // in the queue stays.
     void return_unheard() {
+        const bool may_be_granted = rules_.may_be_older() && !rules_.is_users_id();
         rules_.hung_up();
-        if (!rules_.request().lease || rules_.is_users_id()) return;
-        const auto answer =
-            client_.give_back(pool_.id, *rules_.request().lease, Borrowing::late_cancel_limit);
+        if (!may_be_granted) return;
+        const auto answer = client_.give_back(pool_.id, *rules_.request().lease, Borrowing::cancel_limit);
         const auto* back = std::get_if<wire::Returned>(&answer);
         if (back && !back->returned) return;
         if (back == nullptr) {
             const auto trouble = insist_on_leaving(trouble_of<wire::Returned>(answer));
+            // Then that goes on.
+            if (trouble && requests_.end()) return;
             if (trouble) say_still_queued(*trouble);
         }
         rules_.left_for_good();

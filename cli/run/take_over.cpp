@@ -54,13 +54,16 @@ class Successor : public WaitControl {
 
     bool keep_waiting() override {
         requests_.take_in();
+        while (!requests_.end() && requests_.suspension()) {
+            // The lease's time runs on meanwhile, which is noticed when its end is looked at.
+            requests_.suspend();
+            requests_.take_in();
+        }
         if (const auto& end = requests_.end()) {
             if (end->parent_is_gone && !std::exchange(parent_said_, true))
                 console_.note(pool_.name + ": the process that started semactl is gone, returning the lease");
             return false;
         }
-        // The lease's time runs on meanwhile, which is noticed when its end is looked at.
-        requests_.suspend();
         return true;
     }
 

@@ -35,8 +35,8 @@ tl::unexpected<LeaseTrouble> not_free(const SeenTask& task) {
     return tl::unexpected(
         LeaseTrouble{LeaseTrouble::Kind::unavailable,
                      "the dispatcher that runs " + task.mark.id +
-                         " has ended it, or is about to, but the slot is not free yet (it is once the ttl of "
-                         "its lease has ended)"});
+                         " was asked to end it, but the slot is not free yet (where what ran it was killed, "
+                         "it is once the ttl of its lease has ended)"});
 }
 
 // Whether the task's scheduler took it up.

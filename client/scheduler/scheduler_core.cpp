@@ -203,7 +203,7 @@ LeaseOutcome<void> SchedulerCore::look() {
 // One that was granted to a borrow of which no answer came is there to be borrowed again.
 void SchedulerCore::see(const wire::PoolDetails& details) {
     view_ = view_tasks(details);
-    view_.available += static_cast<unsigned>(std::count_if(
+    unheard_ = static_cast<std::size_t>(std::count_if(
         view_.tasks.begin(), view_.tasks.end(), [&](const SeenTask& task) { return is_unheard(task); }));
 }
 
@@ -230,7 +230,8 @@ std::size_t SchedulerCore::room() const {
         table_.records().size() - tasks >= std::max<std::size_t>(most_ending, view_.count);
     if (!is_open_ || tasks >= options_.slots || too_many_end) return 0;
     // Behind others one task takes a place in the queue; where nobody waits, there is no slot to ask for.
-    const std::size_t available = view_.available > 0 ? view_.available : view_.others_wait ? 1 : 0;
+    const std::size_t lent_again = view_.available + unheard_;
+    const std::size_t available = lent_again > 0 ? lent_again : view_.others_wait ? 1 : 0;
     return std::min<std::size_t>(options_.slots - tasks, available);
 }
 
@@ -440,8 +441,8 @@ bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
 
 // Leaves a place that the task has in the queue under another mark, which would be that of what is granted to
 // it: another scheduler left it, or it was taken here for another backend, or before the file was read again.
-// And places, and slots of whose grant no answer came, of tasks that the backend named before this one, to
-// which nobody comes back.
+// And places, and slots of whose grant no answer came, to which nobody comes back: of tasks that the backend
+// named before this one; slots also where the backend is not named any more.
 void SchedulerCore::leave_old_places(const TaskMark& mark) {
     for (const QueuedTask& task : view_.queued) {
         const bool is_superseded =
@@ -451,10 +452,13 @@ void SchedulerCore::leave_old_places(const TaskMark& mark) {
             static_cast<void>(leases_->cancel(lease_of_task(pool_, task.mark.id)));
     }
     for (const SeenTask& task : view_.tasks) {
-        if (task.mark.id == mark.id || task.mark.backend != mark.backend) continue;
         const bool is_nobodys = [&] {
             const std::lock_guard lock(mutex_);
-            return is_unheard(task);
+            const bool has_backend = std::any_of(sources_.begin(), sources_.end(), [&](const auto& source) {
+                return source->name == task.mark.backend;
+            });
+            const bool is_superseded = task.mark.backend == mark.backend || !has_backend;
+            return task.mark.id != mark.id && is_superseded && is_unheard(task);
         }();
         if (is_nobodys) static_cast<void>(leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence));
     }

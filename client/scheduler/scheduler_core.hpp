@@ -217,6 +217,8 @@ class SchedulerCore {
     mutable std::mutex mutex_;
     /// As of this pass, which alone changes it.
     TaskView view_;
+    /// How many slots in it were granted here to calls of which no answer came.
+    std::size_t unheard_ = 0;
     std::condition_variable changed_;
     bool is_open_ = true;
     Options options_;

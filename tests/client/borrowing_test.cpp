@@ -49,7 +49,14 @@ TEST_CASE("a wait is made of calls that grow up to what proxies let pass, and ne
     CHECK(rules.next_call(start + 6s).wait == 10s);
     CHECK(rules.next_call(start + 16s).wait == 10s);
     CHECK(rules.next_call(start + 92s).wait == 8s);
-    CHECK(rules.next_call(start + 200s).wait == 0s);
+    CHECK(rules.next_call(start + 200s).wait == 1ms);
+}
+
+TEST_CASE("a trial does not wait, and a wait does not end with one") {
+    Borrowing trial(request(60s, 0s), Stale::renew, {}, start);
+    CHECK(trial.next_call(start + 1s).wait == 0s);
+    Borrowing short_wait(request(60s, 5ms), Stale::renew, {}, start);
+    CHECK(short_wait.next_call(start + 1s).wait == 1ms);
 }
 
 TEST_CASE("who has not named its lease waits in one call") {

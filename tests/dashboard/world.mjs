@@ -86,7 +86,7 @@ export class Server {
     this.process.kill("SIGSTOP");
     const threads = `/proc/${this.process.pid}/task`;
     await eventually(async () => {
-      const all = await Promise.all((await readdir(threads)).map((each) => readFile(path.join(threads, each, "stat"), "utf8")));
+      const all = await Promise.all((await readdir(threads)).map((each) => readFile(path.join(threads, each, "stat"), "utf8").catch(() => "")));
       return all.every((stat) => stat.slice(stat.lastIndexOf(")")).startsWith(") T"));
     }, "the halt");
   }

@@ -165,9 +165,9 @@ void halt(pid_t process) {
             std::ifstream stat(thread.path() / "stat");
             std::string text;
             std::getline(stat, text);
-            // Behind the name, which is in parentheses.
+            // Behind the name, which is in parentheses. One that has ended does nothing either.
             const auto name_end = text.rfind(')');
-            if (name_end == text.npos || text.substr(name_end, 3) != ") T") return false;
+            if (name_end == text.npos || text.find_first_of("TZX", name_end) != name_end + 2) return false;
         }
         return true;
     };

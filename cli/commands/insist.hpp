@@ -25,7 +25,8 @@ auto insist(Session& session, const PoolRef& pool, Duration wait, Call call) {
     Backoff backoff;
     for (bool is_said = false;; is_said = true) {
         const Duration left = end - BootClock::now();
-        auto answer = call(wait > 0s ? std::clamp<Duration>(left, 1s, 5s) : usual_call);
+        // A request that is lost in silence leaves time for another.
+        auto answer = call(wait > 0s ? std::clamp<Duration>(left / 3, 500ms, 3s) : usual_call);
         std::optional<std::string> trouble;
         std::optional<Duration> asked_for;
         if (const auto* busy = std::get_if<Busy>(&answer)) {

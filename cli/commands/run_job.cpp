@@ -41,6 +41,13 @@ constexpr Duration least_teardown = 200ms;
 constexpr Duration all_said = 4900ms;
 constexpr Duration all_said_after_teardown = 6900ms;
 
+// What asked to stop the command. An echo of it may come once that has ended.
+std::optional<Requests::Request> request_of(const Ended& ended) {
+    if (!ended.stop_requested) return std::nullopt;
+    return Requests::Request{ended.stop_signal, ended.stop_passed_on, *ended.stop_requested,
+                             ended.parent_asked};
+}
+
 std::string environment_variable(const char* name) {
     return environment_value(name).value_or("");
 }
@@ -308,8 +315,8 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
     session_.console.write_apart();
     Supervisor supervisor(keeper, std::move(bounds), signals, session_.console, proc_, names_);
     Ended ended = supervisor.run(child, session_.inherited);
-    Requests requests(signals);
     const auto return_slots = [&] {
+        Requests requests(signals, request_of(ended));
         keeper.give_back(ReturnDeadline(requests, ended.stop_requested));
         const Duration limit = options_.teardown.empty() ? all_said : all_said_after_teardown;
         if (ended.stop_requested) session_.console.end_by(*ended.stop_requested + limit);
@@ -425,7 +432,12 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
     const Ended done = supervisor.run(line, session_.inherited);
     if (done.exec_failure) return explain_exec(line, *done.exec_failure);
     if (!done.slot_is_free) keeper.disown();
-    if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
+    if (done.stop_requested) {
+        if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
+        ended.parent_asked = done.parent_asked;
+        ended.stop_signal = done.stop_signal;
+        ended.stop_passed_on = done.stop_passed_on;
+    }
     // Where its lease was lost it was stopped, which is said.
     if (done.exit_status != 0 && !done.lease_was_lost)
         session_.console.note(names_ + ": the teardown ended with status " +

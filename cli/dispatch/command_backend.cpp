@@ -217,7 +217,11 @@ void CommandBackend::stop(const task& what) {
     if (ended && !ended->was_asked && !ended->end.is_success()) {
         // The command has ended, so the slot is free whatever comes of this.
         const std::runtime_error why(settings_.run.front() + ": " + ended->end.describe());
-        static_cast<void>(error(what, backend_call::run, why));
+        try {
+            static_cast<void>(error(what, backend_call::run, why));
+        } catch (const std::exception& failure) {
+            surroundings_.on_trouble(settings_.name + ": error of " + what.id + " failed: " + failure.what());
+        }
     }
     run(settings_.stop, what);
 }

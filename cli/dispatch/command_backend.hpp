@@ -31,6 +31,8 @@ struct CommandSurroundings {
     Duration ttl{};
     /// How long a lease is renewed for whose task was started.
     Duration hold{};
+    /// Called with trouble that keeps nothing else from being done.
+    std::function<void(const std::string&)> on_trouble{};
     /// Called with the id of each task that a poll names, or that a command is called for, before.
     std::function<void(const std::string&)> on_task{};
     /// Rung when no answer of a `poll` is of use any more.

@@ -172,6 +172,7 @@ class Dispatcher {
                                          .limit = file_.limit,
                                          .ttl = file_.ttl,
                                          .hold = hold_ttl(file_.timeout, file_.limit),
+                                         .on_trouble = [this](const std::string& why) { note(why); },
                                          .on_task = [this](const std::string& id) { shown_->add(id); },
                                          .over = polls_over_,
                                          .hurry = [this] { return signals_.hurry(); }};

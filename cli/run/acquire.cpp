@@ -38,6 +38,13 @@ std::string trouble_of(const Answer<Done>& answer) {
         answer);
 }
 
+std::string trouble_of(const KeepaliveAnswer& answer) {
+    return std::visit(Overloaded{[](const wire::Renewed&) { return std::string(); },
+                                 [](const NotRenewable&) { return std::string(); },
+                                 [](const auto& why) { return predicate(why); }},
+                      answer);
+}
+
 class Borrower : public WaitControl {
   public:
     Borrower(Client& client, Console& console, const PoolRef& pool, const Acquisition& wanted,
@@ -266,7 +273,8 @@ class Borrower : public WaitControl {
         if (rules_.request().lease) {
             auto trouble = cancel(Borrowing::cancel_limit);
             const bool is_asked = requests_.end() || requests_.suspension();
-            if (trouble && is_asked) trouble = insist_on_leaving(*std::move(trouble));
+            if (trouble && is_asked) trouble = insist_on_leaving(*std::move(trouble), time_to_leave());
+            if (trouble && is_asked && has_earlier_slots()) trouble = return_and_leave(*std::move(trouble));
             if (trouble) say_still_queued(*trouble);
         }
         if (requests_.end()) return Stopped{requests_.end()->signal};
@@ -294,34 +302,51 @@ class Borrower : public WaitControl {
 
     // Before it stops. It has hung up, which a server that answers takes for leaving, but the lease may have
     // been granted, and the answer been lost: nobody could say for how long nobody uses that. Else the place
-    // in the queue stays.
+    // in the queue stays, and so does the lease's id: it is asked for by what may be read late without harm.
     void return_unheard() {
         const bool may_be_granted = rules_.may_be_older() && !rules_.is_users_id();
         rules_.hung_up();
         if (!may_be_granted) return;
-        const auto answer = client_.give_back(pool_.id, *rules_.request().lease, Borrowing::cancel_limit);
-        const auto* back = std::get_if<wire::Returned>(&answer);
-        if (back && !back->returned) return;
-        if (back == nullptr) {
-            const auto trouble = insist_on_leaving(trouble_of<wire::Returned>(answer));
-            // Then that goes on.
-            if (trouble && requests_.end()) return;
-            if (trouble) say_still_queued(*trouble);
+        const auto time = time_to_leave();
+        const LeaseId id = *rules_.request().lease;
+        Backoff backoff;
+        for (Duration limit = Borrowing::cancel_limit;;) {
+            const Moment asked = BootClock::now();
+            const auto answer = client_.keepalive(pool_.id, id, rules_.request().ttl, limit);
+            if (const auto* renewed = std::get_if<wire::Renewed>(&answer)) {
+                if (!renewed->lease) return;
+                HeldLease lease(client_, console_, pool_, {*renewed->lease, rules_.request().ttl, asked});
+                lease.give_back(ReturnDeadline(requests_));
+                return rules_.left_for_good();
+            }
+            if (std::holds_alternative<NotRenewable>(answer)) {
+                static_cast<void>(cancel(Borrowing::cancel_limit));
+                return rules_.left_for_good();
+            }
+            const Duration left = time() - BootClock::now();
+            if (requests_.end() || !requests_.suspension()) return;
+            if (left <= 0s) {
+                console_.note(pool_.name + ": " + client_.server().name + " " + trouble_of(answer) +
+                              " (if it has lent a slot meanwhile, that frees itself when its ttl ends)");
+                return;
+            }
+            const Duration pause = std::min<Duration>(backoff.next(), left);
+            poll(nullptr, 0, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(pause).count()));
+            limit = std::clamp<Duration>(left / 2, last_try, Borrowing::cancel_limit);
         }
-        rules_.left_for_good();
     }
 
     // Until when that is tried once semactl was asked to end, or to stop. Slots of other pools that it has
     // get a part of the time.
     std::function<Moment()> time_to_leave() {
-        const bool has_slots = earlier_ != nullptr && !earlier_->leases().empty();
-        return [deadline = ReturnDeadline(requests_), has_slots]() mutable {
+        return [deadline = ReturnDeadline(requests_), has_slots = has_earlier_slots()]() mutable {
             return deadline() - (has_slots ? Returning::short_patience : 2 * last_try);
         };
     }
 
-    std::optional<std::string> insist_on_leaving(std::string trouble) {
-        const auto time = time_to_leave();
+    bool has_earlier_slots() const { return earlier_ != nullptr && !earlier_->leases().empty(); }
+
+    std::optional<std::string> insist_on_leaving(std::string trouble, const std::function<Moment()>& time) {
         Backoff backoff;
         for (;;) {
             const auto left = [end = time()] { return end - BootClock::now(); };
@@ -332,6 +357,18 @@ class Borrower : public WaitControl {
             if (!again) return std::nullopt;
             trouble = *std::move(again);
         }
+    }
+
+    // The time that is left once those slots are returned.
+    std::optional<std::string> return_and_leave(std::string trouble) {
+        const auto& end = requests_.end();
+        ReturnDeadline deadline(requests_, end ? std::optional(end->since) : std::nullopt);
+        earlier_->give_back(deadline);
+        if (BootClock::now() + 2 * last_try > deadline()) return trouble;
+        auto again = cancel(last_try);
+        if (!again) return std::nullopt;
+        return insist_on_leaving(*std::move(again),
+                                 [deadline]() mutable { return deadline() - 2 * last_try; });
     }
 
     void say_still_queued(const std::string& trouble) {

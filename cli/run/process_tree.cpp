@@ -73,19 +73,19 @@ Descendants all_processes(const ProcFolder& proc) {
     const int fd = proc.open(".");
     const std::unique_ptr<DIR, int (*)(DIR*)> folder(fd >= 0 ? fdopendir(fd) : nullptr, closedir);
     if (!folder && fd >= 0) close(fd);
-    // Where the system hides other users' processes, it hides this one too.
-    bool first_is_shown = false;
+    // First the pids alone: processes that begin others all the time would stay ahead of looks at each.
+    std::vector<pid_t> pids;
     errno = 0;
     while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
-        const auto pid = pid_of(entry->d_name);
-        if (!pid) continue;
-        first_is_shown = first_is_shown || *pid == 1;
-        Look look = look_at(*pid, proc);
+        if (const auto pid = pid_of(entry->d_name)) pids.push_back(*pid);
+    }
+    // Where the system hides other users' processes, it hides the first one too.
+    all.complete = folder && errno == 0 && std::find(pids.begin(), pids.end(), 1) != pids.end();
+    for (const pid_t pid : pids) {
+        Look look = look_at(pid, proc);
         if (look.process) all.found.push_back(std::move(*look.process));
         all.complete = all.complete && !look.is_denied;
-        errno = 0;
     }
-    all.complete = all.complete && folder && errno == 0 && first_is_shown;
     return all;
 }
 

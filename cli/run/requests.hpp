@@ -21,7 +21,12 @@ class Requests {
         bool parent_is_gone = false;
     };
 
-    explicit Requests(Signals& signals) : signals_(signals) {}
+    /// `earlier` is what asked to end before, where that was read elsewhere.
+    explicit Requests(Signals& signals, const std::optional<Request>& earlier = std::nullopt)
+        : signals_(signals),
+          end_(earlier),
+          last_(earlier),
+          parent_asked_(earlier && earlier->parent_is_gone) {}
 
     /// Readable when take_in() has something.
     int fd() const { return signals_.fd(); }

@@ -590,7 +590,15 @@ std::optional<Ended> Supervisor::finished(Moment now) {
     const auto ended = [this](bool slot_is_free) {
         const int own = lost_ ? exit_status::lease_lost : status_.value_or(exit_status::of_signal(SIGKILL));
         const bool killed = is_killed_around_ && status_ == exit_status::of_signal(SIGKILL);
-        return Ended{own, start_->failure(), slot_is_free, lost_, stop_requested_, parent_asked_, killed};
+        return Ended{.exit_status = own,
+                     .exec_failure = start_->failure(),
+                     .slot_is_free = slot_is_free,
+                     .lease_was_lost = lost_,
+                     .stop_requested = stop_requested_,
+                     .parent_asked = parent_asked_,
+                     .stop_signal = stop_request_,
+                     .stop_passed_on = stop_passed_on_,
+                     .killed_from_around = killed};
     };
     if (status_ && settle_end(now)) heed_lease(now);
     // What it stops beside the command may use the slot yet.

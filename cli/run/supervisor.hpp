@@ -32,6 +32,9 @@ struct Ended {
     std::optional<Moment> stop_requested{};
     /// That was the end of semactl's parent: a first request to stop may yet come.
     bool parent_asked = false;
+    /// The signal that asked last, and when it was passed on: see same_request.
+    int stop_signal = 0;
+    Moment stop_passed_on{};
     /// The command was killed while a run around this one kills what is in it: what is started now is killed,
     /// too.
     bool killed_from_around = false;

@@ -16,8 +16,6 @@ using namespace std::chrono_literals;
 constexpr auto end_slack = 30s;
 // A task is not started where the server's bounds leave it less than this, or than its timeout.
 constexpr Duration shortest_bound = 1min;
-// How long it is tried to return a lease. It ends by itself.
-constexpr auto return_patience = 30s;
 // Of a scheduler that starts nothing more, and is waited for.
 constexpr auto last_return_patience = 5s;
 // A process that gets the lease has so long to take it over.
@@ -250,12 +248,12 @@ LeaseOutcome<bool> SchedulerCore::return_now(const Record& record) {
     return leases_->give_back(record.lease, record.fence);
 }
 
-void SchedulerCore::give_back(const Record& record) {
+void SchedulerCore::give_back(const Record& record, Duration patience) {
     const bool is_open = [&] {
         const std::lock_guard lock(mutex_);
         return is_open_;
     }();
-    const auto returned = insist(BootClock::now() + (is_open ? return_patience : last_return_patience), over_,
+    const auto returned = insist(BootClock::now() + (is_open ? patience : last_return_patience), over_,
                                  [&] { return return_now(record); });
     if (!returned) say("cannot return the slot of " + record.mark.id + ": " + returned.error().reason);
 }
@@ -324,6 +322,8 @@ bool SchedulerCore::claim(const Record& record, Duration limit) {
     if (claimed && *claimed) return true;
     say(record.mark.id +
         " is not started: " + (claimed ? "its lease is not held any more" : claimed.error().reason));
+    // It may have been renewed all the same, for as long as that.
+    if (!claimed) give_back(record, std::max<Duration>(least, record.mark.margin() + shortest_bound));
     return false;
 }
 
@@ -353,11 +353,15 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
         return;
     }
     const auto renewed = renew(record, record.mark.hold, until);
-    if (!renewed || !*renewed) {
-        // Somebody stopped it, or the slot may be lent to the next task.
-        if (!renewed) say(record.mark.id + " has lost its slot: " + renewed.error().reason);
-        return end(record, from, Ending::gone);
+    if (!renewed) {
+        // A look shows what became of it: it may have been renewed, for long.
+        say(record.mark.id + " may have lost its slot: " + renewed.error().reason);
+        const std::lock_guard lock(mutex_);
+        table_.set_running(record, asked + record.mark.timeout, 0);
+        return;
     }
+    // Somebody stopped it, or the slot may be lent to the next task.
+    if (!*renewed) return end(record, from, Ending::gone);
     const auto granted = std::chrono::seconds((*renewed)->expires_in) + 1s;
     Moment deadline = asked + record.mark.timeout;
     if (granted < record.mark.hold) {
@@ -371,9 +375,9 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
 }
 
 // What was handed the lease returns it, once nothing of the task is left that could use the slot: only that
-// knows. It may be halted, or another scheduler's, or have left the slot to its ttl.
+// knows. It may be halted, or another scheduler's, or have left the slot to its ttl, also where it has ended.
 bool SchedulerCore::is_to_return(const Record& record, Ending why) {
-    return record.mark.is_handed_on ? why == Ending::over : why != Ending::gone;
+    return !record.mark.is_handed_on && why != Ending::gone;
 }
 
 void SchedulerCore::end(const Record& record, backend& from, Ending why) {

@@ -441,8 +441,8 @@ bool SchedulerCore::is_taken(const Source& source, const std::string& id) {
 
 // Leaves a place that the task has in the queue under another mark, which would be that of what is granted to
 // it: another scheduler left it, or it was taken here for another backend, or before the file was read again.
-// And places, and slots of whose grant no answer came, to which nobody comes back: of tasks that the backend
-// named before this one; slots also where the backend is not named any more.
+// And places of tasks that the backend named before this one, to which nobody comes back; and slots of whose
+// grant no answer came, of tasks that no backend names any more.
 void SchedulerCore::leave_old_places(const TaskMark& mark) {
     for (const QueuedTask& task : view_.queued) {
         const bool is_superseded =
@@ -454,11 +454,10 @@ void SchedulerCore::leave_old_places(const TaskMark& mark) {
     for (const SeenTask& task : view_.tasks) {
         const bool is_nobodys = [&] {
             const std::lock_guard lock(mutex_);
-            const bool has_backend = std::any_of(sources_.begin(), sources_.end(), [&](const auto& source) {
-                return source->name == task.mark.backend;
+            const bool is_named = std::any_of(sources_.begin(), sources_.end(), [&](const auto& source) {
+                return source->name == task.mark.backend && source->found == task.mark.id;
             });
-            const bool is_superseded = task.mark.backend == mark.backend || !has_backend;
-            return task.mark.id != mark.id && is_superseded && is_unheard(task);
+            return !is_named && is_unheard(task);
         }();
         if (is_nobodys) static_cast<void>(leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence));
     }

@@ -128,6 +128,8 @@ class SchedulerCore {
     enum class Ending { timed_out, asked, over, gone };
     enum class Turn { started, nothing, full };
 
+    static constexpr Duration return_patience = std::chrono::seconds(30);
+
     using Work = std::function<void()>;
 
     /// What says when it is done; or why there is no thread.
@@ -181,7 +183,8 @@ class SchedulerCore {
     bool may_be_held(const Record& record);
     /// Tries it once. Whether it was held.
     LeaseOutcome<bool> return_now(const Record& record);
-    void give_back(const Record& record);
+    /// Tries it for that long: a lease ends by itself.
+    void give_back(const Record& record, Duration patience = return_patience);
     /// Whether the slot is returned here once the task was ended.
     static bool is_to_return(const Record& record, Ending why);
     void forget(const Record& record);

@@ -29,8 +29,20 @@ std::optional<SchedulerCore::Record> SchedulerCore::own_record(const std::string
 LeaseOutcome<bool> SchedulerCore::stop_own(const Record& record) {
     bool begins = false;
     {
-        const std::lock_guard lock(mutex_);
-        begins = table_.begin_end(record.mark.id, record.fence);
+        std::unique_lock lock(mutex_);
+        const auto tries = [&] {
+            begins = table_.begin_end(record.mark.id, record.fence);
+            const Record* const own = table_.find(record.mark.id);
+            const bool is_called = own != nullptr && own->fence == record.fence &&
+                                   own->phase != TaskTable::Phase::running &&
+                                   own->phase != TaskTable::Phase::ending;
+            return begins || !is_called;
+        };
+        // Nothing but that function's end can be waited for, where the lease is not returned here.
+        const Duration patience = record.mark.is_handed_on ? options_.limit : 0s;
+        if (!changed_.wait_for(lock, patience, tries) && record.mark.is_handed_on)
+            return tl::unexpected(LeaseTrouble{LeaseTrouble::Kind::unavailable,
+                                               "a function is being called of " + record.mark.id});
     }
     LeaseOutcome<bool> returned = true;
     if (!record.mark.is_handed_on) returned = return_now(record);

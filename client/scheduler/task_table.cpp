@@ -64,6 +64,8 @@ bool TaskTable::take_in(const SeenTask& task, Moment now, Due& due) {
     record->position = task.position;
     record->is_over = false;
     const bool runs = record->phase == Phase::running || record->phase == Phase::busy;
+    // Whether the last renewal by this program worked is not known.
+    if (record->expires_at_unix == 0) record->expires_at_unix = task.expires_at_unix;
     const bool is_news = record->renewals == 0 && task.expires_at_unix > record->expires_at_unix;
     if (runs && !task.mark.is_handed_on && is_news) {
         record->deadline = deadline_of(task, now);
@@ -84,6 +86,9 @@ void TaskTable::note_keepalive(Record& record, Due& due) {
 
 void TaskTable::take_in(const TaskAsk& ask, Moment now, Due& due) {
     Record* record = find(ask.id, ask.fence);
+    // One that was ended here has its slot until what ran it has returned it, or its ttl is over.
+    if (record == nullptr && gone_.count(ask.fence) != 0 && ask.what == TaskAsk::What::stop)
+        due.asks.push_back(ask);
     if (record == nullptr || !record->mark.is_handed_on) return;
     if (record->phase == Phase::starting) return;
     due.asks.push_back(ask);

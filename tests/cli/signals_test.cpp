@@ -90,6 +90,20 @@ TEST_CASE("a request to end stays, and one to stop lasts until a CONT") {
     }));
 }
 
+TEST_CASE("what comes for one request twice is one, also where the first was read elsewhere") {
+    const bool parent_is_first = GENERATE(false, true);
+    CHECK(holds_elsewhere([&] {
+        Signals signals;
+        const Moment now = BootClock::now();
+        Requests requests(signals, Requests::Request{SIGTERM, now, now, parent_is_first});
+        raise(SIGTERM);
+        bool fits = requests.end() && !requests.take_in();
+        raise(SIGINT);
+        fits = fits && requests.take_in();
+        return fits && requests.end()->at == now;
+    }));
+}
+
 TEST_CASE("a request to end or to stop that comes while slots are returned leaves less time for that") {
     const int number = GENERATE(SIGTERM, SIGTSTP);
     // Read by the deadline itself, or by what looks at the signals in between.

@@ -417,6 +417,19 @@ TEST_CASE("what the error command says of a failure counts") {
     CHECK(eventually([&] { return farm.semactl.in_use() == left; }));
 }
 
+TEST_CASE("a task that failed is stopped also where nothing can be made of that") {
+    const Farm farm(1);
+    farm.give("1");
+    farm.script("work", "./take $1; exit 3");
+    farm.write(farm.head() +
+               "[[backend]]\nname = \"nightly\"\npoll = [\"./poll\"]\n"
+               "run = [\"./work\", \"{id}\"]\nstop = [\"./say\", \"stop\", \"{id}\"]\n"
+               "error = [\"./none\"]\n");
+    const auto dispatcher = farm.dispatch();
+    CHECK(farm.has_logged("stop 1"));
+    CHECK(dispatcher->warns("nightly: error of 1 failed: "));
+}
+
 TEST_CASE("commands that hang or fail hold up nobody else") {
     const Farm farm(3);
     farm.script("hang", "echo \"hang $1\" >> log; exec sleep 1000");

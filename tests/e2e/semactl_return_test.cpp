@@ -1,5 +1,6 @@
 #include "tests/e2e/semactl.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/proxy.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -103,6 +104,17 @@ TEST_CASE("a return by hand gets over a server that is away") {
     CHECK(world.semactl.in_use() == 0);
     // Nothing was on its way that could have returned it.
     CHECK(world.semactl({"return", "vsim", lease}).status == 1);
+}
+
+TEST_CASE("a return by hand is tried again where its answer does not come") {
+    const World world;
+    const std::string lease = world.borrow();
+    Proxy proxy(world.server.port());
+    proxy.become(Proxy::State::mute);
+    const auto command = world.start({"--server", proxy.url(), "return", "vsim", lease, "--wait", "5"});
+    REQUIRE(eventually([&] { return world.semactl.in_use() == 0; }));
+    proxy.become(Proxy::State::open);
+    CHECK(command->wait() == 0);
 }
 
 TEST_CASE("a keepalive by hand gets over a server that is away") {

@@ -263,6 +263,28 @@ TEST_CASE("a waiter that is stopped holds no lease whose answer was lost") {
     CHECK(run.out() == "served\n");
 }
 
+TEST_CASE("a waiter that is stopped during an outage keeps its place where it comes back in time") {
+    const World world;
+    Proxy proxy(world.server.port());
+    ProgramOptions through_proxy;
+    through_proxy.environment["SEMACTL_SERVER"] = proxy.url();
+    Program run(Semactl::command({"run", "vsim", "--wait", "60", "--", "sh", "-c", "echo $SEMA_FENCE"}),
+                world.semactl.options(through_proxy));
+    REQUIRE(run.warns("waiting for vsim: 1st of 1"));
+    const auto other = world.queue_up();
+    proxy.become(Proxy::State::cutting);
+    REQUIRE(run.warns("is not available"));
+    run.signal(SIGTSTP);
+    proxy.become(Proxy::State::open);
+    REQUIRE(eventually([&] { return sema::find_process(run.pid(), sema::ProcFolder())->state == 'T'; }));
+    run.signal(SIGCONT);
+    REQUIRE(eventually([&] { return world.connected() == 2; }));
+    world.give_back();
+    CHECK(run.wait() == 0);
+    CHECK(other->wait() == 0);
+    CHECK(fence(run) < fence(*other));
+}
+
 TEST_CASE("who waits is told its place, without a terminal in lines") {
     const World world;
     const auto run = world.queue_up();

@@ -142,22 +142,33 @@ class Farm {
     SchedulerCore::Options options() const {
         return {.slots = slots,
                 .timeout = timeout,
-                .limit = 30s,
+                .limit = limit,
                 .poll_patience = poll_patience,
                 .patience = patience,
-                .on_trouble = {},
-                .make_thread = [this](std::function<void()> work) {
-                    if (lacks_threads) throw std::system_error(EAGAIN, std::generic_category());
-                    return std::thread([this, work = std::move(work)] {
-                        eventually([&] { return !is_halted.load(); });
-                        work();
-                    });
-                }};
+                .on_trouble =
+                    [this](const std::string& message) {
+                        const std::lock_guard lock(saying_);
+                        said_.push_back(message);
+                    },
+                .make_thread =
+                    [this](std::function<void()> work) {
+                        if (lacks_threads) throw std::system_error(EAGAIN, std::generic_category());
+                        return std::thread([this, work = std::move(work)] {
+                            eventually([&] { return !is_halted.load(); });
+                            work();
+                        });
+                    }};
     }
 
     std::unique_ptr<SchedulerCore> scheduler(const std::string& name = "me") {
         return std::make_unique<SchedulerCore>(leases.source(), pool, name,
                                                SchedulerCore::Backends{first, second}, options());
+    }
+
+    /// As trouble.
+    bool was_said(const std::string& message) {
+        const std::lock_guard lock(saying_);
+        return std::find(said_.begin(), said_.end(), message) != said_.end();
     }
 
     /// Another one takes the slot, where there is one, and others wait for it.
@@ -187,6 +198,7 @@ class Farm {
     std::shared_ptr<Recorder> second = std::make_shared<Recorder>("second");
     unsigned slots = 10;
     Duration timeout = 1h;
+    Duration limit = 30s;
     Duration poll_patience = patience_of_tests;
     Duration patience = patience_of_tests;
     std::atomic<bool> lacks_threads = false;
@@ -195,6 +207,9 @@ class Farm {
 
   private:
     static constexpr Duration patience_of_tests = test::patience;
+
+    mutable std::mutex saying_;
+    mutable std::vector<std::string> said_;
 };
 
 /// One whose poll() has the last thread for a while.

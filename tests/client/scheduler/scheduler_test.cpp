@@ -478,19 +478,39 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     REQUIRE(scheduler->schedule());
     scheduler->close();
     CHECK(scheduler->unsettled() == 1);
-    std::size_t held = 1;
-    SECTION("it ends by itself, though its lease is not returned") {
+    SECTION("it ends by itself") {
         scheduler->note_end(farm.first->last.fence);
         REQUIRE(scheduler->schedule());
     }
-    SECTION("it is ended, and what has its lease returns that") {
+    SECTION("it is ended") {
         scheduler->end_handed_on();
-        held = 2;
     }
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
     CHECK(farm.second->calls() == Calls{"start 2"});
-    CHECK(farm.leases.in_use() == held);
+    // What has its lease returns that, or leaves it to its ttl.
+    CHECK(farm.leases.in_use() == 2);
+}
+
+TEST_CASE("a stop of a task whose lease is handed on waits for a function that is called of it") {
+    Farm farm(1);
+    farm.first->hands_on_ = true;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    farm.first->hangs_ = true;
+    std::thread keepalive([&] { scheduler->keepalive("1"); });
+    REQUIRE(eventually([&] { return farm.first->calls() == Calls{"start 1", "keepalive 1"}; }));
+    std::atomic<bool> is_stopped = false;
+    std::thread stop([&] { is_stopped = scheduler->stop("1") == true; });
+    // What did not wait would be over.
+    std::this_thread::sleep_for(100ms);
+    CHECK_FALSE(is_stopped);
+    farm.first->hangs_ = false;
+    stop.join();
+    keepalive.join();
+    CHECK(is_stopped);
+    CHECK(farm.first->calls() == Calls{"start 1", "keepalive 1", "stop 1"});
 }
 
 TEST_CASE("what another scheduler handed a lease on to returns it, and no one else") {
@@ -568,9 +588,55 @@ TEST_CASE("a slot that was granted to a lost borrow goes to the next task where 
     REQUIRE(farm.leases.in_use() == 1);
     farm.leases.set_losing(false);
     // The file is read again.
-    farm.first->give("2");
-    scheduler->replace({farm.first}, farm.options());
-    CHECK(eventually([&] { return scheduler->schedule() && farm.first->calls() == Calls{"start 2"}; }));
+    const auto next = GENERATE(true, false) ? farm.first : farm.second;
+    next->give("2");
+    scheduler->replace({farm.first, farm.second}, farm.options());
+    CHECK(eventually([&] { return scheduler->schedule() && next->calls() == Calls{"start 2"}; }));
+}
+
+TEST_CASE("a slot whose renewal for a start had no answer is returned once the server is back") {
+    Farm farm(1);
+    farm.patience = 50ms;
+    farm.leases.on_borrow = [&] { farm.is_halted = true; };
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    farm.leases.set_away(true);
+    farm.is_halted = false;
+    // It is tried for 10 s, and takes part of a minute to end by itself.
+    REQUIRE(eventually([&] { return farm.was_said("1 is not started: away"); }));
+    farm.leases.set_away(false);
+    CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
+    CHECK(farm.first->calls() == Calls{});
+    CHECK(farm.leases.in_use() == 0);
+}
+
+TEST_CASE("a task whose renewal after its start had no answer goes on where the slot is held") {
+    Farm farm(1);
+    farm.limit = 0s;
+    farm.patience = 50ms;
+    const auto late = std::make_shared<Late>();
+    farm.first = late;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    REQUIRE(eventually([&] { return late->calls() == Calls{"start 1"}; }));
+    farm.leases.set_away(true);
+    late->may_return = true;
+    // It is tried for 10 s, as long as the lease of a start lasts.
+    REQUIRE(eventually([&] { return scheduler->unsettled() == 0; }));
+    farm.leases.set_away(false);
+    SECTION("and is stopped where that is over") {
+        farm.leases.pass(1h);
+        REQUIRE(scheduler->schedule());
+        CHECK(eventually([&] { return late->calls() == Calls{"start 1", "stop 1"}; }));
+        return;
+    }
+    REQUIRE(scheduler->schedule());
+    CHECK(late->calls() == Calls{"start 1"});
+    REQUIRE(farm.leases.renew(lease_of_task(farm.pool, "1"), 2h));
+    REQUIRE(scheduler->schedule());
+    CHECK(eventually([&] { return late->calls() == Calls{"start 1", "keepalive 1"}; }));
 }
 
 TEST_CASE("a start that is over late leaves the slot of a later start of its task alone") {

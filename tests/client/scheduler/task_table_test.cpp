@@ -264,6 +264,14 @@ TEST_CASE("asks are for tasks whose lease is handed on") {
         CHECK(due.to_end.front().mark.id == "run");
         CHECK(due.asks.size() == 1);
         CHECK(t.take_in().to_end.empty());
+        SECTION("and is answered where that has ended, and not returned its slot yet") {
+            t.table.remove(run);
+            t.view.asks = {{What::stop, "run", 1, "k4"}, {What::keepalive, "run", 1, "k5"}};
+            const auto later = t.take_in();
+            REQUIRE(later.asks.size() == 1);
+            CHECK(later.asks.front().key == "k4");
+            CHECK(later.to_end.empty());
+        }
     }
     SECTION("a keepalive moves the deadline, and is taken up once") {
         t.now += 50s;

@@ -167,7 +167,8 @@ class SEMA_API scheduler {
 
     /// Ends a task, whichever scheduler of the pool looks after it, and returns its slot. False where the
     /// pool has no such task. stop() is called by the scheduler that looks after it: where that is this one,
-    /// before this returns.
+    /// before this returns. errc::unavailable where the task's lease is handed on, and another function of it
+    /// has been running for as long as one may take.
     bool stop(const std::string& id);
 
     /// The task's timeout begins anew. As with stop(), it may be another scheduler's.

@@ -341,7 +341,9 @@ int RunJob::run_holding(Keeper& keeper, Signals& signals) const {
         }
     }
     return_slots();
-    return ended.exit_status;
+    // A dispatcher takes an end by a signal for one that leaves the slot lent.
+    const bool is_dispatched = lease_ && environment_value(dispatch_pool_variable);
+    return is_dispatched && !ended.slot_is_free ? exit_status::of_signal(SIGKILL) : ended.exit_status;
 }
 
 Supervisor::Limits RunJob::limits(const Variables& variables) const {
@@ -427,11 +429,17 @@ void RunJob::tear_down(Keeper& keeper, Ended& ended, Variables variables, Signal
         bounds.kill_at =
             std::max(*ended.stop_requested + all_tearing_down, BootClock::now() + least_teardown);
     if (!ended.parent_asked) bounds.asked_before = ended.stop_requested;
+    bounds.asked_by = ended.stop_signal;
+    bounds.asked_passed_on = ended.stop_passed_on;
+    bounds.heard_until = ended.heard_until;
     Supervisor supervisor(keeper, bounds, signals, session_.console, proc_, names_);
     const ChildSpec line = shell(options_.teardown, variables);
     const Ended done = supervisor.run(line, session_.inherited);
     if (done.exec_failure) return explain_exec(line, *done.exec_failure);
-    if (!done.slot_is_free) keeper.disown();
+    if (!done.slot_is_free) {
+        keeper.disown();
+        ended.slot_is_free = false;
+    }
     if (done.stop_requested) {
         if (!ended.stop_requested) ended.stop_requested = done.stop_requested;
         ended.parent_asked = done.parent_asked;

@@ -320,7 +320,10 @@ class Borrower : public WaitControl {
                 return rules_.left_for_good();
             }
             if (std::holds_alternative<NotRenewable>(answer)) {
-                static_cast<void>(cancel(Borrowing::cancel_limit));
+                auto trouble = cancel(Borrowing::cancel_limit);
+                if (trouble) trouble = insist_on_leaving(*std::move(trouble), time);
+                if (trouble && requests_.end()) return;
+                if (trouble) say_still_queued(*trouble);
                 return rules_.left_for_good();
             }
             const Duration left = time() - BootClock::now();
@@ -361,10 +364,9 @@ class Borrower : public WaitControl {
 
     // The time that is left once those slots are returned.
     std::optional<std::string> return_and_leave(std::string trouble) {
-        const auto& end = requests_.end();
-        ReturnDeadline deadline(requests_, end ? std::optional(end->since) : std::nullopt);
+        ReturnDeadline deadline(requests_);
         earlier_->give_back(deadline);
-        if (BootClock::now() + 2 * last_try > deadline()) return trouble;
+        if (BootClock::now() >= deadline()) return trouble;
         auto again = cancel(last_try);
         if (!again) return std::nullopt;
         return insist_on_leaving(*std::move(again),

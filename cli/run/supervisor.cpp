@@ -77,6 +77,8 @@ Supervisor::Supervisor(Keeper& keeper, Limits limits, Signals& signals, Console&
       pool_(std::move(pool)),
       bystander_(proc),
       tree_(proc, bystander_, console, limits_.strangers),
+      stop_request_(limits_.asked_by),
+      stop_passed_on_(limits_.asked_passed_on),
       kill_at_(limits_.kill_at) {}
 
 Supervisor::~Supervisor() {
@@ -147,6 +149,7 @@ Ended Supervisor::look_after() {
             if (++in_a_row < most_in_a_row) continue;
         } else {
             quiet_at_ = std::max(quiet_at_, now);
+            was_quiet_ = true;
             missed_ = 0;
             if (heard_at_ && now - *heard_at_ > Bystander::in_turn) heard_at_.reset();
         }
@@ -215,7 +218,8 @@ void Supervisor::pass_on(const Signal& signal) {
     // A process that is asked to stop may well signal its parent.
     if (from_below && stop_requested_) return;
     is_killed_around_ = is_killed_around_ || comes_from_around(signal);
-    const bool echo = signal.number == stop_request_ && now - stop_passed_on_ < same_request;
+    const Moment came = was_quiet_ ? now : std::min(now, std::max(limits_.heard_until, stop_passed_on_));
+    const bool echo = signal.number == stop_request_ && came - stop_passed_on_ < same_request;
     if (echo) return;
     const Console::Pause silence(console_);
     if (signal.parent_is_gone)
@@ -598,6 +602,7 @@ std::optional<Ended> Supervisor::finished(Moment now) {
                      .parent_asked = parent_asked_,
                      .stop_signal = stop_request_,
                      .stop_passed_on = stop_passed_on_,
+                     .heard_until = std::min(quiet_at_, BootClock::now()),
                      .killed_from_around = killed};
     };
     if (status_ && settle_end(now)) heed_lease(now);

@@ -35,6 +35,8 @@ struct Ended {
     /// The signal that asked last, and when it was passed on: see same_request.
     int stop_signal = 0;
     Moment stop_passed_on{};
+    /// No signal waited to be read then.
+    Moment heard_until{};
     /// The command was killed while a run around this one kills what is in it: what is started now is killed,
     /// too.
     bool killed_from_around = false;
@@ -78,6 +80,11 @@ class Supervisor {
         std::optional<Moment> kill_at{};
         /// When semactl was asked to stop before, so that the next request is the second one.
         std::optional<Moment> asked_before{};
+        /// The signal that asked last, when that was passed on, and until when no other had come: one that
+        /// waits to be read when this begins may be its echo.
+        int asked_by = 0;
+        Moment asked_passed_on{};
+        Moment heard_until{};
         /// The time between the request to stop, when a lease is gone, and KILL; at most a sixth of its ttl.
         Duration grace{};
         /// What asks a command to stop when its lease is gone or about to end, in TERM's place. It gets the
@@ -182,6 +189,8 @@ class Supervisor {
     /// The one request so far was the end of semactl's parent: the next one counts as the first.
     bool parent_asked_ = false;
     Moment stop_passed_on_{};
+    /// All signals that waited when this began have been read.
+    bool was_quiet_ = false;
     /// A run around this one has begun to kill what is in it.
     bool is_killed_around_ = false;
     /// Signals that are yet to be read, and that came before there was a process for the command.

@@ -16,8 +16,10 @@ using namespace std::chrono_literals;
 constexpr auto end_slack = 30s;
 // A task is not started where the server's bounds leave it less than this, or than its timeout.
 constexpr Duration shortest_bound = 1min;
-// Of a scheduler that starts nothing more, and is waited for.
-constexpr auto last_return_patience = 5s;
+// How long a scheduler that starts nothing more, and is waited for, tries anything.
+constexpr auto last_patience = 5s;
+// The longest pause between two tries.
+constexpr auto longest_pause = 1s;
 // A process that gets the lease has so long to take it over.
 constexpr Duration handed_on_ttl = 30s;
 // How long a backend is left alone at most whose starts fail.
@@ -53,17 +55,17 @@ const char* word_of(backend_call call) {
     return "";
 }
 
-// Asks again, with growing pauses, while the server is not available: until that time, or until `over` is
-// rung.
-template <class Ask>
-auto insist(Moment until, const Wake& over, Ask ask) {
+// Asks again, with growing pauses, while the server is not available: until that time, which may come nearer
+// meanwhile, or until `over` is rung.
+template <class Until, class Ask>
+auto insist(Until until, const Wake& over, Ask ask) {
     Backoff backoff;
     for (;;) {
         auto answer = ask();
         if (answer || answer.error().kind != LeaseTrouble::Kind::unavailable) return answer;
-        const Duration left = until - BootClock::now();
+        const Duration left = until() - BootClock::now();
         if (left <= 0s) return answer;
-        over.wait(std::min(backoff.next(), left));
+        over.wait(std::min<Duration>({backoff.next(), left, longest_pause}));
         if (over.was_rung()) return answer;
     }
 }
@@ -153,8 +155,7 @@ tl::expected<std::shared_ptr<bool>, std::string> SchedulerCore::begin_start(cons
             const std::lock_guard lock(mutex_);
             return backend_of(record);
         }();
-        start(record, *from);
-        settle(record);
+        settle(record, start(record, *from));
         bell_.ring();
     });
 }
@@ -235,7 +236,8 @@ SchedulerCore::Called SchedulerCore::call(const Record& record, backend& from, b
 
 LeaseOutcome<std::optional<LeaseSource::Renewal>> SchedulerCore::renew(const Record& record, Duration ttl,
                                                                        Moment until) {
-    return insist(until, over_, [&] { return leases_->renew(record.lease, record.fence, ttl); });
+    return insist([&, begin = BootClock::now()] { return patience_until(until, begin); }, over_,
+                  [&] { return leases_->renew(record.lease, record.fence, ttl); });
 }
 
 bool SchedulerCore::may_be_held(const Record& record) {
@@ -249,13 +251,16 @@ LeaseOutcome<bool> SchedulerCore::return_now(const Record& record) {
 }
 
 void SchedulerCore::give_back(const Record& record, Duration patience) {
-    const bool is_open = [&] {
-        const std::lock_guard lock(mutex_);
-        return is_open_;
-    }();
-    const auto returned = insist(BootClock::now() + (is_open ? patience : last_return_patience), over_,
-                                 [&] { return return_now(record); });
+    const Moment begin = BootClock::now();
+    const auto until = [&] { return patience_until(begin + patience, begin); };
+    const auto returned = insist(until, over_, [&] { return return_now(record); });
     if (!returned) say("cannot return the slot of " + record.mark.id + ": " + returned.error().reason);
+}
+
+// Until when something is tried, since `begin`, that would be tried until then.
+Moment SchedulerCore::patience_until(Moment latest, Moment begin) const {
+    const std::lock_guard lock(mutex_);
+    return closed_at_ ? std::min(latest, std::max(*closed_at_, begin) + last_patience) : latest;
 }
 
 void SchedulerCore::forget(const Record& record) {
@@ -264,10 +269,13 @@ void SchedulerCore::forget(const Record& record) {
     if (table_.find(record.mark.id) == nullptr) backends_.erase(record.mark.id);
 }
 
-void SchedulerCore::start(const Record& record, backend& from) {
+bool SchedulerCore::start(const Record& record, backend& from) {
     const Duration limit = options().limit;
     const Moment begin = BootClock::now();
-    if (!claim(record, limit)) return forget(record);
+    if (!claim(record, limit)) {
+        forget(record);
+        return true;
+    }
     const bool is_open = [&] {
         const std::lock_guard lock(mutex_);
         return is_open_;
@@ -275,19 +283,22 @@ void SchedulerCore::start(const Record& record, backend& from) {
     if (!is_open) {
         say_detail(record.mark.backend + ": " + record.mark.id + " is not started any more");
         give_back(record);
-        return forget(record);
+        forget(record);
+        return true;
     }
     const bool has_failed = call(record, from, backend_call::start) != Called::done;
     note_start(record, has_failed);
     if (has_failed) {
         give_back(record);
-        return forget(record);
+        forget(record);
+        return true;
     }
     say_detail(record.mark.backend + ": started " + record.mark.id + " in slot " +
                std::to_string(record.position));
     if (!record.mark.is_handed_on) return keep_running(record, from, begin + start_ttl(limit));
     const std::lock_guard lock(mutex_);
     table_.set_running(record, BootClock::now() + record.mark.timeout, 0);
+    return true;
 }
 
 // Renews the lease for the start. False where it is not to be started.
@@ -338,19 +349,20 @@ void SchedulerCore::note_start(const Record& record, bool has_failed) {
     ask_again_at((*source)->rests_until);
 }
 
-void SchedulerCore::settle(const Record& record) {
-    if (const auto take = options().on_settled) take(record.fence);
+void SchedulerCore::settle(const Record& record, bool is_known) {
+    if (const auto take = options().on_settled; take && is_known) take(record.fence);
     const std::lock_guard lock(mutex_);
     ++returned_starts_;
     asks_again_ = passed_over_.erase(record.mark.id) > 0 || asks_again_;
 }
 
-void SchedulerCore::keep_running(const Record& record, backend& from, Moment until) {
+// False where it is not known whether the lease is renewed.
+bool SchedulerCore::keep_running(const Record& record, backend& from, Moment until) {
     const Moment asked = BootClock::now();
     if (record.mark.is_handed_on) {
         const std::lock_guard lock(mutex_);
         table_.set_running(record, asked + record.mark.timeout, 0);
-        return;
+        return true;
     }
     const auto renewed = renew(record, record.mark.hold, until);
     if (!renewed) {
@@ -358,10 +370,13 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
         say(record.mark.id + " may have lost its slot: " + renewed.error().reason);
         const std::lock_guard lock(mutex_);
         table_.set_running(record, asked + record.mark.timeout, 0);
-        return;
+        return false;
     }
     // Somebody stopped it, or the slot may be lent to the next task.
-    if (!*renewed) return end(record, from, Ending::gone);
+    if (!*renewed) {
+        end(record, from, Ending::gone);
+        return true;
+    }
     const auto granted = std::chrono::seconds((*renewed)->expires_in) + 1s;
     Moment deadline = asked + record.mark.timeout;
     if (granted < record.mark.hold) {
@@ -372,12 +387,13 @@ void SchedulerCore::keep_running(const Record& record, backend& from, Moment unt
     const std::lock_guard lock(mutex_);
     is_ttl_checked_ = is_ttl_checked_ && granted >= record.mark.hold;
     table_.set_running(record, deadline, (*renewed)->expires_at_unix);
+    return true;
 }
 
 // What was handed the lease returns it, once nothing of the task is left that could use the slot: only that
-// knows. It may be halted, or another scheduler's, or have left the slot to its ttl, also where it has ended.
+// knows. It may be halted, or another scheduler's, or have left the slot to its ttl.
 bool SchedulerCore::is_to_return(const Record& record, Ending why) {
-    return !record.mark.is_handed_on && why != Ending::gone;
+    return record.mark.is_handed_on ? why == Ending::over : why != Ending::gone;
 }
 
 void SchedulerCore::end(const Record& record, backend& from, Ending why) {
@@ -393,11 +409,11 @@ void SchedulerCore::end(const Record& record, backend& from, Ending why) {
         }
     }
     if (why == Ending::timed_out && call(record, from, backend_call::timeout) == Called::failed_and_keeps)
-        return keep_running(record, from, BootClock::now() + limit);
+        return static_cast<void>(keep_running(record, from, BootClock::now() + limit));
     const Called stopped = call(record, from, backend_call::stop, why != Ending::gone);
     const bool is_held = why == Ending::timed_out && !record.mark.is_handed_on;
     if (stopped == Called::failed_and_keeps && is_held)
-        return keep_running(record, from, BootClock::now() + limit);
+        return static_cast<void>(keep_running(record, from, BootClock::now() + limit));
     if (is_to_return(record, why)) give_back(record);
     say_detail(record.mark.backend + ": " + record.mark.id +
                (why == Ending::timed_out ? " timed out" : " has ended"));

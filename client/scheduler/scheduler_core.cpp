@@ -104,6 +104,7 @@ void SchedulerCore::replace(Backends backends, Options options) {
 void SchedulerCore::close() {
     const std::lock_guard lock(mutex_);
     is_open_ = false;
+    if (!closed_at_) closed_at_ = BootClock::now();
 }
 
 LeaseOutcome<void> SchedulerCore::schedule() {

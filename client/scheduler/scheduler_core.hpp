@@ -169,16 +169,18 @@ class SchedulerCore {
     tl::expected<std::shared_ptr<bool>, std::string> begin_start(const Record& record);
     std::shared_ptr<bool> begin_end(const Record& record, Ending why);
     std::shared_ptr<bool> begin_keepalive(const Record& record);
-    void start(const Record& record, backend& from);
+    /// False where it is not known whether the lease is renewed for the task.
+    bool start(const Record& record, backend& from);
     bool claim(const Record& record, Duration limit);
     void note_start(const Record& record, bool has_failed);
-    void settle(const Record& record);
+    void settle(const Record& record, bool is_known);
     void end(const Record& record, backend& from, Ending why);
     void keep_alive(const Record& record, backend& from);
     enum class Called { done, failed_and_frees, failed_and_keeps };
     Called call(const Record& record, backend& from, backend_call which, bool holds_slot = true);
     LeaseOutcome<std::optional<LeaseSource::Renewal>> renew(const Record& record, Duration ttl, Moment until);
-    void keep_running(const Record& record, backend& from, Moment until);
+    bool keep_running(const Record& record, backend& from, Moment until);
+    Moment patience_until(Moment latest, Moment begin) const;
     /// Whether the slot is still lent for this start of the task, as far as the server can be asked.
     bool may_be_held(const Record& record);
     /// Tries it once. Whether it was held.
@@ -224,6 +226,7 @@ class SchedulerCore {
     std::size_t unheard_ = 0;
     std::condition_variable changed_;
     bool is_open_ = true;
+    std::optional<Moment> closed_at_;
     Options options_;
     std::vector<std::shared_ptr<Source>> sources_;
     TaskTable table_;

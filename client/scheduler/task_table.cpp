@@ -64,8 +64,11 @@ bool TaskTable::take_in(const SeenTask& task, Moment now, Due& due) {
     record->position = task.position;
     record->is_over = false;
     const bool runs = record->phase == Phase::running || record->phase == Phase::busy;
-    // Whether the last renewal by this program worked is not known.
-    if (record->expires_at_unix == 0) record->expires_at_unix = task.expires_at_unix;
+    if (runs && !task.mark.is_handed_on && record->expires_at_unix == 0) {
+        // Whether the last renewal by this program worked is not known, nor whether another one came since.
+        record->expires_at_unix = task.expires_at_unix;
+        if (task.is_started()) record->deadline = deadline_of(task, now);
+    }
     const bool is_news = record->renewals == 0 && task.expires_at_unix > record->expires_at_unix;
     if (runs && !task.mark.is_handed_on && is_news) {
         record->deadline = deadline_of(task, now);

@@ -478,18 +478,19 @@ TEST_CASE("a task whose lease is handed on is waited for, and ended when asked t
     REQUIRE(scheduler->schedule());
     scheduler->close();
     CHECK(scheduler->unsettled() == 1);
-    SECTION("it ends by itself") {
+    std::size_t held = 1;
+    SECTION("it ends by itself, though its lease is not returned") {
         scheduler->note_end(farm.first->last.fence);
         REQUIRE(scheduler->schedule());
     }
-    SECTION("it is ended") {
+    SECTION("it is ended, and what has its lease returns that") {
         scheduler->end_handed_on();
+        held = 2;
     }
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
     CHECK(farm.first->calls() == Calls{"start 1", "stop 1"});
     CHECK(farm.second->calls() == Calls{"start 2"});
-    // What has its lease returns that, or leaves it to its ttl.
-    CHECK(farm.leases.in_use() == 2);
+    CHECK(farm.leases.in_use() == held);
 }
 
 TEST_CASE("a stop of a task whose lease is handed on waits for a function that is called of it") {
@@ -609,6 +610,30 @@ TEST_CASE("a slot whose renewal for a start had no answer is returned once the s
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
     CHECK(farm.first->calls() == Calls{});
     CHECK(farm.leases.in_use() == 0);
+}
+
+TEST_CASE("a scheduler that is closed tries nothing for long while the server is away") {
+    Farm farm(1);
+    farm.patience = 50ms;
+    const auto late = std::make_shared<Late>();
+    farm.first = late;
+    farm.first->give("1");
+    const auto scheduler = farm.scheduler();
+    REQUIRE(scheduler->schedule());
+    REQUIRE(eventually([&] { return late->calls() == Calls{"start 1"}; }));
+    farm.leases.set_away(true);
+    SECTION("to renew the lease of what has started") {
+        late->may_return = true;
+    }
+    SECTION("to return the slot of what has not") {
+        late->may_fail = true;
+    }
+    std::this_thread::sleep_for(50ms);
+    scheduler->close();
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
+    // A start has 30 s here, and a return as long.
+    CHECK(std::chrono::steady_clock::now() - begin < 20s);
 }
 
 TEST_CASE("a task whose renewal after its start had no answer goes on where the slot is held") {

@@ -25,7 +25,7 @@ class Pending {
     void cancel() noexcept;
 
   private:
-    const Process process_;
+    const Process process_{};
     std::mutex mutex_;
     bool is_cancelled_ = false;
     std::shared_ptr<Core> core_;

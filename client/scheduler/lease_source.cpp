@@ -13,6 +13,16 @@ namespace {
 
 using Kind = LeaseTrouble::Kind;
 
+template <class Why>
+tl::unexpected<LeaseTrouble> trouble(const Client& client, const Why& why) {
+    if constexpr (std::is_same_v<Why, NoSuchPool>) {
+        return tl::unexpected(LeaseTrouble{Kind::no_such_pool, "no such pool on " + client.server().name});
+    } else {
+        return tl::unexpected(LeaseTrouble{std::is_same_v<Why, Rejected> ? Kind::rejected : Kind::unavailable,
+                                           client.server().name + " " + predicate(why)});
+    }
+}
+
 /// Clients are for one thread at a time: each call takes one that is idle.
 class ServerLeases : public LeaseSource {
   public:
@@ -95,18 +105,6 @@ class ServerLeases : public LeaseSource {
     template <class Answer>
     static Answer& value(Answer&& answer) {
         return answer;
-    }
-
-    template <class Why>
-    static tl::unexpected<LeaseTrouble> trouble(const Client& client, const Why& why) {
-        if constexpr (std::is_same_v<Why, NoSuchPool>) {
-            return tl::unexpected(
-                LeaseTrouble{Kind::no_such_pool, "no such pool on " + client.server().name});
-        } else {
-            return tl::unexpected(
-                LeaseTrouble{std::is_same_v<Why, Rejected> ? Kind::rejected : Kind::unavailable,
-                             client.server().name + " " + predicate(why)});
-        }
     }
 
     std::unique_ptr<Client> take() {

@@ -28,7 +28,7 @@ Borrowing borrowing(Stale stale = Stale::renew) {
 Grant grant(Moment asked, Duration ttl = 60s) {
     Grant grant;
     grant.lease.expires_in = whole_seconds(ttl);
-    grant.lease.details.emplace();
+    grant.lease.details = wire::LeaseGrant::Details();
     grant.ttl = ttl;
     grant.asked = asked;
     return grant;

@@ -2,6 +2,7 @@
 
 #include "client/scheduler/scheduler_core.hpp"
 #include "tests/client/scheduler/fake_leases.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/eventually.hpp"
 
 #include <algorithm>

@@ -568,7 +568,7 @@ TEST_CASE("a task whose slot was granted is not started once the scheduler is cl
 }
 
 TEST_CASE("a borrow whose answer was lost is made again, and keeps no slot idle") {
-    Farm farm(GENERATE(1, 2));
+    Farm farm(GENERATE(1U, 2U));
     farm.first->keeps_naming_ = true;
     farm.first->hands_on_ = GENERATE(false, true);
     farm.first->give("1");

@@ -388,7 +388,6 @@ TEST_CASE("a server that comes too late has its turn at once, which others wait 
     const auto other = open_patiently(redis.url());
     RecordingListener listener;
     const Listening listening(*other, listener);
-    const PoolId pool = PoolId::random();
     const auto set_count = [&](SharedStore& store, Version base, unsigned count) {
         PoolChange made = change(pool).from(base).to(base == 0 ? 10 : base + 1).count(count);
         made.attempt = 1;

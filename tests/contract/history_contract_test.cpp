@@ -409,8 +409,9 @@ TEST_CASE("a million leases, and how long it takes to write and read them", "[.m
     const HistoryBounds bounds{.oldest = end - 720h, .age = 720h, .most = 100'000};
     std::mt19937 random(1);
     auto took = [begun = std::chrono::steady_clock::now()]() mutable {
-        const auto now = std::chrono::steady_clock::now();
-        return std::chrono::duration_cast<std::chrono::milliseconds>(now - std::exchange(begun, now)).count();
+        const auto here = std::chrono::steady_clock::now();
+        return std::chrono::duration_cast<std::chrono::milliseconds>(here - std::exchange(begun, here))
+            .count();
     };
     for (int second = 0; second < 10'000; ++second) {
         std::vector<PoolPast> past;

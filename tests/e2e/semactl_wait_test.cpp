@@ -349,9 +349,9 @@ TEST_CASE("who wants more slots than the pool has is told so at once, and holds 
     CHECK(wide.wait() == 0);
     CHECK(wide.out() == "0 1\n");
 
-    const Finished refused = world.semactl({"run", "vsim", "--slots", "5", "--wait", "0", "--", "true"});
-    CHECK(refused.status == 75);
-    CHECK(refused.err ==
+    const Finished too_many = world.semactl({"run", "vsim", "--slots", "5", "--wait", "0", "--", "true"});
+    CHECK(too_many.status == 75);
+    CHECK(too_many.err ==
           "semactl: vsim: the pool has only 2 slots, and 5 were asked for (semactl resize vsim +3 "
           "adds as many as are missing)\n");
 }

@@ -259,7 +259,7 @@ TEST_CASE("a server that is far away asks only where it is overtaken again and a
     CHECK(far.engine->turn_asked_for().after == 0);
     for (const auto& [way, turn] :
          {std::pair{10ms, 100ms}, std::pair{300ms, 610ms}, std::pair{600ms, 1000ms}}) {
-        far.engine->before_commit([&] { fake.advance(way); });
+        far.engine->before_commit([&fake, time = way] { fake.advance(time); });
         commit(far, change(pool).from(9).to(9));
         commit(far, change(pool).from(9).to(9));
         CHECK(far.engine->turn_asked_for().time == turn);

@@ -278,7 +278,7 @@ bool SchedulerCore::start(const Record& record, backend& from) {
     }
     const bool is_open = [&] {
         const std::lock_guard lock(mutex_);
-        return is_open_;
+        return !closed_at_;
     }();
     if (!is_open) {
         say_detail(record.mark.backend + ": " + record.mark.id + " is not started any more");

@@ -103,7 +103,6 @@ void SchedulerCore::replace(Backends backends, Options options) {
 
 void SchedulerCore::close() {
     const std::lock_guard lock(mutex_);
-    is_open_ = false;
     if (!closed_at_) closed_at_ = BootClock::now();
 }
 
@@ -163,7 +162,7 @@ LeaseOutcome<void> SchedulerCore::look() {
         // Who stops does not wait for the server to return the slot of what has ended by itself.
         {
             const std::lock_guard lock(mutex_);
-            if (!is_open_) table_.take_ended(ended_, due);
+            if (closed_at_) table_.take_ended(ended_, due);
         }
         for (const Record& record : due.over)
             begin_end(record, Ending::over);
@@ -173,7 +172,7 @@ LeaseOutcome<void> SchedulerCore::look() {
     bool is_open = true;
     {
         const std::lock_guard lock(mutex_);
-        is_open = is_open_;
+        is_open = !closed_at_;
         see(*details);
         due = table_.take_in(view_, now, [&](const std::string& backend) {
             return std::any_of(sources_.begin(), sources_.end(),
@@ -219,8 +218,8 @@ void SchedulerCore::leave_queue(const TaskView& view) {
         if (is_own(task.mark) && !leases_->cancel(lease_of_task(pool_, task.mark.id))) return;
     }
     for (const SeenTask& task : view.tasks) {
-        const bool is_unheard = is_own(task.mark) && places.count(task.mark.id) != 0;
-        if (is_unheard && !leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence)) return;
+        const bool is_nobodys = is_own(task.mark) && places.count(task.mark.id) != 0;
+        if (is_nobodys && !leases_->give_back(lease_of_task(pool_, task.mark.id), task.fence)) return;
     }
 }
 
@@ -229,7 +228,7 @@ std::size_t SchedulerCore::room() const {
     const std::size_t tasks = table_.holders();
     const bool too_many_end =
         table_.records().size() - tasks >= std::max<std::size_t>(most_ending, view_.count);
-    if (!is_open_ || tasks >= options_.slots || too_many_end) return 0;
+    if (closed_at_ || tasks >= options_.slots || too_many_end) return 0;
     // Behind others one task takes a place in the queue; where nobody waits, there is no slot to ask for.
     const std::size_t lent_again = view_.available + unheard_;
     const std::size_t available = lent_again > 0 ? lent_again : view_.others_wait ? 1 : 0;

@@ -225,7 +225,7 @@ class SchedulerCore {
     /// How many slots in it were granted here to calls of which no answer came.
     std::size_t unheard_ = 0;
     std::condition_variable changed_;
-    bool is_open_ = true;
+    /// None while tasks are started.
     std::optional<Moment> closed_at_;
     Options options_;
     std::vector<std::shared_ptr<Source>> sources_;

@@ -1,11 +1,10 @@
 #include "client/calls.hpp"
 #include "client/client.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/eventually.hpp"
 #include "tests/support/patient.hpp"
 #include "tests/support/reserved_port.hpp"
 #include "tests/support/scripted_server.hpp"
-
-#include <thread>
 
 // Several servers over one store, of which one is away.
 
@@ -169,7 +168,7 @@ TEST_CASE("once the wait went by at one server, the next one has a second to ans
     request.lease = lease;
     const auto call = borrow_call(servers, pool, request, nullptr, Leaving::by_id);
     CHECK(call->request().limit == 1001ms);
-    std::this_thread::sleep_for(2ms);
+    REQUIRE(eventually([end = BootClock::now() + 1ms] { return BootClock::now() > end; }));
     REQUIRE_FALSE(call->take(Unreachable{"no answer came in time"}));
     CHECK(call->request().limit == 1s);
 }

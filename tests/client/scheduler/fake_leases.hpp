@@ -44,6 +44,12 @@ class FakeLeases {
         return views_;
     }
 
+    /// How many renewals and returns had no answer since it was away.
+    std::size_t refusals() {
+        const std::lock_guard lock(mutex_);
+        return refusals_;
+    }
+
     /// To ask it throws from then on, as where the system has no descriptors.
     void set_failing(bool fails) {
         const std::lock_guard lock(mutex_);
@@ -200,6 +206,7 @@ class FakeLeases {
       private:
         bool is_away() {
             const std::lock_guard lock(pool_.mutex_);
+            if (pool_.is_away_) ++pool_.refusals_;
             return pool_.is_away_;
         }
         static tl::unexpected<LeaseTrouble> away() {
@@ -272,6 +279,7 @@ class FakeLeases {
     std::int64_t now_ = 1'700'000'000;
     std::uint64_t fence_ = 0;
     std::size_t views_ = 0;
+    std::size_t refusals_ = 0;
     Duration last_wait_{};
     std::chrono::seconds longest_ = std::chrono::seconds::max();
     bool is_away_ = false;

@@ -503,10 +503,10 @@ TEST_CASE("a stop of a task whose lease is handed on waits for a function that i
     std::thread keepalive([&] { scheduler->keepalive("1"); });
     REQUIRE(eventually([&] { return farm.first->calls() == Calls{"start 1", "keepalive 1"}; }));
     std::atomic<bool> is_stopped = false;
+    const std::size_t looks = farm.leases.views();
     std::thread stop([&] { is_stopped = scheduler->stop("1") == true; });
-    // What did not wait would be over.
-    std::this_thread::sleep_for(100ms);
-    CHECK_FALSE(is_stopped);
+    // It looks for the task first.
+    CHECK(eventually([&] { return farm.leases.views() > looks; }));
     farm.first->hangs_ = false;
     stop.join();
     keepalive.join();
@@ -628,7 +628,7 @@ TEST_CASE("a scheduler that is closed tries nothing for long while the server is
     SECTION("to return the slot of what has not") {
         late->may_fail = true;
     }
-    std::this_thread::sleep_for(50ms);
+    REQUIRE(eventually([&] { return farm.leases.refusals() > 0; }));
     scheduler->close();
     const auto begin = std::chrono::steady_clock::now();
     CHECK(eventually([&] { return scheduler->unsettled() == 0; }));
